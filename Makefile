@@ -1,0 +1,48 @@
+# Every target makes its own environment when it is missing or older than pyproject.toml.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# For example TORCH_INDEX="--index-url URL-of-a-CPU-only-wheel-index"
+TORCH_INDEX ?=
+SEED ?= 0
+
+.PHONY: serve demo test lint format clean
+
+serve: $(VENV)/server
+	$(BIN)/inkling serve
+
+demo: $(VENV)/server
+	$(BIN)/inkling demo --seed $(SEED)
+
+test: $(VENV)/dev
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(VENV)/dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:
+	rm -rf $(VENV) build *.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+
+$(BIN)/python:
+	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, this is " + sys.version.split()[0] if sys.version_info < (3, 11) else 0)'
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/torch: $(BIN)/python
+	$(BIN)/python -m pip install --quiet $(TORCH_INDEX) "torch>=2.11" "torchvision>=0.26"
+	touch $@
+
+$(VENV)/server: pyproject.toml $(VENV)/torch
+	$(BIN)/python -m pip install --quiet --editable '.[server]'
+	touch $@
+
+$(VENV)/dev: pyproject.toml $(VENV)/torch
+	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	mkdir -p $(VENV)/typing && ln -sfn ../../app $(VENV)/typing/inkling
+	touch $@ $(VENV)/server

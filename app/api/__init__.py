@@ -1,0 +1,1 @@
+"""HTTP: bodies to values, values to answers, refusals to problem details."""

@@ -1,0 +1,128 @@
+"""Reading a request's body within bounds of size and time, and taking multipart forms apart."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass
+
+from fastapi import Request
+from python_multipart.multipart import parse_options_header
+from starlette.datastructures import UploadFile
+from starlette.formparsers import MultiPartException, MultiPartParser
+from starlette.requests import ClientDisconnect
+
+from ..errors import DeadlineExceeded, MalformedBody, TooLarge
+
+BOUNDARY_TAIL = 128
+"""The closing boundary, at most 70 characters with dashes around it, lies within these bytes,
+unless an epilogue follows it, which no client is known to send."""
+
+
+@dataclass(frozen=True)
+class BodyLimits:
+    """Bounds of one request body."""
+
+    max_bytes: int
+    seconds: float
+    max_parts: int
+
+
+@dataclass(frozen=True)
+class FormFile:
+    """A file field of a form."""
+
+    field: str
+    content: bytes
+
+
+@dataclass(frozen=True)
+class Form:
+    """A multipart form in the order sent, files and texts apart."""
+
+    files: tuple[FormFile, ...]
+    texts: tuple[tuple[str, str], ...]
+
+
+class SlowBody(DeadlineExceeded):
+    """A body that did not arrive in time."""
+
+
+async def read_body(request: Request, limits: BodyLimits) -> bytes:
+    """The whole body. Raises TooLarge and SlowBody."""
+    return b"".join([chunk async for chunk in _bounded(request, limits)])
+
+
+async def read_form(request: Request, limits: BodyLimits) -> Form:
+    """The fields of a multipart body.
+
+    Raises TooLarge, SlowBody, and MalformedBody: also when the closing boundary is missing,
+    which parsers pass as a shorter form.
+    """
+    _, parameters = parse_options_header(request.headers["content-type"])
+    boundary = parameters.get(b"boundary")
+    if not boundary:
+        raise MalformedBody("expected a boundary in the Content-Type of the form, got none")
+    tail = _Tail()
+    parser = MultiPartParser(
+        request.headers,
+        tail.watching(_bounded(request, limits)),
+        max_files=limits.max_parts,
+        max_fields=limits.max_parts,
+    )
+    # The body is bounded already; parts stay in memory instead of going to a disk.
+    parser.spool_max_size = limits.max_bytes
+    try:
+        form = await parser.parse()
+    except MultiPartException as broken:
+        raise MalformedBody(f"the multipart form cannot be read: {broken.message}") from None
+    try:
+        if b"--" + boundary + b"--" not in tail.content:
+            raise MalformedBody(
+                "the multipart form is cut off: expected its closing boundary "
+                f"--{boundary.decode('latin-1')}-- at the end"
+            )
+        files, texts = [], []
+        for field, value in form.multi_items():
+            if isinstance(value, UploadFile):
+                files.append(FormFile(field, await value.read()))
+            else:
+                texts.append((field, value))
+    finally:
+        await form.close()
+    return Form(tuple(files), tuple(texts))
+
+
+class _Tail:
+    """Keeps the last bytes of a stream that passes through."""
+
+    def __init__(self) -> None:
+        self.content = b""
+
+    async def watching(self, stream: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
+        async for chunk in stream:
+            self.content = (self.content + chunk[-BOUNDARY_TAIL:])[-BOUNDARY_TAIL:]
+            yield chunk
+
+
+async def _bounded(request: Request, limits: BodyLimits) -> AsyncGenerator[bytes, None]:
+    declared = request.headers.get("content-length", "")
+    if declared.isdigit() and int(declared) > limits.max_bytes:
+        raise TooLarge("request body in bytes", limits.max_bytes, int(declared))
+    received = 0
+    stream = request.stream()
+    deadline = asyncio.get_running_loop().time() + limits.seconds
+    while True:
+        try:
+            async with asyncio.timeout_at(deadline):
+                chunk = await anext(stream, None)
+        except TimeoutError:
+            raise SlowBody("sending the request body", limits.seconds) from None
+        except ClientDisconnect:
+            raise MalformedBody("the connection was closed before the body was whole") from None
+        if chunk is None:
+            return
+        received += len(chunk)
+        if received > limits.max_bytes:
+            raise TooLarge("request body in bytes", limits.max_bytes)
+        yield chunk

@@ -1,0 +1,184 @@
+"""Bodies to values: the one place that knows the two forms a support set has on the wire."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from fastapi import Request
+from pydantic import BaseModel, ValidationError
+
+from ..errors import InvalidInput, MalformedBody, Problem, UnsupportedMediaType
+from ..service import AdaptOptions, LabelledImage, QueryImage
+from .body import BodyLimits, Form, read_body, read_form
+from .schemas import AdaptBody, PredictBody
+
+MULTIPART, JSON = "multipart/form-data", "application/json"
+IMAGE_FIELDS = ("image", "images")
+
+Body = TypeVar("Body", bound=BaseModel)
+
+
+@dataclass(frozen=True)
+class AdaptCall:
+    """What a call to adapt asks for."""
+
+    images: tuple[LabelledImage, ...]
+    options: AdaptOptions
+
+
+@dataclass(frozen=True)
+class PredictCall:
+    """What a call to predict asks for."""
+
+    session_id: str
+    images: tuple[QueryImage, ...]
+    top_k: int | None
+
+
+async def read_adapt(request: Request, limits: BodyLimits) -> AdaptCall:
+    """Read a support set and options from a form or from JSON.
+
+    In a form, file fields are images labelled by their field's name and text fields are options.
+    Raises MalformedBody, UnsupportedMediaType, TooLarge, and InvalidInput with every problem.
+    """
+    if _media_type(request) == MULTIPART:
+        form = await read_form(request, limits)
+        options = _options(form, {"initialization": str, "steps": int, "ttl_seconds": float})
+        return AdaptCall(
+            tuple(
+                LabelledImage(label, content, label, index)
+                for label, index, content in _numbered(form)
+            ),
+            AdaptOptions(**options),
+        )
+    body = _parse(AdaptBody, await read_body(request, limits))
+    contents = _decoded([item.image for item in body.support], "support")
+    return AdaptCall(
+        tuple(
+            LabelledImage(item.label, content, "support", index)
+            for index, (item, content) in enumerate(zip(body.support, contents, strict=True))
+        ),
+        AdaptOptions(body.initialization, body.steps, body.ttl_seconds),
+    )
+
+
+async def read_predict(request: Request, limits: BodyLimits) -> PredictCall:
+    """Read a session id, query images and options from a form or from JSON.
+
+    In a form, images are file fields named `image`. Raises as `read_adapt` does.
+    """
+    if _media_type(request) == MULTIPART:
+        form = await read_form(request, limits)
+        problems = [
+            Problem(
+                "unknown_field",
+                "expected query images in fields named 'image'; labels belong to /adapt",
+                file.field,
+            )
+            for file in form.files
+            if file.field not in IMAGE_FIELDS
+        ]
+        options = _options(form, {"session_id": str, "top_k": int}, problems)
+        if "session_id" not in options:
+            raise InvalidInput([Problem("missing", "expected the id of a session", "session_id")])
+        return PredictCall(
+            options["session_id"],
+            tuple(
+                QueryImage(file.content, file.field, index) for index, file in enumerate(form.files)
+            ),
+            options.get("top_k"),
+        )
+    body = _parse(PredictBody, await read_body(request, limits))
+    contents = _decoded(body.images, "images")
+    return PredictCall(
+        body.session_id,
+        tuple(QueryImage(content, "images", index) for index, content in enumerate(contents)),
+        body.top_k,
+    )
+
+
+def _media_type(request: Request) -> str:
+    sent = request.headers.get("content-type")
+    media_type = (sent or "").split(";")[0].strip().lower()
+    if media_type not in (MULTIPART, JSON):
+        raise UnsupportedMediaType((MULTIPART, JSON), sent)
+    return media_type
+
+
+def _numbered(form: Form) -> list[tuple[str, int, bytes]]:
+    """Field, position among the files of that field, content."""
+    seen: Counter[str] = Counter()
+    numbered = []
+    for file in form.files:
+        numbered.append((file.field, seen[file.field], file.content))
+        seen[file.field] += 1
+    return numbered
+
+
+def _options(
+    form: Form,
+    kinds: Mapping[str, Callable[[str], Any]],
+    problems: Sequence[Problem] = (),
+) -> dict[str, Any]:
+    """The text fields as values of their kinds; raises InvalidInput, ``problems`` among it."""
+    found: dict[str, Any] = {}
+    listed = list(problems)
+    for name, text in form.texts:
+        kind = kinds.get(name)
+        if kind is None:
+            listed.append(Problem("unknown_option", _hint(name, tuple(kinds)), name))
+        elif name in found:
+            listed.append(Problem("repeated_option", "expected once, got more than once", name))
+        else:
+            try:
+                found[name] = kind(text)
+            except ValueError:
+                wanted = {int: "a whole number", float: "a number"}[kind]  # type: ignore[index]
+                listed.append(
+                    Problem("not_a_number", f"expected {wanted}, got {text[:50]!r}", name)
+                )
+    if listed:
+        raise InvalidInput(listed)
+    return found
+
+
+def _hint(name: str, known: Sequence[str]) -> str:
+    return (
+        f"expected text options among {', '.join(known)}, got {name!r}; if it was meant to carry "
+        f"an image, send that as a file, one field an image (curl: -F {name}=@1.png "
+        f"-F {name}=@2.png)"
+    )
+
+
+def _parse(kind: type[Body], content: bytes) -> Body:
+    try:
+        return kind.model_validate_json(content)
+    except ValidationError as invalid:
+        errors = invalid.errors(include_input=False, include_url=False)
+        if any(error["type"] == "json_invalid" for error in errors):
+            raise MalformedBody(f"the body is not JSON: {errors[0]['msg']}") from None
+        raise InvalidInput(
+            [
+                Problem(error["type"], error["msg"], "/".join(map(str, error["loc"])) or None)
+                for error in errors
+            ]
+        ) from None
+
+
+def _decoded(texts: Sequence[str], field: str) -> list[bytes]:
+    """Base64 texts, or data URLs that hold them, to bytes; lists every broken one."""
+    contents, problems = [], []
+    for index, text in enumerate(texts):
+        payload = text.partition(";base64,")[2] if text.startswith("data:") else text
+        try:
+            contents.append(base64.b64decode(payload, validate=True))
+        except (binascii.Error, ValueError) as broken:
+            problems.append(Problem("broken_base64", f"expected base64: {broken}", field, index))
+    if problems:
+        raise InvalidInput(problems)
+    return contents

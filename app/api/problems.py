@@ -1,0 +1,182 @@
+"""Refusals to RFC 9457 problem details: one table from error classes to statuses."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from fastapi import FastAPI, Request, Response
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+from starlette.routing import Match
+
+from .. import errors
+from .body import SlowBody
+
+MEDIA_TYPE = "application/problem+json"
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of problem: its name in `/problems/<name>`, status, title and explanation."""
+
+    name: str
+    status: int
+    title: str
+    explanation: str
+
+
+KINDS: Mapping[type[Exception], Kind] = {
+    errors.MalformedBody: Kind(
+        "malformed-body",
+        400,
+        "The body cannot be read",
+        "The body is not a complete multipart form or not JSON. A form needs the boundary in its "
+        "Content-Type and the closing boundary at its end.",
+    ),
+    errors.SessionNotFound: Kind(
+        "session-not-found",
+        404,
+        "No such session",
+        "The session is unknown, has expired or was deleted. Adapt again to get a new one.",
+    ),
+    SlowBody: Kind(
+        "slow-body",
+        408,
+        "The body took too long to arrive",
+        "The whole body must arrive within the time that the server sets.",
+    ),
+    errors.InitializationNotLoaded: Kind(
+        "initialization-not-loaded",
+        409,
+        "The session's initialization is not loaded",
+        "The session was adapted from an initialization that this server does not have now. It "
+        "is never predicted with another one.",
+    ),
+    errors.TooLarge: Kind(
+        "too-large",
+        413,
+        "The request is too large",
+        "Send fewer or smaller images; the limit is in the detail.",
+    ),
+    errors.UnsupportedMediaType: Kind(
+        "unsupported-media-type",
+        415,
+        "The body is of a kind that is not read here",
+        "Send multipart/form-data (curl -F) or application/json.",
+    ),
+    errors.InvalidInput: Kind(
+        "invalid-input",
+        422,
+        "The content cannot be worked with",
+        "Every problem found is listed in `problems`, with its field, its position and a code. "
+        "Nothing was stored.",
+    ),
+    errors.InnerLoopDiverged: Kind(
+        "inner-loop-diverged",
+        422,
+        "The adaptation diverged",
+        "The support loss stopped being a finite number. Try fewer steps or other images.",
+    ),
+    errors.Unavailable: Kind(
+        "unavailable",
+        503,
+        "The server cannot take this on now",
+        "Its queue or its session store is full. Try again after the time in Retry-After.",
+    ),
+    errors.DeadlineExceeded: Kind(
+        "deadline-exceeded",
+        504,
+        "The work took too long",
+        "The call was not finished within the server's deadline. Send fewer images or ask for "
+        "fewer steps.",
+    ),
+}
+NOT_FOUND = Kind("not-found", 404, "No such resource", "There is nothing at this path.")
+METHOD_NOT_ALLOWED = Kind(
+    "method-not-allowed",
+    405,
+    "The method is not allowed here",
+    "The methods that are stand in the Allow header.",
+)
+INTERNAL = Kind(
+    "internal-error",
+    500,
+    "Something went wrong in the server",
+    "This is a fault of the server. Its log has the details under the request id.",
+)
+ALL_KINDS: Mapping[str, Kind] = {
+    kind.name: kind for kind in (*KINDS.values(), NOT_FOUND, METHOD_NOT_ALLOWED, INTERNAL)
+}
+
+
+def install_problems(app: FastAPI) -> None:
+    """Answer every error that reaches the application with problem details."""
+
+    async def refused(request: Request, error: Exception) -> Response:
+        kind = next(KINDS[base] for base in type(error).__mro__ if base in KINDS)
+        extra: dict[str, object] = {}
+        headers: dict[str, str] = {}
+        if isinstance(error, errors.InvalidInput):
+            extra["problems"] = [
+                {key: value for key, value in vars(problem).items() if value is not None}
+                for problem in error.problems
+            ]
+        if isinstance(error, errors.Unavailable):
+            headers["Retry-After"] = str(math.ceil(error.retry_after_seconds))
+        if isinstance(error, SlowBody | errors.TooLarge):
+            headers["Connection"] = "close"
+        return _answer(request, kind, str(error), headers, extra)
+
+    async def routed_nowhere(request: Request, error: Exception) -> Response:
+        if getattr(error, "status_code", None) == 405:
+            allowed = _allowed_methods(app, request)
+            detail = f"{request.method} is not among {allowed}"
+            return _answer(request, METHOD_NOT_ALLOWED, detail, {"Allow": allowed})
+        return _answer(request, NOT_FOUND, f"nothing at {request.url.path}")
+
+    async def broken(request: Request, _: Exception) -> Response:
+        # This answer passes by the middleware that sets these on all others.
+        request_id = request.scope.get("state", {}).get("request_id", "")
+        return _answer(
+            request, INTERNAL, None, {"X-Request-Id": request_id, "Cache-Control": "no-store"}
+        )
+
+    for error_class in KINDS:
+        app.add_exception_handler(error_class, refused)
+    app.add_exception_handler(HTTPException, routed_nowhere)
+    app.add_exception_handler(Exception, broken)
+
+
+def _answer(
+    request: Request,
+    kind: Kind,
+    detail: str | None,
+    headers: Mapping[str, str] | None = None,
+    extra: Mapping[str, object] | None = None,
+) -> JSONResponse:
+    request_id = request.scope.get("state", {}).get("request_id")
+    content = {
+        "type": f"/problems/{kind.name}",
+        "title": kind.title,
+        "status": kind.status,
+        "detail": detail,
+        "request_id": request_id,
+        **(extra or {}),
+    }
+    return JSONResponse(
+        {key: value for key, value in content.items() if value is not None},
+        status_code=kind.status,
+        headers=dict(headers or {}),
+        media_type=MEDIA_TYPE,
+    )
+
+
+def _allowed_methods(app: FastAPI, request: Request) -> str:
+    methods: set[str] = set()
+    for route in app.router.routes:
+        matched, _ = route.matches(request.scope)
+        if matched is not Match.NONE:
+            methods |= getattr(route, "methods", None) or set()
+    return ", ".join(sorted(methods))

@@ -1,0 +1,195 @@
+"""What goes over the wire as JSON."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Probability = Annotated[float, Field(ge=0, le=1)]
+
+
+class _In(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class _Out(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+
+class LabelledImageBody(_In):
+    """One support image."""
+
+    label: str
+    image: Annotated[str, Field(description="base64, or a data URL that holds base64")]
+
+
+class AdaptBody(_In):
+    """A support set as JSON."""
+
+    support: list[LabelledImageBody]
+    initialization: str | None = None
+    steps: int | None = None
+    ttl_seconds: float | None = None
+
+
+class PredictBody(_In):
+    """Query images as JSON."""
+
+    session_id: str
+    images: Annotated[list[str], Field(description="each base64, or a data URL that holds base64")]
+    top_k: int | None = None
+
+
+class InitializationRef(_Out):
+    """Which initialization an answer comes from."""
+
+    name: str
+    identity: Annotated[str, Field(description="sha256 over what its answers depend on")]
+
+
+class ClassInfo(_Out):
+    """One class of a session."""
+
+    label: str
+    images: Annotated[int, Field(description="support images of this class")]
+
+
+class TimingInfo(_Out):
+    """Milliseconds a call spent on each part."""
+
+    decode_ms: float
+    queue_ms: float
+    compute_ms: float
+    store_ms: float
+
+
+class WarningInfo(_Out):
+    """Something to know that was no reason to refuse."""
+
+    code: str
+    message: str
+
+
+class SessionInfo(_Out):
+    """A session."""
+
+    session_id: str
+    initialization: InitializationRef
+    classes: list[ClassInfo]
+    steps: int
+    created_at: datetime
+    expires_at: Annotated[datetime, Field(description="moves with every prediction")]
+    ends_at: Annotated[datetime, Field(description="the latest that expires_at can become")]
+    ttl_seconds: float
+
+
+class AdaptAnswer(SessionInfo):
+    """A new session and how its adaptation went."""
+
+    loss: Annotated[
+        list[float],
+        Field(description="support loss in nats before each inner step and after the last"),
+    ]
+    support_accuracy: Annotated[
+        Probability,
+        Field(description="share of support images classified right after adaptation"),
+    ]
+    warnings: list[WarningInfo]
+    device: str
+    executor: str
+    timing: TimingInfo
+
+
+class LabelProbability(_Out):
+    """A label with its probability."""
+
+    label: str
+    probability: Probability
+
+
+class Prediction(_Out):
+    """The prediction for one image; `probabilities` has the most probable label first."""
+
+    label: str
+    probability: Probability
+    probabilities: list[LabelProbability]
+
+
+class PredictAnswer(_Out):
+    """Predictions in the order of the images sent."""
+
+    session_id: str
+    initialization: InitializationRef
+    expires_at: datetime
+    predictions: list[Prediction]
+    device: str
+    executor: str
+    timing: TimingInfo
+
+
+class Measured(_Out):
+    """A measured accuracy in 0..1 with the half-width of its 95 % interval."""
+
+    split: str
+    n_way: int
+    n_shot: int
+    episodes: int
+    accuracy: float
+    interval: float
+
+
+class InitializationInfo(_Out):
+    """A loaded initialization."""
+
+    name: str
+    identity: str
+    default: bool
+    description: str
+    network: str
+    learned_from: str
+    licence: str
+    steps: int
+    max_steps: int
+    max_classes: int
+    input_shape: Annotated[
+        list[int], Field(description="channels, height, width after preprocessing")
+    ]
+    measured: list[Measured]
+
+
+class InitializationList(_Out):
+    """All loaded initializations."""
+
+    initializations: list[InitializationInfo]
+    device: str
+    executor: str
+
+
+class Status(_Out):
+    """How the process is."""
+
+    status: str
+
+
+class ProblemItem(_Out):
+    """One thing wrong with the input."""
+
+    code: str
+    message: str
+    field: str | None = None
+    index: int | None = None
+
+
+class ProblemAnswer(BaseModel):
+    """RFC 9457 problem details."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    type: str
+    title: str
+    status: int
+    detail: str | None = None
+    request_id: str | None = None
+    problems: list[ProblemItem] | None = None

@@ -1,0 +1,145 @@
+"""A checkpoint: a folder with `config.json`, `model.safetensors` and its card `README.md`."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from ..errors import BadCheckpoint
+from ..images.preprocess import Drawing
+from ..meta.head import BIAS, SCALE, WEIGHT
+from ..meta.inner_loop import Initialization, InnerLoop
+from ..meta.network import Network
+from ..meta.params import Params
+from .card import card
+from .config import Config, build_network, build_preprocessing, parse_config
+from .tensor_files import encode_tensors, read_tensors, write_file
+
+CONFIG_FILE, WEIGHTS_FILE, CARD_FILE = "config.json", "model.safetensors", "README.md"
+PARAM, STEP_SIZE = "param.", "step_size."
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """An initialization with all that belongs to it.
+
+    ``identity`` is a sha256 over the functional config and the weights: two checkpoints that
+    answer alike share it, whatever their cards say.
+    """
+
+    config: Config
+    network: Network
+    preprocessing: Drawing
+    initialization: Initialization
+    identity: str
+
+    @property
+    def name(self) -> str:
+        """The name that calls choose it by."""
+        return self.config.name
+
+
+def load_checkpoint(folder: Path) -> Checkpoint:
+    """Read a checkpoint and check all of it.
+
+    Raises BadCheckpoint when a file is missing, the weights are not those of the config (names,
+    shapes, dtypes, sha256), or a number is not finite.
+    """
+    try:
+        text = (folder / CONFIG_FILE).read_bytes()
+        digest = hashlib.sha256((folder / WEIGHTS_FILE).read_bytes()).hexdigest()
+    except OSError as missing:
+        raise BadCheckpoint(f"{folder}: expected a checkpoint folder: {missing}") from None
+    config = parse_config(text, str(folder / CONFIG_FILE))
+    if digest != config.weights_sha256:
+        raise BadCheckpoint(
+            f"{folder / WEIGHTS_FILE}: expected sha256 {config.weights_sha256}, got {digest}"
+        )
+    tensors, _ = read_tensors(folder / WEIGHTS_FILE)
+    network = build_network(config.network, str(folder))
+    initialization = _initialization(tensors, network, config, str(folder))
+    return Checkpoint(
+        config=config,
+        network=network,
+        preprocessing=build_preprocessing(config.preprocessing, str(folder)),
+        initialization=initialization,
+        identity=_identity(config),
+    )
+
+
+def save_checkpoint(folder: Path, config: Config, initialization: Initialization) -> None:
+    """Write a checkpoint folder; its weights' sha256 is put into the config."""
+    folder.mkdir(parents=True, exist_ok=True)
+    weights = encode_tensors(to_tensors(initialization))
+    sealed = config.model_copy(update={"weights_sha256": hashlib.sha256(weights).hexdigest()})
+    write_file(folder / WEIGHTS_FILE, weights)
+    write_config(folder, sealed)
+
+
+def write_config(folder: Path, config: Config) -> None:
+    """Write the config and the card that follows from it."""
+    write_file(folder / CONFIG_FILE, config.to_json().encode())
+    write_file(folder / CARD_FILE, card(config, _identity(config)).encode())
+
+
+def to_tensors(initialization: Initialization) -> dict[str, torch.Tensor]:
+    """The tensors of an initialization under the names that they have in files."""
+    return {
+        **{PARAM + name: tensor for name, tensor in initialization.params.items()},
+        **{STEP_SIZE + name: tensor for name, tensor in initialization.step_sizes.items()},
+    }
+
+
+def from_tensors(tensors: Params, inner_loop: InnerLoop) -> Initialization:
+    """The inverse of `to_tensors`."""
+    return Initialization(
+        params=_stripped(tensors, PARAM),
+        step_sizes=_stripped(tensors, STEP_SIZE),
+        inner_loop=inner_loop,
+    )
+
+
+def _initialization(
+    tensors: dict[str, torch.Tensor], network: Network, config: Config, where: str
+) -> Initialization:
+    inner_loop = InnerLoop(config.inner_loop.steps, config.inner_loop.head_start)
+    initialization = from_tensors(tensors, inner_loop)
+    expected = {
+        PARAM + name: tuple(tensor.shape)
+        for name, tensor in network.initialize(torch.Generator()).items()
+    } | {PARAM + SCALE: ()}
+    adaptable = {name.removeprefix(PARAM) for name in expected} | {WEIGHT, BIAS}
+    for name in initialization.step_sizes:
+        if name not in adaptable - network.fixed():
+            raise BadCheckpoint(f"{where}: {name} cannot adapt, yet has step sizes")
+        expected[STEP_SIZE + name] = (inner_loop.steps,)
+    if missing := sorted(expected.keys() - tensors.keys()):
+        raise BadCheckpoint(f"{where}: expected tensors that are missing: {', '.join(missing)}")
+    if unknown := sorted(tensors.keys() - expected.keys()):
+        raise BadCheckpoint(f"{where}: got tensors that do not belong: {', '.join(unknown)}")
+    for name, tensor in tensors.items():
+        if tuple(tensor.shape) != expected[name] or tensor.dtype != torch.float32:
+            raise BadCheckpoint(
+                f"{where}: {name}: expected float32 {expected[name]}, "
+                f"got {str(tensor.dtype).removeprefix('torch.')} {tuple(tensor.shape)}"
+            )
+        if not bool(torch.isfinite(tensor).all()):
+            raise BadCheckpoint(f"{where}: {name} has numbers that are not finite")
+    return initialization
+
+
+def _identity(config: Config) -> str:
+    functional = json.dumps(config.functional(), sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(f"{functional}\n{config.weights_sha256}".encode()).hexdigest()
+
+
+def _stripped(tensors: Params, prefix: str) -> dict[str, torch.Tensor]:
+    return {
+        name.removeprefix(prefix): tensor
+        for name, tensor in tensors.items()
+        if name.startswith(prefix)
+    }

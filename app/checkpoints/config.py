@@ -1,0 +1,151 @@
+"""`config.json` of a checkpoint: what works (functional) and what is told about it (card)."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+from ..errors import BadCheckpoint
+from ..images.preprocess import Drawing
+from ..meta.inner_loop import InnerLoop
+from ..networks.catalogue import NETWORKS, NetworkKind
+
+FORMAT = 1
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Named(BaseModel):
+    """A choice by name with its options beside it."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+    name: str
+
+    def options(self) -> dict[str, Any]:
+        """The options alone."""
+        return dict(self.model_extra or {})
+
+
+class InnerLoopConfig(_Strict):
+    """The inner loop's settings; ``max_steps`` is the most that its adaptation curve validated."""
+
+    steps: Annotated[int, Field(ge=1)]
+    max_steps: Annotated[int, Field(ge=1)]
+    head_start: Literal["class_means", "zero"]
+
+
+class Result(_Strict):
+    """One measured accuracy: mean and half-width of its 95 % interval, in 0..1."""
+
+    split: str
+    n_way: int
+    n_shot: int
+    n_query: int
+    episodes: int
+    seed: int
+    accuracy: float
+    interval: float
+    nearest_centroid: float
+    nearest_centroid_interval: float
+
+    def same_setting(self, other: Result) -> bool:
+        """Tell whether both were measured on the same episodes."""
+        keys = ("split", "n_way", "n_shot", "n_query", "episodes", "seed")
+        return all(getattr(self, key) == getattr(other, key) for key in keys)
+
+
+class Provenance(_Strict):
+    """What an initialization learned from, and how to make it again."""
+
+    data: str
+    n_classes: int
+    validation_groups: list[str]
+    licence: str
+    recipe: str
+    recipe_sha256: str
+    command: str
+    seed: int
+    versions: dict[str, str]
+
+
+class Config(_Strict):
+    """All of `config.json`."""
+
+    format: Literal[1] = 1
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.-]{0,63}$")]
+    description: str
+    network: Named
+    inner_loop: InnerLoopConfig
+    preprocessing: Named
+    weights_sha256: str
+    provenance: Provenance
+    results: list[Result] = []
+
+    def functional(self) -> dict[str, Any]:
+        """What an answer depends on, the weights aside."""
+        keys = {"network", "inner_loop", "preprocessing"}
+        return self.model_dump(mode="json", include=keys)
+
+    def to_json(self) -> str:
+        """The text of the file."""
+        return json.dumps(self.model_dump(mode="json"), indent=2, ensure_ascii=False) + "\n"
+
+
+def parse_config(text: str | bytes, where: str) -> Config:
+    """Read `config.json`. Raises BadCheckpoint with every deviation found."""
+    try:
+        return Config.model_validate_json(text)
+    except ValidationError as invalid:
+        raise BadCheckpoint(f"{where}: {_listed(invalid)}") from None
+
+
+def build_network(named: Named, where: str) -> Any:
+    """The network that a config names. Raises BadCheckpoint for an unknown name or option."""
+    kind: NetworkKind | None = NETWORKS.get(named.name)
+    if kind is None:
+        raise BadCheckpoint(
+            f"{where}: expected a network among {', '.join(NETWORKS)}, got {named.name!r}"
+        )
+    return _build(kind, named, where)
+
+
+def build_preprocessing(named: Named, where: str) -> Drawing:
+    """The preprocessing that a config names. Raises BadCheckpoint likewise."""
+    if named.name != "drawing":
+        raise BadCheckpoint(f"{where}: expected preprocessing 'drawing', got {named.name!r}")
+    built: Drawing = _build(Drawing, named, where)
+    return built
+
+
+def name_inner_loop(inner_loop: InnerLoop, max_steps: int) -> InnerLoopConfig:
+    """Describe an inner loop for `config.json`."""
+    return InnerLoopConfig(
+        steps=inner_loop.steps, max_steps=max_steps, head_start=inner_loop.head_start
+    )
+
+
+def describe(name: str, value: Any) -> Named:
+    """Describe a network or preprocessing for `config.json`."""
+    return Named(name=name, **dataclasses.asdict(value))
+
+
+def _build(kind: type[Any], named: Named, where: str) -> Any:
+    unknown = set(named.options()) - {field.name for field in dataclasses.fields(kind)}
+    if unknown:
+        raise BadCheckpoint(f"{where}: {named.name} has no option {', '.join(sorted(unknown))}")
+    try:
+        return TypeAdapter(kind).validate_json(json.dumps(named.options()), strict=True)
+    except ValidationError as invalid:
+        raise BadCheckpoint(f"{where}: {named.name}: {_listed(invalid)}") from None
+
+
+def _listed(invalid: ValidationError) -> str:
+    return "; ".join(
+        f"{'.'.join(str(part) for part in error['loc']) or 'file'}: {error['msg']}"
+        for error in invalid.errors(include_input=False, include_url=False)
+    )

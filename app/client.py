@@ -1,0 +1,139 @@
+"""A client of an Inkling server; needs httpx and nothing of the server.
+
+with Client("http://127.0.0.1:8000") as inkling:
+session = inkling.adapt({"cat": ["1.png", "2.png"], "dog": ["3.png"]})
+print(inkling.predict(session.session_id, ["4.png"])[0].label)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import httpx
+
+from .errors import RequestRefused, ServerUnreachable
+
+Image = str | Path | bytes
+"""A path to an image file, or its bytes."""
+
+
+@dataclass(frozen=True)
+class Adapted:
+    """A new session; ``answer`` is all that the server said of it."""
+
+    session_id: str
+    labels: tuple[str, ...]
+    support_accuracy: float
+    answer: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class LabelProbability:
+    """A label with its probability in 0..1."""
+
+    label: str
+    probability: float
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The prediction for one image; ``ranking`` has the most probable label first."""
+
+    label: str
+    probability: float
+    ranking: tuple[LabelProbability, ...]
+
+
+class Client:
+    """Calls one server. Every refusal is a RequestRefused with the server's reasons."""
+
+    def __init__(self, base_url: str, timeout_seconds: float = 120) -> None:
+        self._http = httpx.Client(base_url=base_url, timeout=timeout_seconds, trust_env=False)
+
+    def __enter__(self) -> Client:
+        """Use the client as a context that closes its connections."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Close the connections."""
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._http.close()
+
+    def adapt(self, support: Mapping[str, Iterable[Image]], **options: str | float) -> Adapted:
+        """Make a session from images by label; options are those of `POST /adapt`."""
+        files = [
+            (label, (_name(image), _content(image)))
+            for label, images in support.items()
+            for image in images
+        ]
+        texts = {name: str(value) for name, value in options.items()}
+        answer = self._call("POST", "/adapt", files=files, data=texts).json()
+        return Adapted(
+            session_id=answer["session_id"],
+            labels=tuple(entry["label"] for entry in answer["classes"]),
+            support_accuracy=answer["support_accuracy"],
+            answer=answer,
+        )
+
+    def predict(self, session_id: str, images: Sequence[Image]) -> list[Prediction]:
+        """Classify images with a session's adapted model, in their order."""
+        files = [("image", (_name(image), _content(image))) for image in images]
+        data = {"session_id": session_id}
+        answer = self._call("POST", "/predict", files=files, data=data).json()
+        return [
+            Prediction(
+                label=prediction["label"],
+                probability=prediction["probability"],
+                ranking=tuple(
+                    LabelProbability(entry["label"], entry["probability"])
+                    for entry in prediction["probabilities"]
+                ),
+            )
+            for prediction in answer["predictions"]
+        ]
+
+    def session(self, session_id: str) -> Mapping[str, Any]:
+        """What the server knows of a session."""
+        answer: Mapping[str, Any] = self._call("GET", f"/sessions/{session_id}").json()
+        return answer
+
+    def forget(self, session_id: str) -> None:
+        """Delete a session."""
+        self._call("DELETE", f"/sessions/{session_id}")
+
+    def initializations(self) -> list[Mapping[str, Any]]:
+        """What the server has loaded."""
+        answer: list[Mapping[str, Any]]
+        answer = self._call("GET", "/initializations").json()["initializations"]
+        return answer
+
+    def _call(self, method: str, path: str, **content: Any) -> httpx.Response:
+        try:
+            response = self._http.request(method, path, **content)
+        except httpx.TransportError as broken:
+            raise ServerUnreachable(f"{self._http.base_url}: {broken}") from broken
+        if response.is_success:
+            return response
+        if response.headers.get("content-type", "").startswith("application/problem+json"):
+            raise RequestRefused(response.status_code, response.json())
+        raise RequestRefused(response.status_code, {"detail": response.text[:200]})
+
+
+def _name(image: Image) -> str:
+    return "image" if isinstance(image, bytes) else Path(image).name
+
+
+def _content(image: Image) -> bytes:
+    return image if isinstance(image, bytes) else Path(image).read_bytes()

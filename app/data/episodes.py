@@ -1,0 +1,138 @@
+"""Episodes drawn from classes of preprocessed images."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+
+from ..errors import BadData
+from ..meta.episode import Episode, Support
+
+
+@dataclass(frozen=True)
+class ClassImages:
+    """Classes of preprocessed images: `(image, channel, height, width)` each, counts may differ.
+
+    ``groups`` names the group of each class, or "".
+    """
+
+    names: tuple[str, ...]
+    groups: tuple[str, ...]
+    images: tuple[torch.Tensor, ...]
+
+    def of_groups(self, groups: Sequence[str], *, others: bool = False) -> ClassImages:
+        """The classes of some groups, or with ``others`` all classes but those."""
+        kept = [i for i, group in enumerate(self.groups) if (group in groups) != others]
+        return ClassImages(
+            tuple(self.names[i] for i in kept),
+            tuple(self.groups[i] for i in kept),
+            tuple(self.images[i] for i in kept),
+        )
+
+    def with_rotations(self) -> ClassImages:
+        """Four classes for each: upright and turned by 90, 180 and 270 degrees."""
+        turned = [
+            (f"{name}/rot{90 * turns:03}", group, torch.rot90(images, turns, (-2, -1)))
+            for name, group, images in zip(self.names, self.groups, self.images, strict=True)
+            for turns in range(4)
+        ]
+        names, groups, images = zip(*turned, strict=True)
+        return ClassImages(names, groups, images)
+
+
+@dataclass(frozen=True)
+class EpisodeShape:
+    """How many classes, labelled images and queries a class an episode has, as ranges.
+
+    Each range is (smallest, largest). The number of classes is drawn once an episode; the
+    number of shots once a class if ``uneven``, else once an episode.
+    """
+
+    n_way: tuple[int, int]
+    n_shot: tuple[int, int]
+    n_query: int
+    uneven: bool = False
+
+    @staticmethod
+    def fixed(n_way: int, n_shot: int, n_query: int) -> EpisodeShape:
+        """An N-way K-shot episode of the literature."""
+        return EpisodeShape((n_way, n_way), (n_shot, n_shot), n_query)
+
+
+@dataclass(frozen=True)
+class EpisodePlan:
+    """Which images make up an episode: class positions, and image positions for each class."""
+
+    classes: tuple[int, ...]
+    support: tuple[tuple[int, ...], ...]
+    query: tuple[tuple[int, ...], ...]
+
+
+def seeded(*numbers: int) -> torch.Generator:
+    """A generator that depends on nothing but these numbers (each 0 or more)."""
+    state = 0
+    for number in numbers:
+        state = (state * 6_364_136_223_846_793_005 + number + 1_442_695_040_888_963_407) % 2**63
+    return torch.Generator().manual_seed(state)
+
+
+def plan_episode(
+    counts: Sequence[int], shape: EpisodeShape, generator: torch.Generator
+) -> EpisodePlan:
+    """Draw an episode from classes that have ``counts`` images.
+
+    Raises BadData when there are too few classes with enough images.
+    """
+    needed = shape.n_shot[1] + shape.n_query
+    eligible = [i for i, count in enumerate(counts) if count >= needed]
+    n_way = _within(shape.n_way, generator)
+    if len(eligible) < n_way:
+        raise BadData(
+            f"expected at least {n_way} classes of {needed} images or more, got {len(eligible)}"
+        )
+    n_shot = _within(shape.n_shot, generator)
+    picked = torch.randperm(len(eligible), generator=generator)[:n_way].tolist()
+    classes, support, query = [], [], []
+    for position in picked:
+        index = eligible[position]
+        order = torch.randperm(counts[index], generator=generator).tolist()
+        shots = _within(shape.n_shot, generator) if shape.uneven else n_shot
+        classes.append(index)
+        support.append(tuple(order[:shots]))
+        query.append(tuple(order[shots : shots + shape.n_query]))
+    return EpisodePlan(tuple(classes), tuple(support), tuple(query))
+
+
+def realize(classes: ClassImages, plan: EpisodePlan) -> Episode:
+    """Gather the images of a plan; labels number its classes in its order."""
+    support_images, support_labels = _gather(classes, plan.classes, plan.support)
+    query_images, query_labels = _gather(classes, plan.classes, plan.query)
+    return Episode(
+        Support(support_images, support_labels, len(plan.classes)), query_images, query_labels
+    )
+
+
+def draw_episode(classes: ClassImages, shape: EpisodeShape, generator: torch.Generator) -> Episode:
+    """Plan an episode and gather its images."""
+    counts = [len(images) for images in classes.images]
+    return realize(classes, plan_episode(counts, shape, generator))
+
+
+def _gather(
+    classes: ClassImages, chosen: Sequence[int], members: Sequence[tuple[int, ...]]
+) -> tuple[torch.Tensor, torch.Tensor]:
+    images = torch.cat(
+        [
+            classes.images[index][list(positions)]
+            for index, positions in zip(chosen, members, strict=True)
+        ]
+    )
+    labels = torch.tensor([label for label, positions in enumerate(members) for _ in positions])
+    return images, labels
+
+
+def _within(bounds: tuple[int, int], generator: torch.Generator) -> int:
+    lowest, highest = bounds
+    return int(torch.randint(lowest, highest + 1, (), generator=generator))

@@ -1,0 +1,67 @@
+"""A folder per class: `PATH/<class>/<image>`, or divided as `PATH/<split>/<class>/<image>`."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+from typing import Literal
+
+from ..errors import BadData
+from .sources import EncodedClass, is_image
+
+Split = Literal["train", "validation", "test"]
+SPLITS: tuple[Split, ...] = ("train", "validation", "test")
+SHARES: dict[Split, float] = {"train": 0.64, "validation": 0.16, "test": 0.20}
+"""How classes are divided where folders do not say: mini-ImageNet's 64 / 16 / 20."""
+
+
+def read(path: Path, split: Split, seed: int = 0) -> Iterator[EncodedClass]:
+    """Yield the classes of one split; a class may have any number of images.
+
+    Where ``path`` holds folders `train`, `validation` and `test`, these are the splits.
+    Otherwise classes are dealt out in the proportions of `SHARES` by ``seed``.
+    """
+    if not path.is_dir():
+        raise BadData(f"expected a folder of class folders, got {path}")
+    if all((path / name).is_dir() for name in SPLITS):
+        root = path / split
+        wanted = _class_names(root)
+    else:
+        root = path
+        wanted = _dealt(_class_names(root), split, seed)
+    if len(wanted) < 2:
+        raise BadData(f"expected at least 2 classes for {split} in {root}, got {len(wanted)}")
+    for name in wanted:
+        files = (
+            (file.name, file.read_bytes())
+            for file in sorted((root / name).iterdir())
+            if file.is_file() and is_image(PurePosixPath(file.name))
+        )
+        yield EncodedClass(name=name, group="", files=tuple(files))
+
+
+def _class_names(root: Path) -> list[str]:
+    names = []
+    for folder in sorted(entry for entry in root.iterdir() if entry.is_dir()):
+        if folder.name.startswith("."):
+            continue
+        if any(is_image(PurePosixPath(file.name)) for file in folder.iterdir()):
+            names.append(folder.name)
+        elif any(entry.is_dir() for entry in folder.iterdir()):
+            raise BadData(f"expected images directly in {folder}, found folders in it")
+    return names
+
+
+def _dealt(names: list[str], split: Split, seed: int) -> list[str]:
+    shuffled = names.copy()
+    random.Random(seed).shuffle(shuffled)
+    n_train = round(SHARES["train"] * len(names))
+    n_validation = round(SHARES["validation"] * len(names))
+    bounds = {
+        "train": (0, n_train),
+        "validation": (n_train, n_train + n_validation),
+        "test": (n_train + n_validation, len(names)),
+    }
+    first, last = bounds[split]
+    return sorted(shuffled[first:last])

@@ -1,0 +1,60 @@
+"""Omniglot (Lake, Salakhutdinov and Tenenbaum, Science 2015): 20 drawings of each character.
+
+30 background alphabets (964 characters) to learn from, 20 evaluation alphabets (659) to be
+tested on. Read from the official archives, from their unpacked folders, or from what
+torchvision downloaded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal
+
+from ..errors import BadData
+from .sources import EncodedClass, grouped, walk
+
+Part = Literal["background", "evaluation"]
+N_CHARACTERS: dict[Part, int] = {"background": 964, "evaluation": 659}
+N_DRAWINGS = 20
+
+
+def read(path: Path, part: Part) -> Iterator[EncodedClass]:
+    """Yield the characters of one part as classes named `Alphabet/characterNN`.
+
+    ``path`` is a folder with `images_background` and `images_evaluation` in it, as folders or
+    as zip archives (whose names may have something in front). Raises BadData when there is
+    neither, or when characters or drawings are missing.
+    """
+    root = _find(path, part)
+    strip = 0 if root.is_dir() else 1
+    n_characters = 0
+    for character in grouped(walk(root), strip):
+        if len(character.files) != N_DRAWINGS:
+            raise BadData(
+                f"{root}: expected {N_DRAWINGS} drawings of {character.name}, "
+                f"got {len(character.files)}"
+            )
+        n_characters += 1
+        yield character
+    if n_characters != N_CHARACTERS[part]:
+        raise BadData(f"{root}: expected {N_CHARACTERS[part]} characters, got {n_characters}")
+
+
+def download(path: Path) -> Path:
+    """Let torchvision fetch both archives into ``path`` and return the folder to `read` from."""
+    from torchvision.datasets import Omniglot
+
+    for background in (True, False):
+        Omniglot(str(path), background=background, download=True)
+    return path / str(Omniglot.folder)
+
+
+def _find(path: Path, part: Part) -> Path:
+    name = f"images_{part}"
+    folders = [path / name, path / "omniglot-py" / name]
+    archives = sorted(path.glob(f"*{name}.zip"))
+    for candidate in [*folders, *archives]:
+        if candidate.exists():
+            return candidate
+    raise BadData(f"expected a folder {name} or an archive {name}.zip in {path}, found neither")

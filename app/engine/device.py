@@ -1,0 +1,37 @@
+"""Choosing the device and making its arithmetic exact and repeatable."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+
+from ..errors import BadSetting
+
+DeviceChoice = Literal["auto", "cpu", "cuda"]
+
+
+def choose_device(choice: DeviceChoice) -> torch.device:
+    """CUDA where there is a GPU, or what was asked for.
+
+    Raises BadSetting when CUDA is asked for and absent: there is no falling back to the CPU.
+    """
+    if choice == "cuda" and not torch.cuda.is_available():
+        raise BadSetting("device: expected a CUDA GPU, found none that torch can use")
+    use_cuda = choice == "cuda" or (choice == "auto" and torch.cuda.is_available())
+    return torch.device("cuda" if use_cuda else "cpu")
+
+
+def describe_device(device: torch.device) -> str:
+    """The device's name, for answers: "cpu", or "cuda (NVIDIA H200)"."""
+    if device.type == "cpu":
+        return "cpu"
+    return f"{device.type} ({torch.cuda.get_device_name(device)})"
+
+
+def use_exact_arithmetic() -> None:
+    """Turn off what trades accuracy or repeatability for speed: TF32 and cuDNN's auto-tuning."""
+    torch.backends.cuda.matmul.fp32_precision = "ieee"
+    torch.backends.cudnn.conv.fp32_precision = "ieee"  # type: ignore[attr-defined]
+    torch.backends.cudnn.deterministic = True
+    torch.backends.cudnn.benchmark = False

@@ -1,0 +1,166 @@
+"""Adaptation and prediction on the device, one session at a time ("eager" executor)."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+
+from ..checkpoints.checkpoint import Checkpoint
+from ..errors import InnerLoopDiverged
+from ..meta.episode import Support
+from ..meta.inner_loop import Initialization, logits, probabilities, trajectory
+from ..meta.params import Params, all_finite, detached, mapped
+from .device import describe_device, use_exact_arithmetic
+from .workers import Workers
+
+EXECUTOR = "eager"
+QUERIES_AT_ONCE = 128
+
+
+@dataclass(frozen=True)
+class Adaptation:
+    """What an inner loop made.
+
+    ``adapted`` holds the tensors that differ from the initialization's, the head among them;
+    ``losses`` the support loss before each step and after the last, in nats.
+    """
+
+    adapted: Params
+    losses: tuple[float, ...]
+    support_accuracy: float
+    queue_seconds: float
+    compute_seconds: float
+
+
+@dataclass(frozen=True)
+class Classification:
+    """``probabilities`` is `(query, n_way)` on the CPU, rows summing to 1."""
+
+    probabilities: torch.Tensor
+    queue_seconds: float
+    compute_seconds: float
+
+
+class Engine:
+    """Runs the inner loop and predictions of the loaded checkpoints on one device."""
+
+    def __init__(
+        self,
+        checkpoints: Sequence[Checkpoint],
+        *,
+        device: torch.device,
+        workers: int,
+        queue_limit: int,
+    ) -> None:
+        use_exact_arithmetic()
+        self._device = device
+        self.device_name = describe_device(self._device)
+        self.executor = EXECUTOR
+        # Each CPU worker computes with one thread: more of them collapse under contention.
+        torch.set_num_threads(1)
+        self._workers = Workers(
+            workers if self._device.type == "cpu" else 1,
+            queue_limit,
+            on_start=lambda: torch.set_num_threads(1),
+        )
+        self._networks = {checkpoint.identity: checkpoint.network for checkpoint in checkpoints}
+        self._initializations = {
+            checkpoint.identity: _placed(checkpoint.initialization, self._device)
+            for checkpoint in checkpoints
+        }
+
+    def warm_up(self) -> None:
+        """Adapt and predict once for every initialization, so that no caller pays for it."""
+        for identity, network in self._networks.items():
+            images = torch.zeros((2, *network.input_shape))
+            support = Support(images, torch.tensor([0, 1]), 2)
+            adaptation = self.adapt(identity, support, steps=None, deadline_seconds=math.inf)
+            self.predict(identity, adaptation.adapted, images, deadline_seconds=math.inf)
+
+    def adapt(
+        self, identity: str, support: Support, *, steps: int | None, deadline_seconds: float
+    ) -> Adaptation:
+        """Run the inner loop of an initialization on a support set.
+
+        Raises InnerLoopDiverged, Unavailable and DeadlineExceeded.
+        """
+        (adapted, losses, accuracy, seconds), waited = self._workers.run(
+            "adapting", lambda: self._adapt(identity, support, steps), _bounded(deadline_seconds)
+        )
+        return Adaptation(adapted, losses, accuracy, waited, seconds)
+
+    def predict(
+        self, identity: str, adapted: Params, images: torch.Tensor, *, deadline_seconds: float
+    ) -> Classification:
+        """Classify `(query, channel, height, width)` images with the tensors of an Adaptation.
+
+        Raises Unavailable and DeadlineExceeded.
+        """
+        (found, seconds), waited = self._workers.run(
+            "predicting",
+            lambda: self._predict(identity, adapted, images),
+            _bounded(deadline_seconds),
+        )
+        return Classification(found, waited, seconds)
+
+    def close(self) -> None:
+        """Finish what runs and stop."""
+        self._workers.close()
+
+    @torch.no_grad()
+    def _adapt(
+        self, identity: str, support: Support, steps: int | None
+    ) -> tuple[Params, tuple[float, ...], float, float]:
+        began = time.perf_counter()
+        network, initialization = self._networks[identity], self._initializations[identity]
+        placed = Support(
+            support.images.to(self._device), support.labels.to(self._device), support.n_way
+        )
+        states = list(trajectory(network, initialization, placed, steps=steps))
+        losses = torch.stack([state.loss for state in states]).tolist()
+        for number, loss in enumerate(losses):
+            if not math.isfinite(loss):
+                raise InnerLoopDiverged(number, loss)
+        adapted = detached(
+            {
+                name: tensor
+                for name, tensor in states[-1].fast_weights.items()
+                if name in initialization.step_sizes
+            }
+        )
+        if not all_finite(adapted):
+            raise InnerLoopDiverged(len(losses) - 1, math.nan)
+        scores = logits(network, states[-1].fast_weights, placed.images)
+        accuracy = (scores.argmax(1) == placed.labels).to(torch.float32).mean()
+        return adapted, tuple(losses), float(accuracy), time.perf_counter() - began
+
+    @torch.no_grad()
+    def _predict(
+        self, identity: str, adapted: Params, images: torch.Tensor
+    ) -> tuple[torch.Tensor, float]:
+        began = time.perf_counter()
+        fast_weights = {**self._initializations[identity].params, **adapted}
+        network = self._networks[identity]
+        found = torch.cat(
+            [
+                probabilities(network, fast_weights, chunk.to(self._device)).cpu()
+                for chunk in torch.split(images, QUERIES_AT_ONCE)
+            ]
+        )
+        return found, time.perf_counter() - began
+
+
+def _placed(initialization: Initialization, device: torch.device) -> Initialization:
+    return Initialization(
+        mapped(lambda tensor: tensor.to(device), initialization.params),
+        mapped(lambda tensor: tensor.to(device), initialization.step_sizes),
+        initialization.inner_loop,
+    )
+
+
+def _bounded(seconds: float) -> float:
+    return min(seconds, 1e6)

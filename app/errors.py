@@ -1,0 +1,150 @@
+"""Every refusal Inkling can make, each carrying its evidence. No HTTP lives here.
+
+A refusal says what was expected and what came. Bugs are not refusals: they stay bare
+exceptions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing wrong with an input: where it is, what kind it is, and a sentence on it.
+
+    ``field`` names the part of the input (a label, an option, a JSON path), ``index`` the
+    position among the values of that field counted from 0, or None where there is just one.
+    """
+
+    code: str
+    message: str
+    field: str | None = None
+    index: int | None = None
+
+    def __str__(self) -> str:
+        where = "" if self.field is None else repr(self.field)
+        if where and self.index is not None:
+            where += f"[{self.index}]"
+        return f"{where}: {self.message}" if where else self.message
+
+
+class InklingError(Exception):
+    """The root of every refusal."""
+
+
+class MalformedBody(InklingError):
+    """A request body that cannot be taken apart: no boundary, cut off, or not JSON."""
+
+
+class UnsupportedMediaType(InklingError):
+    """A request body of a kind that the call does not read."""
+
+    def __init__(self, expected: Sequence[str], received: str | None) -> None:
+        self.expected, self.received = tuple(expected), received
+        came = f"{received!r}" if received else "no Content-Type at all"
+        super().__init__(f"expected a body of {' or '.join(self.expected)}, got {came}")
+
+
+class TooLarge(InklingError):
+    """A request that is larger than this server accepts."""
+
+    def __init__(self, what: str, limit: int, received: int | None = None) -> None:
+        self.what, self.limit, self.received = what, limit, received
+        came = "more" if received is None else f"{received:,}"
+        super().__init__(f"{what}: at most {limit:,} accepted, got {came}")
+
+
+class InvalidInput(InklingError):
+    """Content that was read but cannot be worked with; lists every problem found."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        if not problems:
+            raise ValueError("InvalidInput needs at least one problem")
+        self.problems = tuple(problems)
+        super().__init__("; ".join(str(problem) for problem in self.problems))
+
+
+class BadImage(InklingError):
+    """Bytes that are not an image Inkling accepts."""
+
+    def __init__(self, code: str, message: str) -> None:
+        self.code = code
+        super().__init__(message)
+
+
+class InnerLoopDiverged(InklingError):
+    """An inner loop whose loss or fast weights stopped being finite numbers."""
+
+    def __init__(self, step: int, loss: float) -> None:
+        self.step, self.loss = step, loss
+        super().__init__(f"the inner loop diverged: loss {loss} at step {step}")
+
+
+class SessionNotFound(InklingError):
+    """A session that is unknown, expired or deleted; which of them is not told."""
+
+    def __init__(self, session_id: str) -> None:
+        self.session_id = session_id
+        super().__init__("no such session: it is unknown, has expired or was deleted")
+
+
+class InitializationNotLoaded(InklingError):
+    """A session or a call that names an initialization this process has not loaded."""
+
+    def __init__(self, wanted: str, loaded: Sequence[str]) -> None:
+        self.wanted, self.loaded = wanted, tuple(loaded)
+        super().__init__(f"initialization {wanted!r} is not loaded; loaded: {', '.join(loaded)}")
+
+
+class Unavailable(InklingError):
+    """Work that this process cannot take on now, and may a little later."""
+
+    def __init__(self, reason: str, retry_after_seconds: float) -> None:
+        self.reason, self.retry_after_seconds = reason, retry_after_seconds
+        super().__init__(reason)
+
+
+class DeadlineExceeded(InklingError):
+    """Work that was not finished within its time."""
+
+    def __init__(self, what: str, seconds: float) -> None:
+        self.what, self.seconds = what, seconds
+        super().__init__(f"{what} took longer than {seconds:g} s")
+
+
+class BadCheckpoint(InklingError):
+    """A checkpoint folder that is incomplete, damaged or of another format."""
+
+
+class BadData(InklingError):
+    """A data set that is missing, incomplete or laid out in another way."""
+
+
+class BadRecipe(InklingError):
+    """A training recipe that says something that cannot be done."""
+
+
+class BadSetting(InklingError):
+    """A setting or environment that this process cannot start with."""
+
+
+class RequestRefused(InklingError):
+    """A server's refusal of a client's call, with the problem details it sent."""
+
+    def __init__(self, status: int, problem: Mapping[str, Any]) -> None:
+        self.status, self.problem = status, problem
+        listed = "".join(
+            f"\n  {item.get('field', '')}"
+            f"{'' if item.get('index') is None else '[' + str(item['index']) + ']'}: "
+            f"{item.get('message', '')}"
+            for item in problem.get("problems", [])
+        )
+        detail = "" if listed else f": {problem.get('detail', '')}"
+        super().__init__(f"{status} {problem.get('title', 'refused')}{detail}{listed}")
+
+
+class ServerUnreachable(InklingError):
+    """A server that does not answer."""

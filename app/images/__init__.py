@@ -1,0 +1,1 @@
+"""From image bytes to the tensor that a network reads."""

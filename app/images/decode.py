@@ -1,0 +1,124 @@
+"""Image bytes to a uint8 RGBA tensor. What the pixels mean is decided in `preprocess`.
+
+The magic bytes decide the format, never a file name or a declared type. Limits are checked on
+the header, before any pixel is decoded.
+"""
+
+from __future__ import annotations
+
+import io
+import warnings
+
+import numpy as np
+import torch
+from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
+
+from ..errors import BadImage
+
+FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP")
+MAX_PIXELS = 25_000_000
+MIN_SIDE = 8
+MAX_ASPECT_RATIO = 20
+
+_SIXTEEN_BIT_GREY = ("I;16", "I;16B", "I;16L", "I;16N", "I")
+
+
+def decode(content: bytes) -> torch.Tensor:
+    """Decode an image to `(height, width, 4)` uint8 RGBA, upright as its EXIF orientation says.
+
+    Sixteen-bit grey is scaled to eight bits and of an animation the first frame is taken.
+
+    Raises BadImage for anything that is not a whole image of an accepted format and size.
+    """
+    if not content:
+        raise BadImage("empty", "the file is empty (0 bytes)")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            image = Image.open(io.BytesIO(content), formats=FORMATS)
+        except UnidentifiedImageError:
+            raise BadImage(
+                "not_an_image", f"expected {_formats()}, got {_describe(content)}"
+            ) from None
+        except Image.DecompressionBombError as bomb:
+            raise BadImage(
+                "too_many_pixels", f"at most {MAX_PIXELS:,} pixels accepted: {bomb}"
+            ) from None
+        except (OSError, SyntaxError, ValueError, EOFError) as broken:
+            raise BadImage("damaged", f"the image cannot be opened: {broken}") from None
+        _check_size(*image.size)
+        try:
+            image.load()
+            rgba = _to_rgba(image)
+        except (OSError, SyntaxError, ValueError, EOFError, IndexError) as broken:
+            raise BadImage("damaged", f"the image is truncated or damaged: {broken}") from None
+    return torch.from_numpy(np.array(rgba, dtype=np.uint8))
+
+
+def _check_size(width: int, height: int) -> None:
+    if width * height > MAX_PIXELS:
+        raise BadImage(
+            "too_many_pixels",
+            f"at most {MAX_PIXELS:,} pixels accepted, got {width:,} x {height:,} = "
+            f"{width * height:,}",
+        )
+    if min(width, height) < MIN_SIDE:
+        raise BadImage(
+            "too_small", f"at least {MIN_SIDE} pixels a side accepted, got {width} x {height}"
+        )
+    if max(width, height) > MAX_ASPECT_RATIO * min(width, height):
+        raise BadImage(
+            "too_narrow",
+            f"sides may differ by a factor of {MAX_ASPECT_RATIO} at most, got {width} x {height}",
+        )
+
+
+def _to_rgba(image: Image.Image) -> Image.Image:
+    upright = ImageOps.exif_transpose(image)
+    if upright.mode in _SIXTEEN_BIT_GREY:
+        upright = _eight_bit(upright)
+    elif upright.mode == "CMYK":
+        upright = _cmyk_to_rgb(upright)
+    return upright.convert("RGBA")
+
+
+def _eight_bit(image: Image.Image) -> Image.Image:
+    """Scale grey of up to sixteen bits by 257, so that 65,535 becomes 255 (Pillow would clip)."""
+    values = np.asarray(image, dtype=np.int64)
+    if values.min() < 0 or values.max() > 65_535:
+        raise BadImage("unsupported_depth", "grey values beyond sixteen bits are not accepted")
+    transparent = image.info.get("transparency")
+    grey = Image.fromarray(np.round(values / 257).astype(np.uint8))
+    if not isinstance(transparent, int):
+        return grey
+    alpha = Image.fromarray(np.where(values == transparent, 0, 255).astype(np.uint8))
+    return Image.merge("LA", (grey, alpha))
+
+
+def _cmyk_to_rgb(image: Image.Image) -> Image.Image:
+    """Pillow already undoes the inversion that Adobe's JPEGs mark; the profile does the rest."""
+    profile = image.info.get("icc_profile")
+    if profile:
+        try:
+            converted = ImageCms.profileToProfile(
+                image,
+                ImageCms.ImageCmsProfile(io.BytesIO(profile)),
+                ImageCms.createProfile("sRGB"),
+                outputMode="RGB",
+            )
+        except ImageCms.PyCMSError:
+            return image.convert("RGB")
+        if converted is not None:
+            return converted
+    return image.convert("RGB")
+
+
+def _formats() -> str:
+    return ", ".join(FORMATS[:-1]) + " or " + FORMATS[-1]
+
+
+def _describe(content: bytes) -> str:
+    head = content[:64]
+    if head.isascii() and all(byte >= 32 or byte in b"\t\r\n" for byte in head):
+        return f"{len(content):,} bytes of text"
+    return f"{len(content):,} bytes that start with {head[:8].hex(' ')}"

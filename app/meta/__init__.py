@@ -1,0 +1,1 @@
+"""Meta-learning as pure mathematics: values in, values out. No architecture has a name here."""

@@ -1,0 +1,47 @@
+"""The any-way head: a linear classifier over unit-length features for any number of classes.
+
+Its rows start from values that no order of the classes can touch: at zero, or from the support
+set's class means. The latter makes the logits before the first step those of a nearest-centroid
+classifier, s (f.m - |m|^2 / 2) = -s/2 |f - m|^2 + const (Prototypical Networks, Snell et al.,
+NeurIPS 2017, eq. 8), from where the inner loop goes on (Proto-MAML, Triantafillou et al.,
+ICLR 2020, sec. 3).
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+
+from .episode import Support
+from .params import Params
+
+HeadStart = Literal["class_means", "zero"]
+
+WEIGHT, BIAS, SCALE = "head.weight", "head.bias", "head.scale"
+"""`(n_way, feature)`, `(n_way,)` and `()`: the last is meta-learned and shared by all classes."""
+
+
+def unit(features: torch.Tensor) -> torch.Tensor:
+    """Scale `(batch, feature)` rows to length 1."""
+    return torch.nn.functional.normalize(features, dim=1)
+
+
+def class_means(features: torch.Tensor, support: Support) -> torch.Tensor:
+    """`(n_way, feature)` means of the unit features of each class."""
+    membership = support.membership()
+    return (membership / membership.sum(0)).T @ unit(features)
+
+
+def start(kind: HeadStart, features: torch.Tensor, support: Support) -> Params:
+    """The head before the first step, from the support set's `(support, feature)` features."""
+    if kind == "zero":
+        shape = (support.n_way, features.shape[1])
+        return {WEIGHT: features.new_zeros(shape), BIAS: features.new_zeros(support.n_way)}
+    means = class_means(features, support)
+    return {WEIGHT: means, BIAS: -means.square().sum(1) / 2}
+
+
+def logits(params: Params, features: torch.Tensor) -> torch.Tensor:
+    """`(batch, feature)` features to `(batch, n_way)` logits."""
+    return params[SCALE] * (unit(features) @ params[WEIGHT].T + params[BIAS])

@@ -1,0 +1,35 @@
+"""Named sets of tensors and the little arithmetic that meta-learning does on them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import torch
+
+Params = Mapping[str, torch.Tensor]
+"""Parameter names to tensors. Never changed in place."""
+
+
+def mapped(function: Callable[[torch.Tensor], torch.Tensor], params: Params) -> Params:
+    """Apply a function to every tensor."""
+    return {name: function(tensor) for name, tensor in params.items()}
+
+
+def detached(params: Params) -> Params:
+    """The same values, with no graph behind them."""
+    return mapped(torch.Tensor.detach, params)
+
+
+def added(left: Params, right: Params) -> Params:
+    """Add two sets of the same names, tensor by tensor."""
+    return {name: tensor + right[name] for name, tensor in left.items()}
+
+
+def all_finite(params: Params) -> bool:
+    """Tell whether every number of every tensor is finite."""
+    return all(bool(torch.isfinite(tensor).all()) for tensor in params.values())
+
+
+def n_bytes(params: Params) -> int:
+    """The bytes that the tensors' elements take."""
+    return sum(tensor.numel() * tensor.element_size() for tensor in params.values())

@@ -1,0 +1,1 @@
+"""Architectures: pure functions from parameters and images to features."""

@@ -1,0 +1,398 @@
+"""The use cases: adapt, predict, look at, forget. No HTTP here, and no tensor arithmetic."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import time
+import unicodedata
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+
+from .checkpoints.checkpoint import Checkpoint
+from .engine.engine import Engine
+from .errors import BadImage, InitializationNotLoaded, InvalidInput, Problem
+from .images.decode import decode
+from .images.preprocess import Drawing
+from .meta.episode import Support
+from .sessions.memory import Clock, MemorySessions
+from .sessions.session import Session, new_session_id
+
+MAX_LABEL_LENGTH = 100
+MIN_CLASSES = 2
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one call and one session may ask for."""
+
+    max_classes: int = 100
+    max_support_images: int = 1000
+    max_query_images: int = 1000
+    default_ttl_seconds: float = 3600
+    max_ttl_seconds: float = 86_400
+    max_lifetime_seconds: float = 7 * 86_400
+    deadline_seconds: float = 60
+
+
+@dataclass(frozen=True)
+class LabelledImage:
+    """An encoded image, its label as sent, and where in the request it stood."""
+
+    label: str
+    content: bytes
+    field: str
+    index: int | None
+
+
+@dataclass(frozen=True)
+class QueryImage:
+    """An encoded image to classify, and where in the request it stood."""
+
+    content: bytes
+    field: str
+    index: int | None
+
+
+@dataclass(frozen=True)
+class AdaptOptions:
+    """What a caller may choose about an adaptation; None takes the default."""
+
+    initialization: str | None = None
+    steps: int | None = None
+    ttl_seconds: float | None = None
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Where the time of a call went, in seconds."""
+
+    decode: float
+    queue: float
+    compute: float
+    store: float = 0.0
+
+
+@dataclass(frozen=True)
+class Warned:
+    """Something a caller should know that is no reason to refuse."""
+
+    code: str
+    message: str
+
+
+@dataclass(frozen=True)
+class Adapted:
+    """A new session and how its adaptation went."""
+
+    session: Session
+    checkpoint: Checkpoint
+    losses: tuple[float, ...]
+    support_accuracy: float
+    warnings: tuple[Warned, ...]
+    timing: Timing
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """One image's labels with probabilities, the most probable first."""
+
+    labels: tuple[tuple[str, float], ...]
+
+
+@dataclass(frozen=True)
+class Predicted:
+    """The predictions of a call, in the order of its images."""
+
+    session: Session
+    checkpoint: Checkpoint
+    predictions: tuple[Ranked, ...]
+    timing: Timing
+
+
+class Service:
+    """Inkling without its wire."""
+
+    def __init__(
+        self,
+        checkpoints: Sequence[Checkpoint],
+        engine: Engine,
+        sessions: MemorySessions,
+        limits: Limits,
+        clock: Clock = time.time,
+    ) -> None:
+        """The first checkpoint is the default initialization."""
+        self.checkpoints: Mapping[str, Checkpoint] = {c.name: c for c in checkpoints}
+        self.limits = limits
+        self.device_name, self.executor = engine.device_name, engine.executor
+        self._default = checkpoints[0].name
+        self._by_identity = {checkpoint.identity: checkpoint for checkpoint in checkpoints}
+        self._engine, self._sessions, self._clock = engine, sessions, clock
+
+    @property
+    def default_initialization(self) -> str:
+        """The name of the initialization that calls get when they name none."""
+        return self._default
+
+    def adapt(self, images: Sequence[LabelledImage], options: AdaptOptions) -> Adapted:
+        """Make a session from a support set: all of it, or nothing and a list of all problems.
+
+        Raises InvalidInput, InitializationNotLoaded, InnerLoopDiverged, Unavailable and
+        DeadlineExceeded.
+        """
+        checkpoint = self._chosen(options.initialization)
+        problems = self._option_problems(options, checkpoint)
+        labels, label_problems = _clean_labels(images)
+        problems += label_problems + self._shape_problems(images, labels)
+        if problems:
+            raise InvalidInput(problems)
+        began = time.perf_counter()
+        tensors = _preprocess_all(images, checkpoint.preprocessing)
+        decode_seconds = time.perf_counter() - began
+        # The order of the labels decides nothing but ties, and is the same for any sending order.
+        names = tuple(sorted(set(labels)))
+        support = Support(
+            tensors, torch.tensor([names.index(label) for label in labels]), len(names)
+        )
+        adaptation = self._engine.adapt(
+            checkpoint.identity,
+            support,
+            steps=options.steps,
+            deadline_seconds=self.limits.deadline_seconds,
+        )
+        began = time.perf_counter()
+        session = self._new_session(checkpoint, options, adaptation.adapted, names, labels)
+        self._sessions.put(session)
+        return Adapted(
+            session=session,
+            checkpoint=checkpoint,
+            losses=adaptation.losses,
+            support_accuracy=adaptation.support_accuracy,
+            warnings=_warnings(images, labels, tensors, checkpoint.preprocessing),
+            timing=Timing(
+                decode=decode_seconds,
+                queue=adaptation.queue_seconds,
+                compute=adaptation.compute_seconds,
+                store=time.perf_counter() - began,
+            ),
+        )
+
+    def predict(
+        self, session_id: str, images: Sequence[QueryImage], top_k: int | None = None
+    ) -> Predicted:
+        """Classify each image by itself with a session's adapted model.
+
+        Raises SessionNotFound, InitializationNotLoaded, InvalidInput, Unavailable and
+        DeadlineExceeded.
+        """
+        began = time.perf_counter()
+        session = self._sessions.use(session_id)
+        store_seconds = time.perf_counter() - began
+        checkpoint = self.checkpoint_of(session)
+        problems = self._query_problems(images, top_k)
+        if problems:
+            raise InvalidInput(problems)
+        began = time.perf_counter()
+        tensors = _preprocess_all(images, checkpoint.preprocessing)
+        decode_seconds = time.perf_counter() - began
+        found = self._engine.predict(
+            checkpoint.identity,
+            session.adapted,
+            tensors,
+            deadline_seconds=self.limits.deadline_seconds,
+        )
+        return Predicted(
+            session=session,
+            checkpoint=checkpoint,
+            predictions=tuple(
+                _ranked(session.labels, row, top_k) for row in found.probabilities.tolist()
+            ),
+            timing=Timing(
+                decode_seconds, found.queue_seconds, found.compute_seconds, store_seconds
+            ),
+        )
+
+    def session(self, session_id: str) -> Session:
+        """Look at a session; this is no use of it. Raises SessionNotFound."""
+        return self._sessions.look_at(session_id)
+
+    def forget(self, session_id: str) -> None:
+        """Delete a session and all it holds. Raises SessionNotFound."""
+        self._sessions.delete(session_id)
+
+    def checkpoint_of(self, session: Session) -> Checkpoint:
+        """The checkpoint a session was adapted from. Raises InitializationNotLoaded."""
+        if session.identity not in self._by_identity:
+            raise InitializationNotLoaded(session.identity, list(self.checkpoints))
+        return self._by_identity[session.identity]
+
+    def _chosen(self, name: str | None) -> Checkpoint:
+        wanted = self._default if name is None else name
+        if wanted not in self.checkpoints:
+            raise InvalidInput(
+                [
+                    Problem(
+                        "unknown_initialization",
+                        f"expected one of {', '.join(self.checkpoints)}, got {wanted!r}",
+                        "initialization",
+                    )
+                ]
+            )
+        return self.checkpoints[wanted]
+
+    def _option_problems(self, options: AdaptOptions, checkpoint: Checkpoint) -> list[Problem]:
+        problems = []
+        most_steps = checkpoint.config.inner_loop.max_steps
+        if options.steps is not None and not 0 <= options.steps <= most_steps:
+            problems.append(
+                Problem(
+                    "out_of_range",
+                    f"expected 0 to {most_steps}, the most that {checkpoint.name!r} was "
+                    f"validated for, got {options.steps}",
+                    "steps",
+                )
+            )
+        ttl, longest = options.ttl_seconds, self.limits.max_ttl_seconds
+        if ttl is not None and not (math.isfinite(ttl) and 1 <= ttl <= longest):
+            problems.append(
+                Problem("out_of_range", f"expected 1 to {longest:g}, got {ttl:g}", "ttl_seconds")
+            )
+        return problems
+
+    def _shape_problems(
+        self, images: Sequence[LabelledImage], labels: Sequence[str]
+    ) -> list[Problem]:
+        if not images:
+            return [Problem("no_images", "expected labelled images, got none")]
+        problems = []
+        if len(images) > self.limits.max_support_images:
+            problems.append(
+                Problem(
+                    "too_many_images",
+                    f"expected at most {self.limits.max_support_images} images, got {len(images)}",
+                )
+            )
+        classes = len(set(labels))
+        if not MIN_CLASSES <= classes <= self.limits.max_classes:
+            problems.append(
+                Problem(
+                    "number_of_classes",
+                    f"expected images of {MIN_CLASSES} to {self.limits.max_classes} different "
+                    f"labels, got {classes}",
+                )
+            )
+        return problems
+
+    def _query_problems(self, images: Sequence[QueryImage], top_k: int | None) -> list[Problem]:
+        problems = []
+        if not images:
+            problems.append(Problem("no_images", "expected at least one image, got none"))
+        if len(images) > self.limits.max_query_images:
+            problems.append(
+                Problem(
+                    "too_many_images",
+                    f"expected at most {self.limits.max_query_images} images, got {len(images)}",
+                )
+            )
+        if top_k is not None and top_k < 1:
+            problems.append(Problem("out_of_range", f"expected 1 or more, got {top_k}", "top_k"))
+        return problems
+
+    def _new_session(
+        self,
+        checkpoint: Checkpoint,
+        options: AdaptOptions,
+        adapted: Mapping[str, torch.Tensor],
+        names: tuple[str, ...],
+        labels: Sequence[str],
+    ) -> Session:
+        now = self._clock()
+        limits = self.limits
+        ttl = limits.default_ttl_seconds if options.ttl_seconds is None else options.ttl_seconds
+        steps = checkpoint.config.inner_loop.steps if options.steps is None else options.steps
+        return Session(
+            id=new_session_id(),
+            identity=checkpoint.identity,
+            labels=names,
+            image_counts=tuple(labels.count(name) for name in names),
+            steps=steps,
+            adapted=adapted,
+            created_at=now,
+            ttl_seconds=ttl,
+            expires_at=now + ttl,
+            ends_at=now + max(ttl, limits.max_lifetime_seconds),
+        )
+
+
+def _clean_labels(images: Sequence[LabelledImage]) -> tuple[list[str], list[Problem]]:
+    """Labels in NFC and trimmed, with the problems of those that cannot be used."""
+    cleaned, problems = [], []
+    for image in images:
+        label = unicodedata.normalize("NFC", image.label).strip()
+        cleaned.append(label)
+        if not 1 <= len(label) <= MAX_LABEL_LENGTH:
+            message = f"expected a label of 1 to {MAX_LABEL_LENGTH} characters, got {len(label)}"
+        elif any(unicodedata.category(character) == "Cc" for character in label):
+            message = "expected a label without control characters"
+        else:
+            continue
+        problems.append(Problem("bad_label", message, image.field, image.index))
+    return cleaned, problems
+
+
+def _preprocess_all(
+    images: Sequence[LabelledImage] | Sequence[QueryImage], preprocessing: Drawing
+) -> torch.Tensor:
+    """`(image, channel, height, width)`; raises InvalidInput that lists every bad image."""
+    tensors: list[torch.Tensor] = []
+    problems: list[Problem] = []
+    for image in images:
+        try:
+            tensors.append(preprocessing(decode(image.content)))
+        except BadImage as bad:
+            problems.append(Problem(bad.code, str(bad), image.field, image.index))
+    if problems:
+        raise InvalidInput(problems)
+    return torch.stack(tensors)
+
+
+def _warnings(
+    images: Sequence[LabelledImage],
+    labels: Sequence[str],
+    tensors: torch.Tensor,
+    preprocessing: Drawing,
+) -> tuple[Warned, ...]:
+    found = []
+    single = sorted({label for label in labels if labels.count(label) == 1})
+    if single:
+        found.append(
+            Warned(
+                "few_images",
+                f"one image only of {_quoted(single)}: more drawings of a class make it safer",
+            )
+        )
+    by_content: dict[bytes, set[str]] = {}
+    for image, label in zip(images, labels, strict=True):
+        by_content.setdefault(hashlib.sha256(image.content).digest(), set()).add(label)
+    found.extend(
+        Warned("same_image", f"the same image is labelled {_quoted(sorted(shared))}")
+        for shared in by_content.values()
+        if len(shared) > 1
+    )
+    for image, label, tensor in zip(images, labels, tensors, strict=True):
+        if preprocessing.is_blank(tensor):
+            where = "" if image.index is None else f" {image.index}"
+            found.append(Warned("blank_image", f"image{where} of {label!r} shows no drawing"))
+    return tuple(found)
+
+
+def _ranked(labels: tuple[str, ...], row: Sequence[float], top_k: int | None) -> Ranked:
+    """Sorted by probability; ties go to the first label in sorted order."""
+    ranking = sorted(zip(labels, row, strict=True), key=lambda entry: (-entry[1], entry[0]))
+    return Ranked(tuple(ranking[:top_k]))
+
+
+def _quoted(labels: Sequence[str]) -> str:
+    return ", ".join(repr(label) for label in labels)

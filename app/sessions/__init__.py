@@ -1,0 +1,1 @@
+"""Sessions: adapted models with an end, and where they are kept."""

@@ -1,0 +1,1 @@
+"""The outer loop: pre-training, meta-training, selection and evaluation of initializations."""

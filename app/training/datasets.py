@@ -1,0 +1,65 @@
+"""Data sets made ready for a network: read, decoded and preprocessed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Literal
+
+import torch
+
+from ..data import folders, omniglot
+from ..data.episodes import ClassImages
+from ..data.sources import EncodedClass
+from ..errors import BadData, BadImage
+from ..images.decode import decode
+from ..images.preprocess import Drawing
+
+DataFormat = Literal["omniglot", "folders"]
+Split = Literal["train", "validation", "test"]
+
+
+def read_split(
+    data_format: DataFormat, path: Path, split: Split, validation_groups: list[str]
+) -> Iterator[EncodedClass]:
+    """Yield the encoded classes of one split.
+
+    Omniglot's test split is its evaluation part; its validation split the named alphabets of
+    the background part, and its training split the others.
+    """
+    if data_format == "folders":
+        yield from folders.read(path, split)
+    elif split == "test":
+        yield from omniglot.read(path, "evaluation")
+    else:
+        for character in omniglot.read(path, "background"):
+            if (character.group in validation_groups) == (split == "validation"):
+                yield character
+
+
+def preprocess_classes(
+    classes: Iterator[EncodedClass],
+    preprocessing: Drawing,
+    on_class: Callable[[], None] = lambda: None,
+) -> ClassImages:
+    """Decode and preprocess every image. Raises BadData that names the first bad file."""
+    names, groups, images = [], [], []
+    for encoded in classes:
+        names.append(encoded.name)
+        groups.append(encoded.group)
+        images.append(
+            torch.stack([_image(encoded, *file, preprocessing) for file in encoded.files])
+        )
+        on_class()
+    if not names:
+        raise BadData("expected at least one class of images, got none")
+    return ClassImages(tuple(names), tuple(groups), tuple(images))
+
+
+def _image(
+    encoded: EncodedClass, file_name: str, content: bytes, preprocessing: Drawing
+) -> torch.Tensor:
+    try:
+        return preprocessing(decode(content))
+    except BadImage as bad:
+        raise BadData(f"{encoded.name}/{file_name}: {bad}") from None

@@ -1,0 +1,128 @@
+"""Accuracy on episodes of classes never seen, with its interval, beside nearest centroid."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+
+from ..data.episodes import ClassImages, EpisodePlan, EpisodeShape, plan_episode, realize, seeded
+from ..meta.episode import Episode
+from ..meta.head import class_means, unit
+from ..meta.inner_loop import Initialization, adapt, logits
+from ..meta.network import Network
+
+NORMAL_QUANTILE = 1.96
+
+
+@dataclass(frozen=True)
+class Setting:
+    """Which episodes an evaluation runs on."""
+
+    shape: EpisodeShape
+    episodes: int
+    seed: int
+
+    def plans(self, classes: ClassImages) -> Iterator[EpisodePlan]:
+        """Plan the episodes; each depends on the seed and its number alone."""
+        counts = [len(images) for images in classes.images]
+        for number in range(self.episodes):
+            yield plan_episode(counts, self.shape, seeded(self.seed, number))
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A mean with the half-width of its 95 % interval."""
+
+    mean: float
+    half_width: float
+
+    @staticmethod
+    def of(values: Sequence[float]) -> Interval:
+        """The normal interval of a mean of independent values, one an episode."""
+        mean = sum(values) / len(values)
+        if len(values) < 2:
+            return Interval(mean, math.nan)
+        variance = sum((value - mean) ** 2 for value in values) / (len(values) - 1)
+        return Interval(mean, NORMAL_QUANTILE * math.sqrt(variance / len(values)))
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What an evaluation found; accuracies are shares in 0..1.
+
+    ``difference`` is that of the adapted to the nearest-centroid accuracy, paired by episode.
+    """
+
+    episodes: int
+    accuracy: Interval
+    nearest_centroid: Interval
+    difference: Interval
+
+
+@torch.no_grad()
+def evaluate(
+    network: Network,
+    initialization: Initialization,
+    classes: ClassImages,
+    setting: Setting,
+    *,
+    steps: int | None = None,
+    on_episode: Callable[[float], None] = lambda _: None,
+) -> Evaluation:
+    """Adapt to the support set of each episode and classify its queries, each by itself.
+
+    ``on_episode`` is told each episode's accuracy.
+    """
+    embedded = embed(network, initialization, classes)
+    adapted_shares, centroid_shares = [], []
+    for plan in setting.plans(classes):
+        episode = realize(classes, plan)
+        adapted = adapt(network, initialization, episode.support, steps=steps)
+        scores = logits(network, adapted.fast_weights, episode.query_images)
+        adapted_shares.append(_accuracy(scores, episode))
+        centroid_shares.append(_nearest_centroid_accuracy(realize(embedded, plan)))
+        on_episode(adapted_shares[-1])
+    differences = [a - b for a, b in zip(adapted_shares, centroid_shares, strict=True)]
+    return Evaluation(
+        setting.episodes,
+        Interval.of(adapted_shares),
+        Interval.of(centroid_shares),
+        Interval.of(differences),
+    )
+
+
+@torch.no_grad()
+def evaluate_nearest_centroid(
+    network: Network,
+    initialization: Initialization,
+    classes: ClassImages,
+    setting: Setting,
+) -> Interval:
+    """The accuracy of class means of unadapted unit features, on the episodes of `evaluate`."""
+    embedded = embed(network, initialization, classes)
+    return Interval.of(
+        [_nearest_centroid_accuracy(realize(embedded, plan)) for plan in setting.plans(classes)]
+    )
+
+
+@torch.no_grad()
+def embed(network: Network, initialization: Initialization, classes: ClassImages) -> ClassImages:
+    """The unit features `(image, feature)` of every image, in place of the images."""
+    return replace(
+        classes,
+        images=tuple(
+            unit(network.features(initialization.params, images)) for images in classes.images
+        ),
+    )
+
+
+def _nearest_centroid_accuracy(embedded: Episode) -> float:
+    means = class_means(embedded.support.images, embedded.support)
+    return _accuracy(-torch.cdist(embedded.query_images, means), embedded)
+
+
+def _accuracy(scores: torch.Tensor, episode: Episode) -> float:
+    return float((scores.argmax(1) == episode.query_labels).to(torch.float32).mean())

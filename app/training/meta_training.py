@@ -1,0 +1,121 @@
+"""Meta-training: the outer loop of any meta-learner, with Adam on its meta-gradients."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+
+from ..data.episodes import ClassImages, draw_episode, seeded
+from ..meta.episode import Episode, Support
+from ..meta.inner_loop import Initialization
+from ..meta.learners import META_LEARNERS
+from ..meta.network import Network
+from ..meta.params import Params
+from .augmentation import jittered
+from .recipes import MetaTrainingTable
+from .stages import copy_into, cosine_rate, optimizer_tensors, restore_optimizer, set_rates
+
+
+class MetaTraining:
+    """One meta-training stage. ``background`` is the value that empty image area has."""
+
+    def __init__(
+        self,
+        network: Network,
+        initialization: Initialization,
+        classes: ClassImages,
+        table: MetaTrainingTable,
+        background: float,
+        seed: int,
+    ) -> None:
+        self.name = table.learner
+        self.iterations = table.iterations
+        self._network, self._classes, self._table = network, classes, table
+        self._background, self._seed = background, seed
+        self._learner = META_LEARNERS[table.learner]
+        self._started_from = initialization
+        self._params = {
+            name: tensor.detach().clone()
+            for name, tensor in initialization.params.items()
+            if name not in network.fixed()
+        }
+        self._step_sizes = {
+            name: tensor.detach().clone() for name, tensor in initialization.step_sizes.items()
+        }
+        self._optimizer = torch.optim.Adam(
+            [
+                {"params": list(self._params.values())},
+                {"params": list(self._step_sizes.values())},
+            ]
+        )
+
+    def update(self, iteration: int) -> Mapping[str, float]:
+        """Average the meta-gradients of some episodes and take one step of Adam."""
+        table = self._table
+        set_rates(
+            self._optimizer,
+            [
+                cosine_rate(rate, iteration, table.iterations)
+                for rate in (table.learning_rate, table.step_size_learning_rate)
+            ],
+        )
+        initialization = self.initialization()
+        self._optimizer.zero_grad()
+        loss = accuracy = 0.0
+        for number in range(table.episodes_per_update):
+            generator = seeded(self._seed, iteration, number)
+            episode = self._jittered(
+                draw_episode(self._classes, table.shape(), generator), generator
+            )
+            gradient = self._learner(self._network, initialization, episode)
+            self._accumulate(self._params, gradient.params)
+            self._accumulate(self._step_sizes, gradient.step_sizes)
+            loss += gradient.loss / table.episodes_per_update
+            accuracy += gradient.accuracy / table.episodes_per_update
+        self._optimizer.step()
+        return {"loss": loss, "accuracy": accuracy}
+
+    def initialization(self) -> Initialization:
+        """The initialization as it stands."""
+        start = self._started_from
+        return Initialization(
+            {**start.params, **_copied(self._params)},
+            _copied(self._step_sizes),
+            start.inner_loop,
+        )
+
+    def tensors(self) -> Params:
+        """Parameters, step sizes and optimizer."""
+        return {
+            **{f"param.{name}": tensor for name, tensor in self._params.items()},
+            **{f"step_size.{name}": tensor for name, tensor in self._step_sizes.items()},
+            **optimizer_tensors(self._optimizer),
+        }
+
+    def restore(self, tensors: Params) -> None:
+        """Take up the state that `tensors` gave."""
+        copy_into(self._params, tensors, "param.")
+        copy_into(self._step_sizes, tensors, "step_size.")
+        restore_optimizer(self._optimizer, tensors)
+
+    def _accumulate(self, learned: Params, gradients: Params) -> None:
+        for name, tensor in learned.items():
+            share = gradients[name] / self._table.episodes_per_update
+            tensor.grad = share if tensor.grad is None else tensor.grad + share
+
+    def _jittered(self, episode: Episode, generator: torch.Generator) -> Episode:
+        jitter, support = self._table.jitter, episode.support
+        return Episode(
+            Support(
+                jittered(support.images, jitter, self._background, generator),
+                support.labels,
+                support.n_way,
+            ),
+            jittered(episode.query_images, jitter, self._background, generator),
+            episode.query_labels,
+        )
+
+
+def _copied(params: Params) -> Params:
+    return {name: tensor.detach().clone() for name, tensor in params.items()}

@@ -1,0 +1,133 @@
+"""Pre-training: a plain classifier of all training classes, as a start for meta-training.
+
+A cosine head over features (Chen et al., ICLR 2019, "Baseline++") is trained on every class at
+once; the head is thrown away. UNICORN-MAML (Ye and Chao, ICLR 2022) starts so too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol, runtime_checkable
+
+import torch
+from torch.nn import functional
+
+from ..data.episodes import ClassImages, seeded
+from ..meta.head import unit
+from ..meta.inner_loop import Initialization
+from ..meta.network import Network
+from ..meta.params import Params, detached
+from .augmentation import jittered
+from .recipes import PretrainingTable
+from .stages import copy_into, cosine_rate, optimizer_tensors, restore_optimizer, set_rates
+
+HEAD, HEAD_SCALE = "pretraining_head.weight", "pretraining_head.scale"
+
+
+@runtime_checkable
+class LearnsStatistics(Protocol):
+    """A network whose stored statistics are learned from batches."""
+
+    def features_while_learning_statistics(
+        self, params: Params, images: torch.Tensor
+    ) -> tuple[torch.Tensor, Params]:
+        """Features normalised by the batch, and the moved statistics."""
+        ...
+
+
+class Pretraining:
+    """The pre-training stage. ``background`` is the value that empty image area has."""
+
+    name = "pretraining"
+
+    def __init__(
+        self,
+        network: Network,
+        initialization: Initialization,
+        classes: ClassImages,
+        table: PretrainingTable,
+        background: float,
+        seed: int,
+    ) -> None:
+        self.iterations = table.iterations
+        self._network, self._table = network, table
+        self._images = torch.cat(classes.images)
+        self._labels = torch.tensor(
+            [label for label, images in enumerate(classes.images) for _ in images]
+        )
+        self._background, self._seed = background, seed
+        self._started_from = initialization
+        fixed = network.fixed()
+        params = initialization.params
+        self._statistics: Params = {name: params[name] for name in params if name in fixed}
+        self._backbone = {
+            name: _channels_last(params[name]).detach().clone().requires_grad_()
+            for name in network.initialize(torch.Generator())
+            if name not in fixed
+        }
+        rows = torch.randn((len(classes.images), network.feature_size), generator=seeded(seed, 1))
+        self._head = {
+            HEAD: (rows / network.feature_size**0.5).requires_grad_(),
+            HEAD_SCALE: torch.tensor(table.cosine_scale).requires_grad_(),
+        }
+        self._optimizer = torch.optim.AdamW(
+            [
+                {"params": list(self._backbone.values()), "weight_decay": table.weight_decay},
+                {"params": list(self._head.values()), "weight_decay": 0},
+            ]
+        )
+
+    def update(self, iteration: int) -> Mapping[str, float]:
+        """Classify one batch and step down its cross-entropy (nats)."""
+        table = self._table
+        rate = cosine_rate(table.learning_rate, iteration, table.iterations, table.warmup)
+        set_rates(self._optimizer, [rate, rate])
+        generator = seeded(self._seed, 2, iteration)
+        drawn = torch.randint(len(self._images), (table.batch_size,), generator=generator)
+        images = jittered(self._images[drawn], table.jitter, self._background, generator)
+        labels = self._labels[drawn]
+        with torch.autocast("cpu", torch.bfloat16, enabled=table.precision == "bfloat16"):
+            features, statistics = self._features(_channels_last(images))
+        cosines = unit(features.float()) @ unit(self._head[HEAD]).T
+        scores = self._head[HEAD_SCALE] * cosines
+        loss = functional.cross_entropy(scores, labels)
+        self._optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        self._optimizer.step()
+        self._statistics = detached(statistics)
+        accuracy = (scores.argmax(1) == labels).float().mean()
+        return {"loss": float(loss.detach()), "accuracy": float(accuracy)}
+
+    def initialization(self) -> Initialization:
+        """The pre-trained backbone in place of the one that the stage started from."""
+        start = self._started_from
+        learned = {name: tensor.detach().clone() for name, tensor in self._backbone.items()}
+        return Initialization(
+            {**start.params, **learned, **self._statistics}, start.step_sizes, start.inner_loop
+        )
+
+    def tensors(self) -> Params:
+        """Backbone, statistics, head and optimizer."""
+        state = {**self._backbone, **self._head, **self._statistics}
+        return {
+            **{f"state.{name}": tensor for name, tensor in state.items()},
+            **optimizer_tensors(self._optimizer),
+        }
+
+    def restore(self, tensors: Params) -> None:
+        """Take up the state that `tensors` gave."""
+        copy_into({**self._backbone, **self._head}, tensors, "state.")
+        self._statistics = {name: tensors[f"state.{name}"] for name in self._statistics}
+        restore_optimizer(self._optimizer, tensors)
+
+    def _features(self, images: torch.Tensor) -> tuple[torch.Tensor, Params]:
+        params = {**self._backbone, **self._statistics}
+        if self._statistics and isinstance(self._network, LearnsStatistics):
+            return self._network.features_while_learning_statistics(params, images)
+        return self._network.features(params, images), {}
+
+
+def _channels_last(tensor: torch.Tensor) -> torch.Tensor:
+    if tensor.dim() != 4:
+        return tensor
+    return tensor.contiguous(memory_format=torch.channels_last)

@@ -1,0 +1,181 @@
+"""Recipes: all that decides what a training run learns, as one TOML file."""
+
+from __future__ import annotations
+
+import hashlib
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from ..data.episodes import EpisodeShape
+from ..errors import BadRecipe
+from ..meta.learners import META_LEARNERS
+from ..networks.catalogue import NETWORKS
+
+RECIPES = Path(__file__).resolve().parent.parent / "recipes"
+
+Positive = Annotated[int, Field(ge=1)]
+Rate = Annotated[float, Field(gt=0)]
+Range = tuple[Positive, Positive]
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class _Choice(BaseModel):
+    model_config = ConfigDict(extra="allow", frozen=True)
+    name: str
+
+    def options(self) -> dict[str, Any]:
+        """What stands beside the name."""
+        return dict(self.model_extra or {})
+
+
+class DataTable(_Table):
+    """Where classes come from and which groups of them are kept for selection."""
+
+    format: Literal["omniglot", "folders"]
+    description: str
+    licence: str
+    validation_groups: list[str] = []
+    rotations: bool = False
+
+
+class Jitter(_Table):
+    """The widest random affine change: degrees, shares of the image, shares of the side."""
+
+    degrees: float = 0
+    scale: float = 0
+    aspect: float = 0
+    shear: float = 0
+    shift: float = 0
+
+
+class PretrainingTable(_Table):
+    """A plain classifier of all training classes with a cosine head."""
+
+    iterations: Positive
+    batch_size: Positive
+    learning_rate: Rate
+    weight_decay: Annotated[float, Field(ge=0)] = 0
+    warmup: Annotated[int, Field(ge=0)] = 0
+    cosine_scale: Rate = 10
+    precision: Literal["float32", "bfloat16"] = "float32"
+    jitter: Jitter = Jitter()
+
+
+class InnerLoopTable(_Table):
+    """The inner loop as it starts out; step sizes are learned from there."""
+
+    steps: Positive
+    head_start: Literal["class_means", "zero"] = "class_means"
+    adapt: Literal["all", "head"] = "all"
+    step_size: Rate
+    head_step_size: Rate
+    head_scale: Rate
+
+
+class MetaTrainingTable(_Table):
+    """One stage of the outer loop, by one meta-learner."""
+
+    learner: Literal["maml", "first_order_maml"]
+    iterations: Positive
+    episodes_per_update: Positive
+    n_way: Range
+    n_shot: Range
+    uneven: bool = False
+    n_query: Positive
+    learning_rate: Rate
+    step_size_learning_rate: Rate
+    jitter: Jitter = Jitter()
+
+    def shape(self) -> EpisodeShape:
+        """The episodes of this stage."""
+        return EpisodeShape(self.n_way, self.n_shot, self.n_query, self.uneven)
+
+
+class SelectionTable(_Table):
+    """How often and on what the best state is chosen: episodes of held-out classes."""
+
+    every: Positive
+    episodes: Positive
+    settings: list[Range]
+    n_query: Positive = 15
+
+
+class Recipe(_Table):
+    """All of a recipe."""
+
+    name: str
+    description: str
+    seed: Annotated[int, Field(ge=0)] = 0
+    data: DataTable
+    preprocessing: _Choice
+    network: _Choice
+    inner_loop: InnerLoopTable
+    pretraining: PretrainingTable | None = None
+    meta_training: list[MetaTrainingTable]
+    selection: SelectionTable
+
+    @model_validator(mode="after")
+    def _can_be_done(self) -> Recipe:
+        if self.network.name not in NETWORKS:
+            raise ValueError(f"network.name: expected one of {', '.join(NETWORKS)}")
+        for stage in self.meta_training:
+            if stage.learner not in META_LEARNERS:
+                raise ValueError(f"learner: expected one of {', '.join(META_LEARNERS)}")
+            for name in ("n_way", "n_shot"):
+                low, high = getattr(stage, name)
+                if low > high:
+                    raise ValueError(f"{name}: expected [smallest, largest], got [{low}, {high}]")
+        if self.pretraining is None and self.network.options().get("norm", "stored") == "stored":
+            raise ValueError(
+                "network.norm: 'stored' statistics are learned by pre-training, "
+                "which this recipe leaves out; use norm = 'group' or add [pretraining]"
+            )
+        return self
+
+
+@dataclass(frozen=True)
+class NamedRecipe:
+    """A recipe with the name it was asked for by and the sha256 of its text."""
+
+    recipe: Recipe
+    source: str
+    sha256: str
+
+
+def load_recipe(name_or_path: str) -> NamedRecipe:
+    """Read a recipe by path, or by name among those that ship with Inkling.
+
+    Raises BadRecipe that lists every deviation.
+    """
+    path = Path(name_or_path)
+    if not path.is_file():
+        path = RECIPES / f"{name_or_path}.toml"
+    try:
+        content = path.read_bytes()
+    except OSError:
+        raise BadRecipe(
+            f"expected a recipe file or one of {', '.join(shipped_recipes())}, got {name_or_path!r}"
+        ) from None
+    try:
+        recipe = Recipe.model_validate(tomllib.loads(content.decode()))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as broken:
+        raise BadRecipe(f"{path}: not a TOML file: {broken}") from None
+    except ValidationError as invalid:
+        listed = "; ".join(
+            f"{'.'.join(str(part) for part in error['loc']) or 'recipe'}: {error['msg']}"
+            for error in invalid.errors(include_input=False, include_url=False)
+        )
+        raise BadRecipe(f"{path}: {listed}") from None
+    return NamedRecipe(recipe, path.name, hashlib.sha256(content).hexdigest())
+
+
+def shipped_recipes() -> list[str]:
+    """Names of the recipes that ship with this installation."""
+    return sorted(path.stem for path in RECIPES.glob("*.toml"))

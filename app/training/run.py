@@ -1,0 +1,367 @@
+"""A training run: the stages of a recipe one after the other, in a folder that it resumes from.
+
+The folder holds `state.safetensors` (all that later updates depend on), `log.jsonl` and, at the
+end, `checkpoint/`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import TypeVar
+
+import torch
+
+from ..checkpoints.checkpoint import (
+    Checkpoint,
+    from_tensors,
+    load_checkpoint,
+    save_checkpoint,
+    to_tensors,
+)
+from ..checkpoints.config import (
+    Config,
+    Named,
+    Provenance,
+    build_network,
+    build_preprocessing,
+    describe,
+    name_inner_loop,
+)
+from ..checkpoints.tensor_files import encode_tensors, read_tensors, write_file
+from ..data.episodes import ClassImages, EpisodeShape
+from ..errors import BadCheckpoint, BadRecipe
+from ..images.preprocess import Drawing
+from ..meta.head import BIAS, SCALE, WEIGHT
+from ..meta.inner_loop import Initialization, InnerLoop
+from ..meta.network import Network
+from ..meta.params import Params
+from .evaluation import Interval, Setting, evaluate, evaluate_nearest_centroid
+from .meta_training import MetaTraining
+from .pretraining import Pretraining
+from .recipes import NamedRecipe, Recipe
+from .stages import Stage
+
+STATE_FILE, LOG_FILE, CHECKPOINT_FOLDER = "state.safetensors", "log.jsonl", "checkpoint"
+Built = TypeVar("Built")
+CURVE_MARGIN = 0.005
+"""How far below the trained number of steps an accuracy may lie and count as validated."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a run is: after ``iteration`` of ``iterations`` updates of a stage."""
+
+    stage_number: int
+    stage: str
+    iteration: int
+    iterations: int
+    loss: float
+    accuracy: float
+    validation: float | None
+    seconds: float
+
+
+@dataclass(frozen=True)
+class _Best:
+    score: float
+    initialization: Initialization
+
+
+class TrainingRun:
+    """One run of a recipe over preprocessed training and validation classes."""
+
+    def __init__(
+        self,
+        named: NamedRecipe,
+        folder: Path,
+        training: ClassImages,
+        validation: ClassImages,
+        preprocessing: Drawing,
+    ) -> None:
+        self._named, self._recipe, self._folder = named, named.recipe, folder
+        self._n_classes = len(training.names)
+        self._training = training.with_rotations() if self._recipe.data.rotations else training
+        self._validation = validation
+        self._preprocessing = preprocessing
+        self._network = recipe_network(self._recipe)
+        self._background = -preprocessing.mean / preprocessing.std
+
+    def run(self, save_every_seconds: float = 60) -> Iterator[Progress]:
+        """Train from the beginning or from the saved state; yield after every update."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        saved = self._read_state()
+        best = _Best(-1.0, fresh_initialization(self._recipe, self._network))
+        first_stage, first_iteration = 0, 0
+        if saved is not None:
+            first_stage, first_iteration = saved.stage, saved.iteration
+            best = saved.best
+        for number in range(first_stage, self._n_stages()):
+            start = best.initialization
+            if number == self._first_meta_stage():
+                start = with_fresh_inner_loop(self._recipe, self._network, start.params)
+            if saved is not None and number == first_stage:
+                start = saved.start
+            stage = self._stage(number, start)
+            iteration = 0
+            best = _Best(-1.0, start)
+            if saved is not None and number == first_stage:
+                stage.restore(saved.tensors)
+                iteration, best = first_iteration, saved.best
+            last_save = time.monotonic()
+            while iteration < stage.iterations:
+                began = time.monotonic()
+                measured = stage.update(iteration)
+                iteration += 1
+                score = self._validate(stage, iteration)
+                if score is not None and score >= best.score:
+                    best = _Best(score, stage.initialization())
+                progress = Progress(
+                    stage_number=number,
+                    stage=stage.name,
+                    iteration=iteration,
+                    iterations=stage.iterations,
+                    loss=measured["loss"],
+                    accuracy=measured["accuracy"],
+                    validation=score,
+                    seconds=time.monotonic() - began,
+                )
+                self._log(progress)
+                at_end = iteration == stage.iterations
+                if at_end or time.monotonic() - last_save >= save_every_seconds:
+                    self._save_state(number, iteration, stage, start, best)
+                    last_save = time.monotonic()
+                yield progress
+        self._publish(best.initialization)
+
+    def checkpoint(self) -> Checkpoint:
+        """What the run has made, once `run` is through."""
+        return load_checkpoint(self._folder / CHECKPOINT_FOLDER)
+
+    def _n_stages(self) -> int:
+        return len(self._recipe.meta_training) + (self._recipe.pretraining is not None)
+
+    def _first_meta_stage(self) -> int:
+        return int(self._recipe.pretraining is not None)
+
+    def _digest(self, number: int) -> str:
+        """A sha256 over what a stage and those before it depend on."""
+        recipe, first_meta = self._recipe, self._first_meta_stage()
+        parts = recipe.model_dump(
+            mode="json",
+            include={"seed", "data", "preprocessing", "network", "pretraining", "selection"},
+        )
+        if number >= first_meta:
+            parts["inner_loop"] = recipe.inner_loop.model_dump(mode="json")
+            stages = recipe.meta_training[: number - first_meta + 1]
+            parts["meta_training"] = [table.model_dump(mode="json") for table in stages]
+        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+    def _stage(self, number: int, start: Initialization) -> Stage:
+        recipe = self._recipe
+        seed = recipe.seed * 1000 + number
+        if recipe.pretraining is not None and number == 0:
+            return Pretraining(
+                self._network, start, self._training, recipe.pretraining, self._background, seed
+            )
+        table = recipe.meta_training[number - (recipe.pretraining is not None)]
+        return MetaTraining(self._network, start, self._training, table, self._background, seed)
+
+    def _validate(self, stage: Stage, iteration: int) -> float | None:
+        selection = self._recipe.selection
+        if iteration % selection.every and iteration != stage.iterations:
+            return None
+        initialization = stage.initialization()
+        if isinstance(stage, Pretraining):
+            return self._mean_over_settings(
+                lambda setting: evaluate_nearest_centroid(
+                    self._network, initialization, self._validation, setting
+                )
+            )
+        return self._held_out(initialization)
+
+    def _held_out(self, initialization: Initialization, steps: int | None = None) -> float:
+        """Accuracy on held-out classes, averaged over the recipe's settings."""
+        return self._mean_over_settings(
+            lambda setting: (
+                evaluate(
+                    self._network, initialization, self._validation, setting, steps=steps
+                ).accuracy
+            )
+        )
+
+    def _mean_over_settings(self, measure: Callable[[Setting], Interval]) -> float:
+        table, seed = self._recipe.selection, self._recipe.seed
+        settings = [
+            Setting(EpisodeShape.fixed(*pair, table.n_query), table.episodes, seed)
+            for pair in table.settings
+        ]
+        return sum(measure(setting).mean for setting in settings) / len(settings)
+
+    def _publish(self, initialization: Initialization) -> None:
+        recipe = self._recipe
+        config = Config(
+            name=recipe.name,
+            description=recipe.description,
+            network=describe(recipe.network.name, self._network),
+            inner_loop=name_inner_loop(
+                initialization.inner_loop, self._validated_steps(initialization)
+            ),
+            preprocessing=describe(recipe.preprocessing.name, self._preprocessing),
+            weights_sha256="",
+            provenance=Provenance(
+                data=recipe.data.description,
+                n_classes=self._n_classes,
+                validation_groups=recipe.data.validation_groups,
+                licence=recipe.data.licence,
+                recipe=self._named.source,
+                recipe_sha256=self._named.sha256,
+                command=f"inkling train {self._named.source.removesuffix('.toml')} --data PATH",
+                seed=recipe.seed,
+                versions={
+                    "inkling": version("inkling"),
+                    "torch": torch.__version__,
+                    "python": platform.python_version(),
+                },
+            ),
+        )
+        save_checkpoint(self._folder / CHECKPOINT_FOLDER, config, initialization)
+
+    def _validated_steps(self, initialization: Initialization) -> int:
+        """The largest number of steps up to which held-out accuracy keeps its level."""
+        trained = initialization.inner_loop.steps
+        level, validated = self._held_out(initialization), trained
+        while (
+            validated < 4 * trained
+            and self._held_out(initialization, validated + 1) >= level - CURVE_MARGIN
+        ):
+            validated += 1
+        return validated
+
+    def _log(self, progress: Progress) -> None:
+        entry = {"time": time.time(), **vars(progress)}
+        with (self._folder / LOG_FILE).open("a") as log:
+            log.write(json.dumps(entry) + "\n")
+
+    def _save_state(
+        self, number: int, iteration: int, stage: Stage, start: Initialization, best: _Best
+    ) -> None:
+        tensors = {
+            **_prefixed("stage.", stage.tensors()),
+            **_prefixed("start.", to_tensors(start)),
+            **_prefixed("best.", to_tensors(best.initialization)),
+        }
+        metadata = {
+            "digest": self._digest(number),
+            "stage": str(number),
+            "iteration": str(iteration),
+            "best_score": repr(best.score),
+        }
+        write_file(self._folder / STATE_FILE, encode_tensors(tensors, metadata))
+
+    def _read_state(self) -> _Saved | None:
+        path = self._folder / STATE_FILE
+        if not path.exists():
+            return None
+        tensors, metadata = read_tensors(path)
+        if metadata["digest"] != self._digest(int(metadata["stage"])):
+            raise BadRecipe(
+                f"{self._folder} holds a run whose stages so far had another recipe: choose "
+                "another folder, or remove this one to start anew"
+            )
+        inner_loop = recipe_inner_loop(self._recipe)
+        return _Saved(
+            stage=int(metadata["stage"]),
+            iteration=int(metadata["iteration"]),
+            tensors=_unprefixed("stage.", tensors),
+            start=from_tensors(_unprefixed("start.", tensors), inner_loop),
+            best=_Best(
+                float(metadata["best_score"]),
+                from_tensors(_unprefixed("best.", tensors), inner_loop),
+            ),
+        )
+
+
+@dataclass(frozen=True)
+class _Saved:
+    stage: int
+    iteration: int
+    tensors: Params
+    start: Initialization
+    best: _Best
+
+
+def recipe_network(recipe: Recipe) -> Network:
+    """The network that a recipe names. Raises BadRecipe for options it does not have."""
+    network: Network = _refusing(build_network, recipe.network.model_dump())
+    return network
+
+
+def recipe_preprocessing(recipe: Recipe) -> Drawing:
+    """The preprocessing that a recipe names, with the statistics it states (or none yet)."""
+    return _refusing(build_preprocessing, recipe.preprocessing.model_dump())
+
+
+def standardized(preprocessing: Drawing, classes: ClassImages) -> Drawing:
+    """The preprocessing with the mean and deviation of its output over training classes."""
+    pixels = torch.cat(classes.images)
+    return replace(preprocessing, mean=float(pixels.mean()), std=float(pixels.std()))
+
+
+def standardize(classes: ClassImages, preprocessing: Drawing) -> ClassImages:
+    """Apply mean and deviation to classes that were preprocessed without."""
+    return replace(
+        classes,
+        images=tuple(
+            (images - preprocessing.mean) / preprocessing.std for images in classes.images
+        ),
+    )
+
+
+def recipe_inner_loop(recipe: Recipe) -> InnerLoop:
+    """The inner loop that a recipe asks for."""
+    return InnerLoop(recipe.inner_loop.steps, recipe.inner_loop.head_start)
+
+
+def fresh_initialization(recipe: Recipe, network: Network) -> Initialization:
+    """What a run starts from: random parameters and the recipe's step sizes."""
+    params = network.initialize(torch.Generator().manual_seed(recipe.seed))
+    return with_fresh_inner_loop(recipe, network, params)
+
+
+def with_fresh_inner_loop(recipe: Recipe, network: Network, params: Params) -> Initialization:
+    """Parameters with the step sizes and the head's scale that the recipe starts from."""
+    table = recipe.inner_loop
+    backbone = network.initialize(torch.Generator()).keys() - network.fixed()
+    sizes = dict.fromkeys(sorted(backbone) if table.adapt == "all" else [], table.step_size)
+    sizes |= dict.fromkeys((WEIGHT, BIAS), table.head_step_size)
+    return Initialization(
+        params={**params, SCALE: torch.tensor(table.head_scale)},
+        step_sizes={name: torch.full((table.steps,), size) for name, size in sizes.items()},
+        inner_loop=recipe_inner_loop(recipe),
+    )
+
+
+def _refusing(build: Callable[[Named, str], Built], options: Mapping[str, object]) -> Built:
+    try:
+        return build(Named.model_validate(options), "recipe")
+    except BadCheckpoint as bad:
+        raise BadRecipe(str(bad)) from None
+
+
+def _prefixed(prefix: str, params: Params) -> Params:
+    return {prefix + name: tensor for name, tensor in params.items()}
+
+
+def _unprefixed(prefix: str, params: Params) -> Params:
+    return {
+        name.removeprefix(prefix): tensor
+        for name, tensor in params.items()
+        if name.startswith(prefix)
+    }
