@@ -82,8 +82,8 @@ def create_app(settings: Settings | None = None, clock: Callable[[], float] = ti
         redoc_url=None,
     )
     app.include_router(router)
-    install_problems(app)
     install_docs_page(app)
+    install_problems(app, [*router.routes, *app.routes])
     install_openapi(app)
     app.add_middleware(RequestContext)
     return app

@@ -136,20 +136,29 @@ class Service:
         """The name of the initialization that calls get when they name none."""
         return self._default
 
-    def adapt(self, images: Sequence[LabelledImage], options: AdaptOptions) -> Adapted:
+    def adapt(
+        self,
+        images: Sequence[LabelledImage],
+        options: AdaptOptions,
+        problems: Sequence[Problem] = (),
+    ) -> Adapted:
         """Make a session from a support set: all of it, or nothing and a list of all problems.
+
+        ``problems`` are those that reading the call has found already.
 
         Raises InvalidInput, InitializationNotLoaded, InnerLoopDiverged, Unavailable and
         DeadlineExceeded.
         """
         checkpoint = self._chosen(options.initialization)
-        problems = self._option_problems(options, checkpoint)
         labels, label_problems = _clean_labels(images)
-        problems += label_problems + self._shape_problems(images, labels)
-        if problems:
-            raise InvalidInput(problems)
+        found = [
+            *problems,
+            *self._option_problems(options, checkpoint),
+            *label_problems,
+            *self._shape_problems(images, labels),
+        ]
         began = time.perf_counter()
-        tensors = _preprocess_all(images, checkpoint.preprocessing)
+        tensors = _preprocess_all(images, checkpoint.preprocessing, found)
         decode_seconds = time.perf_counter() - began
         # The order of the labels decides nothing but ties, and is the same for any sending order.
         names = tuple(sorted(set(labels)))
@@ -180,9 +189,15 @@ class Service:
         )
 
     def predict(
-        self, session_id: str, images: Sequence[QueryImage], top_k: int | None = None
+        self,
+        session_id: str,
+        images: Sequence[QueryImage],
+        top_k: int | None = None,
+        problems: Sequence[Problem] = (),
     ) -> Predicted:
         """Classify each image by itself with a session's adapted model.
+
+        ``problems`` are those that reading the call has found already.
 
         Raises SessionNotFound, InitializationNotLoaded, InvalidInput, Unavailable and
         DeadlineExceeded.
@@ -191,13 +206,11 @@ class Service:
         session = self._sessions.use(session_id)
         store_seconds = time.perf_counter() - began
         checkpoint = self.checkpoint_of(session)
-        problems = self._query_problems(images, top_k)
-        if problems:
-            raise InvalidInput(problems)
+        known = [*problems, *self._query_problems(images, top_k)]
         began = time.perf_counter()
-        tensors = _preprocess_all(images, checkpoint.preprocessing)
+        tensors = _preprocess_all(images, checkpoint.preprocessing, known)
         decode_seconds = time.perf_counter() - began
-        found = self._engine.predict(
+        classified = self._engine.predict(
             checkpoint.identity,
             session.adapted,
             tensors,
@@ -207,10 +220,13 @@ class Service:
             session=session,
             checkpoint=checkpoint,
             predictions=tuple(
-                _ranked(session.labels, row, top_k) for row in found.probabilities.tolist()
+                _ranked(session.labels, row, top_k) for row in classified.probabilities.tolist()
             ),
             timing=Timing(
-                decode_seconds, found.queue_seconds, found.compute_seconds, store_seconds
+                decode_seconds,
+                classified.queue_seconds,
+                classified.compute_seconds,
+                store_seconds,
             ),
         )
 
@@ -343,18 +359,27 @@ def _clean_labels(images: Sequence[LabelledImage]) -> tuple[list[str], list[Prob
 
 
 def _preprocess_all(
-    images: Sequence[LabelledImage] | Sequence[QueryImage], preprocessing: Drawing
+    images: Sequence[LabelledImage] | Sequence[QueryImage],
+    preprocessing: Drawing,
+    problems: Sequence[Problem],
 ) -> torch.Tensor:
-    """`(image, channel, height, width)`; raises InvalidInput that lists every bad image."""
+    """`(image, channel, height, width)`.
+
+    Raises InvalidInput with ``problems``, the ones known before, and every bad image; one that
+    a problem names already is not looked at again.
+    """
     tensors: list[torch.Tensor] = []
-    problems: list[Problem] = []
+    listed = list(problems)
+    named = {(problem.field, problem.index) for problem in problems}
     for image in images:
+        if (image.field, image.index) in named:
+            continue
         try:
             tensors.append(preprocessing(decode(image.content)))
         except BadImage as bad:
-            problems.append(Problem(bad.code, str(bad), image.field, image.index))
-    if problems:
-        raise InvalidInput(problems)
+            listed.append(Problem(bad.code, str(bad), image.field, image.index))
+    if listed:
+        raise InvalidInput(listed)
     return torch.stack(tensors)
 
 

@@ -63,10 +63,9 @@ async def read_form(request: Request, limits: BodyLimits) -> Form:
     boundary = parameters.get(b"boundary")
     if not boundary:
         raise MalformedBody("expected a boundary in the Content-Type of the form, got none")
-    tail = _Tail()
     parser = MultiPartParser(
         request.headers,
-        tail.watching(_bounded(request, limits)),
+        _ending_with(b"--" + boundary + b"--", _bounded(request, limits)),
         max_files=limits.max_parts,
         max_fields=limits.max_parts,
     )
@@ -76,13 +75,8 @@ async def read_form(request: Request, limits: BodyLimits) -> Form:
         form = await parser.parse()
     except MultiPartException as broken:
         raise MalformedBody(f"the multipart form cannot be read: {broken.message}") from None
+    files, texts = [], []
     try:
-        if b"--" + boundary + b"--" not in tail.content:
-            raise MalformedBody(
-                "the multipart form is cut off: expected its closing boundary "
-                f"--{boundary.decode('latin-1')}-- at the end"
-            )
-        files, texts = [], []
         for field, value in form.multi_items():
             if isinstance(value, UploadFile):
                 files.append(FormFile(field, await value.read()))
@@ -93,16 +87,19 @@ async def read_form(request: Request, limits: BodyLimits) -> Form:
     return Form(tuple(files), tuple(texts))
 
 
-class _Tail:
-    """Keeps the last bytes of a stream that passes through."""
-
-    def __init__(self) -> None:
-        self.content = b""
-
-    async def watching(self, stream: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
-        async for chunk in stream:
-            self.content = (self.content + chunk[-BOUNDARY_TAIL:])[-BOUNDARY_TAIL:]
-            yield chunk
+async def _ending_with(
+    boundary: bytes, stream: AsyncGenerator[bytes, None]
+) -> AsyncGenerator[bytes, None]:
+    """Pass a stream through; raise MalformedBody if it ends without its closing boundary."""
+    tail = b""
+    async for chunk in stream:
+        tail = (tail + chunk[-BOUNDARY_TAIL:])[-BOUNDARY_TAIL:]
+        yield chunk
+    if boundary not in tail:
+        raise MalformedBody(
+            "the multipart form is cut off: expected its closing boundary "
+            f"{boundary.decode('latin-1')} at the end"
+        )
 
 
 async def _bounded(request: Request, limits: BodyLimits) -> AsyncGenerator[bytes, None]:

@@ -18,26 +18,31 @@ from .body import BodyLimits, Form, read_body, read_form
 from .schemas import AdaptBody, PredictBody
 
 MULTIPART, JSON = "multipart/form-data", "application/json"
-IMAGE_FIELDS = ("image", "images")
+IMAGE_FIELD = "image"
 
 Body = TypeVar("Body", bound=BaseModel)
 
 
 @dataclass(frozen=True)
 class AdaptCall:
-    """What a call to adapt asks for."""
+    """What a call to adapt asks for.
+
+    ``problems`` are those found so far; the service adds its own and refuses them together.
+    """
 
     images: tuple[LabelledImage, ...]
     options: AdaptOptions
+    problems: tuple[Problem, ...] = ()
 
 
 @dataclass(frozen=True)
 class PredictCall:
-    """What a call to predict asks for."""
+    """What a call to predict asks for; ``problems`` as in `AdaptCall`."""
 
     session_id: str
     images: tuple[QueryImage, ...]
     top_k: int | None
+    problems: tuple[Problem, ...] = ()
 
 
 async def read_adapt(request: Request, limits: BodyLimits) -> AdaptCall:
@@ -48,22 +53,26 @@ async def read_adapt(request: Request, limits: BodyLimits) -> AdaptCall:
     """
     if _media_type(request) == MULTIPART:
         form = await read_form(request, limits)
-        options = _options(form, {"initialization": str, "steps": int, "ttl_seconds": float})
+        options, problems = _options(
+            form, {"initialization": str, "steps": int, "ttl_seconds": float}
+        )
         return AdaptCall(
             tuple(
                 LabelledImage(label, content, label, index)
                 for label, index, content in _numbered(form)
             ),
             AdaptOptions(**options),
+            tuple(problems),
         )
     body = _parse(AdaptBody, await read_body(request, limits))
-    contents = _decoded([item.image for item in body.support], "support")
+    contents, problems = _decoded([item.image for item in body.support], "support")
     return AdaptCall(
         tuple(
             LabelledImage(item.label, content, "support", index)
             for index, (item, content) in enumerate(zip(body.support, contents, strict=True))
         ),
         AdaptOptions(body.initialization, body.steps, body.ttl_seconds),
+        tuple(problems),
     )
 
 
@@ -74,31 +83,34 @@ async def read_predict(request: Request, limits: BodyLimits) -> PredictCall:
     """
     if _media_type(request) == MULTIPART:
         form = await read_form(request, limits)
-        problems = [
+        options, problems = _options(form, {"session_id": str, "top_k": int})
+        problems += [
             Problem(
                 "unknown_field",
                 "expected query images in fields named 'image'; labels belong to /adapt",
                 file.field,
             )
             for file in form.files
-            if file.field not in IMAGE_FIELDS
+            if file.field != IMAGE_FIELD
         ]
-        options = _options(form, {"session_id": str, "top_k": int}, problems)
         if "session_id" not in options:
-            raise InvalidInput([Problem("missing", "expected the id of a session", "session_id")])
+            problems.append(Problem("missing", "expected the id of a session", "session_id"))
+            raise InvalidInput(problems)
         return PredictCall(
             options["session_id"],
             tuple(
                 QueryImage(file.content, file.field, index) for index, file in enumerate(form.files)
             ),
             options.get("top_k"),
+            tuple(problems),
         )
     body = _parse(PredictBody, await read_body(request, limits))
-    contents = _decoded(body.images, "images")
+    contents, problems = _decoded(body.images, "images")
     return PredictCall(
         body.session_id,
         tuple(QueryImage(content, "images", index) for index, content in enumerate(contents)),
         body.top_k,
+        tuple(problems),
     )
 
 
@@ -121,30 +133,26 @@ def _numbered(form: Form) -> list[tuple[str, int, bytes]]:
 
 
 def _options(
-    form: Form,
-    kinds: Mapping[str, Callable[[str], Any]],
-    problems: Sequence[Problem] = (),
-) -> dict[str, Any]:
-    """The text fields as values of their kinds; raises InvalidInput, ``problems`` among it."""
+    form: Form, kinds: Mapping[str, Callable[[str], Any]]
+) -> tuple[dict[str, Any], list[Problem]]:
+    """The text fields as values of their kinds, and the problems of those that cannot be."""
     found: dict[str, Any] = {}
-    listed = list(problems)
+    problems = []
     for name, text in form.texts:
         kind = kinds.get(name)
         if kind is None:
-            listed.append(Problem("unknown_option", _hint(name, tuple(kinds)), name))
+            problems.append(Problem("unknown_option", _hint(name, tuple(kinds)), name))
         elif name in found:
-            listed.append(Problem("repeated_option", "expected once, got more than once", name))
+            problems.append(Problem("repeated_option", "expected once, got more than once", name))
         else:
             try:
                 found[name] = kind(text)
             except ValueError:
-                wanted = {int: "a whole number", float: "a number"}[kind]  # type: ignore[index]
-                listed.append(
+                wanted = "a whole number" if kind is int else "a number"
+                problems.append(
                     Problem("not_a_number", f"expected {wanted}, got {text[:50]!r}", name)
                 )
-    if listed:
-        raise InvalidInput(listed)
-    return found
+    return found, problems
 
 
 def _hint(name: str, known: Sequence[str]) -> str:
@@ -170,15 +178,14 @@ def _parse(kind: type[Body], content: bytes) -> Body:
         ) from None
 
 
-def _decoded(texts: Sequence[str], field: str) -> list[bytes]:
-    """Base64 texts, or data URLs that hold them, to bytes; lists every broken one."""
+def _decoded(texts: Sequence[str], field: str) -> tuple[list[bytes], list[Problem]]:
+    """Base64 texts, or data URLs that hold them, to bytes; b"" for each broken one."""
     contents, problems = [], []
     for index, text in enumerate(texts):
         payload = text.partition(";base64,")[2] if text.startswith("data:") else text
         try:
             contents.append(base64.b64decode(payload, validate=True))
         except (binascii.Error, ValueError) as broken:
+            contents.append(b"")
             problems.append(Problem("broken_base64", f"expected base64: {broken}", field, index))
-    if problems:
-        raise InvalidInput(problems)
-    return contents
+    return contents, problems

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
-from starlette.routing import Match
+from starlette.routing import BaseRoute, Match
 
 from .. import errors
 from .body import SlowBody
@@ -111,8 +111,11 @@ ALL_KINDS: Mapping[str, Kind] = {
 }
 
 
-def install_problems(app: FastAPI) -> None:
-    """Answer every error that reaches the application with problem details."""
+def install_problems(app: FastAPI, routes: Sequence[BaseRoute]) -> None:
+    """Answer every error that reaches the application with problem details.
+
+    ``routes`` are those that a 405 names the methods of.
+    """
 
     async def refused(request: Request, error: Exception) -> Response:
         kind = next(KINDS[base] for base in type(error).__mro__ if base in KINDS)
@@ -131,7 +134,7 @@ def install_problems(app: FastAPI) -> None:
 
     async def routed_nowhere(request: Request, error: Exception) -> Response:
         if getattr(error, "status_code", None) == 405:
-            allowed = _allowed_methods(app, request)
+            allowed = _allowed_methods(routes, request)
             detail = f"{request.method} is not among {allowed}"
             return _answer(request, METHOD_NOT_ALLOWED, detail, {"Allow": allowed})
         return _answer(request, NOT_FOUND, f"nothing at {request.url.path}")
@@ -173,9 +176,9 @@ def _answer(
     )
 
 
-def _allowed_methods(app: FastAPI, request: Request) -> str:
+def _allowed_methods(routes: Sequence[BaseRoute], request: Request) -> str:
     methods: set[str] = set()
-    for route in app.router.routes:
+    for route in routes:
         matched, _ = route.matches(request.scope)
         if matched is not Match.NONE:
             methods |= getattr(route, "methods", None) or set()

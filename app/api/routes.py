@@ -64,7 +64,9 @@ async def adapt(request: Request, response: Response, wiring: Wired) -> AdaptAns
     fields are options, so that a class may be called `steps`.
     """
     call = await read_adapt(request, wiring.body_limits)
-    adapted = await wiring.in_thread(lambda: wiring.service.adapt(call.images, call.options))
+    adapted = await wiring.in_thread(
+        lambda: wiring.service.adapt(call.images, call.options, call.problems)
+    )
     response.headers["Location"] = f"/sessions/{adapted.session.id}"
     response.headers["Server-Timing"] = answers.server_timing(adapted.timing)
     return answers.adapt_answer(adapted, wiring.service)
@@ -81,7 +83,7 @@ async def predict(request: Request, response: Response, wiring: Wired) -> Predic
     """Classify each image by itself: no other image of the call has a say in its prediction."""
     call = await read_predict(request, wiring.body_limits)
     predicted = await wiring.in_thread(
-        lambda: wiring.service.predict(call.session_id, call.images, call.top_k)
+        lambda: wiring.service.predict(call.session_id, call.images, call.top_k, call.problems)
     )
     response.headers["Server-Timing"] = answers.server_timing(predicted.timing)
     return answers.predict_answer(predicted, wiring.service)

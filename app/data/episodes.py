@@ -31,6 +31,14 @@ class ClassImages:
             tuple(self.images[i] for i in kept),
         )
 
+    def mirrored(self) -> ClassImages:
+        """A mirror image of each class."""
+        return ClassImages(
+            tuple(f"{name}/mirrored" for name in self.names),
+            self.groups,
+            tuple(images.flip(-1) for images in self.images),
+        )
+
     def with_rotations(self) -> ClassImages:
         """Four classes for each: upright and turned by 90, 180 and 270 degrees."""
         turned = [

@@ -30,6 +30,23 @@ def all_finite(params: Params) -> bool:
     return all(bool(torch.isfinite(tensor).all()) for tensor in params.values())
 
 
+def copied(params: Params) -> Params:
+    """Copies without a graph, in torch's plain memory format."""
+    return mapped(
+        lambda tensor: tensor.detach().clone(memory_format=torch.contiguous_format), params
+    )
+
+
+def copied_channels_last(params: Params) -> Params:
+    """Copies without a graph; convolution weights in the format that CPUs convolve fastest."""
+    return {
+        name: tensor.detach().clone(
+            memory_format=torch.channels_last if tensor.dim() == 4 else torch.contiguous_format
+        )
+        for name, tensor in params.items()
+    }
+
+
 def n_bytes(params: Params) -> int:
     """The bytes that the tensors' elements take."""
     return sum(tensor.numel() * tensor.element_size() for tensor in params.values())

@@ -71,10 +71,12 @@ def evaluate(
     *,
     steps: int | None = None,
     on_episode: Callable[[float], None] = lambda _: None,
+    on_probabilities: Callable[[EpisodePlan, torch.Tensor], None] = lambda *_: None,
 ) -> Evaluation:
     """Adapt to the support set of each episode and classify its queries, each by itself.
 
-    ``on_episode`` is told each episode's accuracy.
+    ``on_episode`` is told each episode's accuracy, ``on_probabilities`` its plan and the
+    `(query, n_way)` probabilities of its queries.
     """
     embedded = embed(network, initialization, classes)
     adapted_shares, centroid_shares = [], []
@@ -85,6 +87,7 @@ def evaluate(
         adapted_shares.append(_accuracy(scores, episode))
         centroid_shares.append(_nearest_centroid_accuracy(realize(embedded, plan)))
         on_episode(adapted_shares[-1])
+        on_probabilities(plan, scores.softmax(1))
     differences = [a - b for a, b in zip(adapted_shares, centroid_shares, strict=True)]
     return Evaluation(
         setting.episodes,

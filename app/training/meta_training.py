@@ -11,7 +11,7 @@ from ..meta.episode import Episode, Support
 from ..meta.inner_loop import Initialization
 from ..meta.learners import META_LEARNERS
 from ..meta.network import Network
-from ..meta.params import Params
+from ..meta.params import Params, copied, copied_channels_last, detached
 from .augmentation import jittered
 from .recipes import MetaTrainingTable
 from .stages import copy_into, cosine_rate, optimizer_tensors, restore_optimizer, set_rates
@@ -35,14 +35,10 @@ class MetaTraining:
         self._background, self._seed = background, seed
         self._learner = META_LEARNERS[table.learner]
         self._started_from = initialization
-        self._params = {
-            name: tensor.detach().clone()
-            for name, tensor in initialization.params.items()
-            if name not in network.fixed()
-        }
-        self._step_sizes = {
-            name: tensor.detach().clone() for name, tensor in initialization.step_sizes.items()
-        }
+        # Sorted, because the optimizer's state goes by position.
+        learning = sorted(initialization.params.keys() - network.fixed())
+        self._params = copied_channels_last({n: initialization.params[n] for n in learning})
+        self._step_sizes = copied(dict(sorted(initialization.step_sizes.items())))
         self._optimizer = torch.optim.Adam(
             [
                 {"params": list(self._params.values())},
@@ -60,7 +56,7 @@ class MetaTraining:
                 for rate in (table.learning_rate, table.step_size_learning_rate)
             ],
         )
-        initialization = self.initialization()
+        initialization = self._with(detached(self._params), detached(self._step_sizes))
         self._optimizer.zero_grad()
         loss = accuracy = 0.0
         for number in range(table.episodes_per_update):
@@ -78,12 +74,7 @@ class MetaTraining:
 
     def initialization(self) -> Initialization:
         """The initialization as it stands."""
-        start = self._started_from
-        return Initialization(
-            {**start.params, **_copied(self._params)},
-            _copied(self._step_sizes),
-            start.inner_loop,
-        )
+        return self._with(copied(self._params), copied(self._step_sizes))
 
     def tensors(self) -> Params:
         """Parameters, step sizes and optimizer."""
@@ -98,6 +89,10 @@ class MetaTraining:
         copy_into(self._params, tensors, "param.")
         copy_into(self._step_sizes, tensors, "step_size.")
         restore_optimizer(self._optimizer, tensors)
+
+    def _with(self, params: Params, step_sizes: Params) -> Initialization:
+        start = self._started_from
+        return Initialization({**start.params, **params}, step_sizes, start.inner_loop)
 
     def _accumulate(self, learned: Params, gradients: Params) -> None:
         for name, tensor in learned.items():
@@ -115,7 +110,3 @@ class MetaTraining:
             jittered(episode.query_images, jitter, self._background, generator),
             episode.query_labels,
         )
-
-
-def _copied(params: Params) -> Params:
-    return {name: tensor.detach().clone() for name, tensor in params.items()}

@@ -16,7 +16,7 @@ from ..data.episodes import ClassImages, seeded
 from ..meta.head import unit
 from ..meta.inner_loop import Initialization
 from ..meta.network import Network
-from ..meta.params import Params, detached
+from ..meta.params import Params, copied, copied_channels_last, detached
 from .augmentation import jittered
 from .recipes import PretrainingTable
 from .stages import copy_into, cosine_rate, optimizer_tensors, restore_optimizer, set_rates
@@ -61,14 +61,16 @@ class Pretraining:
         params = initialization.params
         self._statistics: Params = {name: params[name] for name in params if name in fixed}
         self._backbone = {
-            name: _channels_last(params[name]).detach().clone().requires_grad_()
-            for name in network.initialize(torch.Generator())
+            name: tensor.requires_grad_()
+            for name, tensor in copied_channels_last(
+                {name: params[name] for name in network.initialize(torch.Generator())}
+            ).items()
             if name not in fixed
         }
         rows = torch.randn((len(classes.images), network.feature_size), generator=seeded(seed, 1))
         self._head = {
             HEAD: (rows / network.feature_size**0.5).requires_grad_(),
-            HEAD_SCALE: torch.tensor(table.cosine_scale).requires_grad_(),
+            HEAD_SCALE: torch.tensor(float(table.cosine_scale)).requires_grad_(),
         }
         self._optimizer = torch.optim.AdamW(
             [
@@ -87,7 +89,9 @@ class Pretraining:
         images = jittered(self._images[drawn], table.jitter, self._background, generator)
         labels = self._labels[drawn]
         with torch.autocast("cpu", torch.bfloat16, enabled=table.precision == "bfloat16"):
-            features, statistics = self._features(_channels_last(images))
+            features, statistics = self._features(
+                images.contiguous(memory_format=torch.channels_last)
+            )
         cosines = unit(features.float()) @ unit(self._head[HEAD]).T
         scores = self._head[HEAD_SCALE] * cosines
         loss = functional.cross_entropy(scores, labels)
@@ -101,10 +105,8 @@ class Pretraining:
     def initialization(self) -> Initialization:
         """The pre-trained backbone in place of the one that the stage started from."""
         start = self._started_from
-        learned = {name: tensor.detach().clone() for name, tensor in self._backbone.items()}
-        return Initialization(
-            {**start.params, **learned, **self._statistics}, start.step_sizes, start.inner_loop
-        )
+        learned = copied({**self._backbone, **self._statistics})
+        return Initialization({**start.params, **learned}, start.step_sizes, start.inner_loop)
 
     def tensors(self) -> Params:
         """Backbone, statistics, head and optimizer."""
@@ -125,9 +127,3 @@ class Pretraining:
         if self._statistics and isinstance(self._network, LearnsStatistics):
             return self._network.features_while_learning_statistics(params, images)
         return self._network.features(params, images), {}
-
-
-def _channels_last(tensor: torch.Tensor) -> torch.Tensor:
-    if tensor.dim() != 4:
-        return tensor
-    return tensor.contiguous(memory_format=torch.channels_last)

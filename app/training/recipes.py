@@ -63,7 +63,7 @@ class PretrainingTable(_Table):
     learning_rate: Rate
     weight_decay: Annotated[float, Field(ge=0)] = 0
     warmup: Annotated[int, Field(ge=0)] = 0
-    cosine_scale: Rate = 10
+    cosine_scale: Rate = 10.0
     precision: Literal["float32", "bfloat16"] = "float32"
     jitter: Jitter = Jitter()
 
@@ -92,6 +92,8 @@ class MetaTrainingTable(_Table):
     learning_rate: Rate
     step_size_learning_rate: Rate
     jitter: Jitter = Jitter()
+    mirrored: bool = False
+    """Episodes of mirrored images: classes that pre-training has not learned by heart."""
 
     def shape(self) -> EpisodeShape:
         """The episodes of this stage."""

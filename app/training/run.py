@@ -10,7 +10,7 @@ import hashlib
 import json
 import platform
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -74,6 +74,17 @@ class _Best:
     initialization: Initialization
 
 
+@dataclass(frozen=True)
+class _Position:
+    """Where a run is: within a stage that began at ``start``, with the stage's own state."""
+
+    stage_number: int
+    iteration: int
+    start: Initialization
+    best: _Best
+    tensors: Params | None = None
+
+
 class TrainingRun:
     """One run of a recipe over preprocessed training and validation classes."""
 
@@ -96,53 +107,61 @@ class TrainingRun:
     def run(self, save_every_seconds: float = 60) -> Iterator[Progress]:
         """Train from the beginning or from the saved state; yield after every update."""
         self._folder.mkdir(parents=True, exist_ok=True)
-        saved = self._read_state()
-        best = _Best(-1.0, fresh_initialization(self._recipe, self._network))
-        first_stage, first_iteration = 0, 0
-        if saved is not None:
-            first_stage, first_iteration = saved.stage, saved.iteration
-            best = saved.best
-        for number in range(first_stage, self._n_stages()):
-            start = best.initialization
-            if number == self._first_meta_stage():
-                start = with_fresh_inner_loop(self._recipe, self._network, start.params)
-            if saved is not None and number == first_stage:
-                start = saved.start
-            stage = self._stage(number, start)
-            iteration = 0
-            best = _Best(-1.0, start)
-            if saved is not None and number == first_stage:
-                stage.restore(saved.tensors)
-                iteration, best = first_iteration, saved.best
-            last_save = time.monotonic()
-            while iteration < stage.iterations:
-                began = time.monotonic()
-                measured = stage.update(iteration)
-                iteration += 1
-                score = self._validate(stage, iteration)
-                if score is not None and score >= best.score:
-                    best = _Best(score, stage.initialization())
-                progress = Progress(
-                    stage_number=number,
-                    stage=stage.name,
-                    iteration=iteration,
-                    iterations=stage.iterations,
-                    loss=measured["loss"],
-                    accuracy=measured["accuracy"],
-                    validation=score,
-                    seconds=time.monotonic() - began,
-                )
-                self._log(progress)
-                at_end = iteration == stage.iterations
-                if at_end or time.monotonic() - last_save >= save_every_seconds:
-                    self._save_state(number, iteration, stage, start, best)
-                    last_save = time.monotonic()
-                yield progress
+        position = self._read_state()
+        if position is None:
+            position = self._beginning(0, fresh_initialization(self._recipe, self._network))
+        best = yield from self._run_stage(position, save_every_seconds)
+        for number in range(position.stage_number + 1, self._n_stages()):
+            position = self._beginning(number, best.initialization)
+            best = yield from self._run_stage(position, save_every_seconds)
         self._publish(best.initialization)
 
     def checkpoint(self) -> Checkpoint:
         """What the run has made, once `run` is through."""
         return load_checkpoint(self._folder / CHECKPOINT_FOLDER)
+
+    def _beginning(self, number: int, initialization: Initialization) -> _Position:
+        """Where a stage begins, and what it has to beat.
+
+        Meta-training has to beat what it starts from, so that no stage makes things worse.
+        """
+        first_meta = self._first_meta_stage()
+        start = initialization
+        if number == first_meta:
+            start = with_fresh_inner_loop(self._recipe, self._network, start.params)
+        score = self._held_out(start) if number >= first_meta else -1.0
+        return _Position(number, 0, start, _Best(score, start))
+
+    def _run_stage(
+        self, position: _Position, save_every_seconds: float
+    ) -> Generator[Progress, None, _Best]:
+        stage = self._stage(position.stage_number, position.start)
+        if position.tensors:
+            stage.restore(position.tensors)
+        best, last_save = position.best, time.monotonic()
+        for iteration in range(position.iteration + 1, stage.iterations + 1):
+            began = time.monotonic()
+            measured = stage.update(iteration - 1)
+            score = self._validate(stage, iteration)
+            if score is not None and score >= best.score:
+                best = _Best(score, stage.initialization())
+            progress = Progress(
+                stage_number=position.stage_number,
+                stage=stage.name,
+                iteration=iteration,
+                iterations=stage.iterations,
+                loss=measured["loss"],
+                accuracy=measured["accuracy"],
+                validation=score,
+                seconds=time.monotonic() - began,
+            )
+            self._log(progress)
+            at_end = iteration == stage.iterations
+            if at_end or time.monotonic() - last_save >= save_every_seconds:
+                self._save_state(replace(position, iteration=iteration, best=best), stage)
+                last_save = time.monotonic()
+            yield progress
+        return best
 
     def _n_stages(self) -> int:
         return len(self._recipe.meta_training) + (self._recipe.pretraining is not None)
@@ -170,8 +189,9 @@ class TrainingRun:
             return Pretraining(
                 self._network, start, self._training, recipe.pretraining, self._background, seed
             )
-        table = recipe.meta_training[number - (recipe.pretraining is not None)]
-        return MetaTraining(self._network, start, self._training, table, self._background, seed)
+        table = recipe.meta_training[number - self._first_meta_stage()]
+        classes = self._training.mirrored() if table.mirrored else self._training
+        return MetaTraining(self._network, start, classes, table, self._background, seed)
 
     def _validate(self, stage: Stage, iteration: int) -> float | None:
         selection = self._recipe.selection
@@ -249,52 +269,40 @@ class TrainingRun:
         with (self._folder / LOG_FILE).open("a") as log:
             log.write(json.dumps(entry) + "\n")
 
-    def _save_state(
-        self, number: int, iteration: int, stage: Stage, start: Initialization, best: _Best
-    ) -> None:
+    def _save_state(self, position: _Position, stage: Stage) -> None:
         tensors = {
             **_prefixed("stage.", stage.tensors()),
-            **_prefixed("start.", to_tensors(start)),
-            **_prefixed("best.", to_tensors(best.initialization)),
+            **_prefixed("start.", to_tensors(position.start)),
+            **_prefixed("best.", to_tensors(position.best.initialization)),
         }
         metadata = {
-            "digest": self._digest(number),
-            "stage": str(number),
-            "iteration": str(iteration),
-            "best_score": repr(best.score),
+            "digest": self._digest(position.stage_number),
+            "stage": str(position.stage_number),
+            "iteration": str(position.iteration),
+            "best_score": repr(position.best.score),
         }
         write_file(self._folder / STATE_FILE, encode_tensors(tensors, metadata))
 
-    def _read_state(self) -> _Saved | None:
+    def _read_state(self) -> _Position | None:
         path = self._folder / STATE_FILE
         if not path.exists():
             return None
         tensors, metadata = read_tensors(path)
-        if metadata["digest"] != self._digest(int(metadata["stage"])):
+        number = int(metadata["stage"])
+        if metadata["digest"] != self._digest(number):
             raise BadRecipe(
                 f"{self._folder} holds a run whose stages so far had another recipe: choose "
                 "another folder, or remove this one to start anew"
             )
         inner_loop = recipe_inner_loop(self._recipe)
-        return _Saved(
-            stage=int(metadata["stage"]),
+        best = from_tensors(_unprefixed("best.", tensors), inner_loop)
+        return _Position(
+            stage_number=number,
             iteration=int(metadata["iteration"]),
-            tensors=_unprefixed("stage.", tensors),
             start=from_tensors(_unprefixed("start.", tensors), inner_loop),
-            best=_Best(
-                float(metadata["best_score"]),
-                from_tensors(_unprefixed("best.", tensors), inner_loop),
-            ),
+            best=_Best(float(metadata["best_score"]), best),
+            tensors=_unprefixed("stage.", tensors),
         )
-
-
-@dataclass(frozen=True)
-class _Saved:
-    stage: int
-    iteration: int
-    tensors: Params
-    start: Initialization
-    best: _Best
 
 
 def recipe_network(recipe: Recipe) -> Network:
@@ -342,7 +350,7 @@ def with_fresh_inner_loop(recipe: Recipe, network: Network, params: Params) -> I
     sizes = dict.fromkeys(sorted(backbone) if table.adapt == "all" else [], table.step_size)
     sizes |= dict.fromkeys((WEIGHT, BIAS), table.head_step_size)
     return Initialization(
-        params={**params, SCALE: torch.tensor(table.head_scale)},
+        params={**params, SCALE: torch.tensor(float(table.head_scale))},
         step_sizes={name: torch.full((table.steps,), size) for name, size in sizes.items()},
         inner_loop=recipe_inner_loop(recipe),
     )

@@ -1,0 +1,82 @@
+# Builds with BuildKit and with the classic builder. Deployment: docker/README.md.
+ARG BASE_IMAGE=python:3.11-slim-bookworm
+
+
+# The server's requirements as pyproject.toml states them, torch apart. A change of
+# pyproject.toml that leaves them as they are leaves the layers made from them cached.
+FROM ${BASE_IMAGE} AS requirements
+COPY pyproject.toml /source/
+RUN mkdir /requirements && cd /requirements && python3 -c '\
+import pathlib, re, tomllib; \
+project = tomllib.loads(pathlib.Path("/source/pyproject.toml").read_text())["project"]; \
+wanted = project["dependencies"] + project["optional-dependencies"]["server"]; \
+is_torch = [re.match(r"torch(?![\w.-])", line) is not None for line in wanted]; \
+torch = [line for line, yes in zip(wanted, is_torch) if yes]; \
+others = [line for line, yes in zip(wanted, is_torch) if not yes]; \
+assert len(torch) == 1, wanted; \
+pathlib.Path("torch.txt").write_text("\n".join(torch) + "\n"); \
+pathlib.Path("others.txt").write_text("\n".join(others) + "\n")'
+
+
+FROM ${BASE_IMAGE} AS wheel
+COPY pyproject.toml README.md LICENSE /source/
+COPY app /source/app
+COPY models /source/models
+RUN python3 -m pip wheel --no-cache-dir --no-deps --wheel-dir /wheel /source
+
+
+FROM ${BASE_IMAGE}
+LABEL org.opencontainers.image.title="Inkling" \
+      org.opencontainers.image.description="Few-shot image classification over REST" \
+      org.opencontainers.image.licenses="Apache-2.0"
+
+# Root owns the code; the server's user owns /var/lib/inkling alone, and a new named volume
+# mounted there takes this ownership over.
+RUN groupadd --gid 10001 inkling \
+    && useradd --uid 10001 --gid inkling --no-create-home --home-dir /nonexistent \
+        --shell /usr/sbin/nologin inkling \
+    && install --directory --owner=inkling --group=inkling --mode=0700 /var/lib/inkling \
+    && python3 -m venv --without-pip /opt/inkling
+
+# The largest layer comes before everything that changes more often. Empty: the default package
+# index, whose wheels carry the CUDA libraries; else the URL of an index of CPU-only wheels.
+ARG TORCH_INDEX_URL=
+COPY --from=requirements /requirements/torch.txt /requirements/
+RUN python3 -m pip --python /opt/inkling/bin/python3 install --no-cache-dir \
+        ${TORCH_INDEX_URL:+--index-url "$TORCH_INDEX_URL"} \
+        --requirement /requirements/torch.txt
+
+COPY --from=requirements /requirements/others.txt /requirements/
+RUN python3 -m pip --python /opt/inkling/bin/python3 install --no-cache-dir \
+        --requirement /requirements/others.txt \
+        --requirement /requirements/torch.txt
+
+# With its requirements installed, the package itself: nothing but its wheel.
+COPY --from=wheel /wheel /wheel
+RUN python3 -m pip --python /opt/inkling/bin/python3 install --no-cache-dir --no-index --no-deps \
+        /wheel/*.whl
+
+# pip has compiled all bytecode; the server could not write any to its read-only file system.
+# By default malloc hands each large tensor back to the kernel and faults its pages in again for
+# the next one. Keeping up to 256 MiB of freed memory, blocks of up to 32 MiB (the most glibc
+# takes) among it, leaves 2,000 page faults of 60,000 in an adaptation to 20 classes of 5 images,
+# and 8 % less CPU time; the peak of memory measured no higher.
+ENV PATH=/opt/inkling/bin:$PATH \
+    PYTHONDONTWRITEBYTECODE=1 \
+    PYTHONUNBUFFERED=1 \
+    MALLOC_MMAP_THRESHOLD_=33554432 \
+    MALLOC_TRIM_THRESHOLD_=268435456 \
+    INKLING_HOST=0.0.0.0
+
+USER 10001:10001
+EXPOSE 8000
+
+# By Python, since slim images have no curl; by http.client, since it heeds no proxy variables.
+HEALTHCHECK --interval=10s --timeout=5s --start-period=120s --retries=3 CMD ["python3", "-I", "-c", "\
+import http.client, os, sys; \
+port = int(os.environ.get('INKLING_PORT', '8000')); \
+server = http.client.HTTPConnection('127.0.0.1', port, timeout=4); \
+server.request('GET', '/readyz'); \
+sys.exit(server.getresponse().status != 200)"]
+
+CMD ["inkling", "serve"]

@@ -1,0 +1,58 @@
+"""The same drawing in other containers."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+from PIL import Image
+
+
+def opened(content: bytes) -> Image.Image:
+    return Image.open(io.BytesIO(content)).convert("L")
+
+
+def saved(image: Image.Image, kind: str = "PNG", **options: object) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def sixteen_bit(content: bytes) -> bytes:
+    values = np.asarray(opened(content), dtype=np.uint16)
+    # The upper half of the range: a decoder that clips sees nothing but white.
+    return saved(Image.fromarray(values * 128 + 32_767))
+
+
+def palette(content: bytes) -> bytes:
+    return saved(opened(content).convert("RGB").quantize(4))
+
+
+def cmyk(content: bytes) -> bytes:
+    return saved(opened(content).convert("RGB").convert("CMYK"), "JPEG", quality=95)
+
+
+def exif_rotated(content: bytes) -> bytes:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    return saved(opened(content).rotate(90, expand=True).convert("RGB"), exif=exif)
+
+
+def transparent(content: bytes) -> bytes:
+    grey = opened(content)
+    ink = grey.point(lambda value: 255 - value)
+    return saved(Image.merge("RGBA", (*(Image.new("L", grey.size, 40),) * 3, ink)))
+
+
+def inverted(content: bytes) -> bytes:
+    return saved(opened(content).point(lambda value: 255 - value))
+
+
+def large(content: bytes) -> bytes:
+    return saved(opened(content).resize((1500, 1500), Image.Resampling.BICUBIC).convert("RGB"))
+
+
+DISGUISES = {
+    disguise.__name__: disguise
+    for disguise in (sixteen_bit, palette, cmyk, exif_rotated, transparent, inverted, large)
+}

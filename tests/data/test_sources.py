@@ -1,0 +1,95 @@
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+
+import pytest
+from inkling.data import folders, omniglot
+from inkling.data.sources import EncodedClass
+from inkling.errors import BadData
+
+DRAWING = b"not decoded here"
+
+
+def background_archive(path: Path, n_characters: int = 964, n_drawings: int = 20) -> Path:
+    """An archive laid out as the official one: 30 alphabets, and what zip tools leave behind."""
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("__MACOSX/images_background/._x.png", b"")
+        for number in range(n_characters):
+            folder = f"images_background/Alphabet_{number % 30:02}/character{number // 30 + 1:02}"
+            for drawing in range(1, n_drawings + 1):
+                archive.writestr(f"{folder}/{number:04}_{drawing:02}.png", DRAWING)
+    return path
+
+
+def test_omniglot_is_read_alike_from_its_archive_and_from_unpacked_folders(
+    tmp_path: Path,
+) -> None:
+    archive = background_archive(tmp_path / "omniglot_images_background.zip")
+    characters = list(omniglot.read(tmp_path, "background"))
+    assert len(characters) == 964
+    assert characters[0].name == "Alphabet_00/character01"
+    assert characters[0].group == "Alphabet_00"
+    assert {len(character.files) for character in characters} == {20}
+    with zipfile.ZipFile(archive) as opened:
+        opened.extractall(tmp_path)
+    archive.unlink()
+    assert list(omniglot.read(tmp_path, "background")) == characters
+
+
+@pytest.mark.parametrize(("characters", "drawings"), [(963, 20), (964, 19)])
+def test_an_incomplete_omniglot_is_refused(tmp_path: Path, characters: int, drawings: int) -> None:
+    background_archive(tmp_path / "images_background.zip", characters, drawings)
+    with pytest.raises(BadData, match=r"expected (964|20)"):
+        list(omniglot.read(tmp_path, "background"))
+
+
+def test_a_folder_without_omniglot_is_told_what_was_looked_for(tmp_path: Path) -> None:
+    with pytest.raises(BadData, match=r"images_evaluation\.zip"):
+        list(omniglot.read(tmp_path, "evaluation"))
+
+
+def write_classes(root: Path, encoded: tuple[EncodedClass, ...]) -> None:
+    for entry in encoded:
+        (root / entry.name).mkdir(parents=True)
+        for name, content in entry.files[:3]:
+            (root / entry.name / name).write_bytes(content)
+    (root / "notes.txt").write_text("not a class")
+
+
+def test_classes_are_dealt_out_to_splits_once_each(
+    tmp_path: Path, encoded: tuple[EncodedClass, ...]
+) -> None:
+    write_classes(tmp_path, encoded)
+    splits = {split: list(folders.read(tmp_path, split)) for split in folders.SPLITS}
+    assert {split: len(found) for split, found in splits.items()} == {
+        "train": 13,
+        "validation": 3,
+        "test": 4,
+    }
+    names = [entry.name for found in splits.values() for entry in found]
+    assert sorted(names) == [entry.name for entry in encoded]
+    assert splits["train"] == list(folders.read(tmp_path, "train"))
+    assert all(len(entry.files) == 3 for found in splits.values() for entry in found)
+
+
+def test_folders_named_after_splits_are_the_splits(
+    tmp_path: Path, encoded: tuple[EncodedClass, ...]
+) -> None:
+    for number, split in enumerate(folders.SPLITS):
+        write_classes(tmp_path / split, encoded[number * 5 : number * 5 + 5])
+    found = [entry.name for entry in folders.read(tmp_path, "validation")]
+    assert found == [entry.name for entry in encoded[5:10]]
+
+
+def test_folders_below_class_folders_are_refused(
+    tmp_path: Path, encoded: tuple[EncodedClass, ...]
+) -> None:
+    write_classes(tmp_path / "more", encoded)
+    with pytest.raises(BadData, match="folders in it"):
+        list(folders.read(tmp_path, "train"))
+
+
+def test_too_few_classes_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(BadData, match="at least 2 classes"):
+        list(folders.read(tmp_path, "train"))

@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+import io
+import os
+import resource
+import time
+
+import numpy as np
+import pytest
+import torch
+from inkling.errors import BadImage
+from inkling.images.decode import decode
+from PIL import Image
+
+
+def png(image: Image.Image, **options: object) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG", **options)
+    return buffer.getvalue()
+
+
+def refused(content: bytes) -> BadImage:
+    with pytest.raises(BadImage) as caught:
+        decode(content)
+    return caught.value
+
+
+def test_a_plain_image_keeps_its_pixels() -> None:
+    pixels = np.arange(20 * 30 * 3, dtype=np.uint8).reshape(20, 30, 3)
+    found = decode(png(Image.fromarray(pixels)))
+    assert found.shape == (20, 30, 4)
+    assert torch.equal(found[..., :3], torch.from_numpy(pixels))
+    assert bool((found[..., 3] == 255).all())
+
+
+def test_sixteen_bit_grey_is_scaled_not_clipped() -> None:
+    values = np.array([[0, 257, 32_896, 65_535]] * 8, dtype=np.uint16).repeat(2, axis=1)
+    found = decode(png(Image.fromarray(values)))
+    assert found[0, ::2, 0].tolist() == [0, 1, 128, 255]
+
+
+def test_exif_orientation_is_applied() -> None:
+    image = Image.new("RGB", (20, 10))
+    image.putpixel((0, 0), (255, 255, 255))
+    exif = Image.Exif()
+    exif[0x0112] = 6  # the top of the picture is at the right of the stored rows
+    found = decode(png(image, exif=exif))
+    assert found.shape == (20, 10, 4)
+    assert int(found[0, 9, 0]) == 255
+
+
+def test_of_an_animation_the_first_frame_is_taken() -> None:
+    frames = [Image.new("RGB", (10, 10), color) for color in ("red", "blue")]
+    buffer = io.BytesIO()
+    frames[0].save(buffer, "GIF", save_all=True, append_images=frames[1:])
+    assert decode(buffer.getvalue())[0, 0].tolist() == [255, 0, 0, 255]
+
+
+def test_a_file_that_is_no_image_is_told_what_was_expected() -> None:
+    assert "got 11 bytes of text" in str(refused(b"hello world"))
+    assert refused(b"").code == "empty"
+    assert refused(os.urandom(1000)).code == "not_an_image"
+
+
+def test_formats_outside_the_list_are_refused() -> None:
+    buffer = io.BytesIO()
+    Image.new("RGB", (20, 20)).save(buffer, "TIFF")
+    assert refused(buffer.getvalue()).code == "not_an_image"
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "GIF", "BMP"])
+def test_a_truncated_file_is_refused(kind: str) -> None:
+    noise = np.random.default_rng(0).integers(0, 255, (64, 64, 3), dtype=np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(noise).save(buffer, kind)
+    assert refused(buffer.getvalue()[: buffer.tell() // 2]).code in ("damaged", "not_an_image")
+
+
+def test_a_huge_image_is_refused_before_it_is_decoded() -> None:
+    content = png(Image.new("L", (13_000, 13_000)))
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    began = time.perf_counter()
+    assert refused(content).code == "too_many_pixels"
+    assert time.perf_counter() - began < 0.1
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 20_000
+
+
+def test_images_too_small_or_too_narrow_to_show_anything_are_refused() -> None:
+    assert refused(png(Image.new("L", (7, 100)))).code == "too_small"
+    assert refused(png(Image.new("L", (10, 300)))).code == "too_narrow"

@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from inkling.checkpoints.checkpoint import Checkpoint
+from inkling.data.episodes import ClassImages, EpisodePlan, EpisodeShape
+from inkling.training.evaluation import (
+    Interval,
+    Setting,
+    evaluate,
+    evaluate_nearest_centroid,
+)
+
+SETTING = Setting(EpisodeShape.fixed(5, 1, 5), episodes=8, seed=3)
+
+
+def test_the_interval_is_the_normal_one() -> None:
+    interval = Interval.of([0.8, 1.0, 0.9, 0.7])
+    deviation = math.sqrt((0.05**2 + 0.15**2 + 0.05**2 + 0.15**2) / 3)
+    assert interval.mean == pytest.approx(0.85)
+    assert interval.half_width == pytest.approx(1.96 * deviation / 2)
+
+
+def test_the_same_seed_measures_the_same(checkpoint: Checkpoint, classes: ClassImages) -> None:
+    network, initialization = checkpoint.network, checkpoint.initialization
+    found = [evaluate(network, initialization, classes, SETTING) for _ in range(2)]
+    assert found[0] == found[1]
+    assert found[0].accuracy.mean > 0.9
+
+
+def test_nothing_is_taken_from_the_queries(checkpoint: Checkpoint, classes: ClassImages) -> None:
+    """An episode with fewer queries has the same answers for those that are left."""
+    seen: list[dict[tuple[int, int], torch.Tensor]] = []
+    for n_query in (5, 1):
+
+        def note(plan: EpisodePlan, rows: torch.Tensor) -> None:
+            found = seen[-1]
+            images = [
+                (c, i) for c, members in zip(plan.classes, plan.query, strict=True) for i in members
+            ]
+            found.update(zip(images, rows, strict=True))
+
+        seen.append({})
+        setting = Setting(EpisodeShape.fixed(5, 1, n_query), 1, 0)
+        evaluate(
+            checkpoint.network,
+            checkpoint.initialization,
+            classes,
+            setting,
+            on_probabilities=note,
+        )
+    many, few = seen
+    assert len(few) == 5
+    for image, row in few.items():
+        torch.testing.assert_close(row, many[image], rtol=0, atol=1e-5)
+
+
+def test_with_no_steps_class_means_are_nearest_centroid(
+    checkpoint: Checkpoint, classes: ClassImages
+) -> None:
+    network, initialization = checkpoint.network, checkpoint.initialization
+    assert initialization.inner_loop.head_start == "class_means"
+    found = evaluate(network, initialization, classes, SETTING, steps=0)
+    assert found.accuracy == found.nearest_centroid
+    assert found.difference == Interval(0, 0)
+    alone = evaluate_nearest_centroid(network, initialization, classes, SETTING)
+    assert alone == found.nearest_centroid

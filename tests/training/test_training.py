@@ -1,0 +1,209 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from inkling.data.sources import EncodedClass
+from inkling.errors import BadData, BadRecipe
+from inkling.meta.inner_loop import Initialization
+from inkling.training.datasets import preprocess_classes
+from inkling.training.recipes import NamedRecipe, load_recipe, shipped_recipes
+from inkling.training.run import (
+    Progress,
+    TrainingRun,
+    recipe_preprocessing,
+    standardize,
+    standardized,
+)
+
+SMALL = """
+name = "small"
+description = "A few drawings."
+[data]
+format = "folders"
+description = "sample drawings"
+licence = "MIT"
+rotations = true
+[preprocessing]
+name = "drawing"
+[network]
+name = "conv4"
+channels = 8
+norm = "stored"
+[inner_loop]
+steps = 2
+step_size = 0.02
+head_step_size = 0.005
+head_scale = 10.0
+[pretraining]
+iterations = 40
+batch_size = 32
+learning_rate = 5e-3
+jitter = { degrees = 10, shift = 0.05 }
+[[meta_training]]
+learner = "first_order_maml"
+iterations = 6
+episodes_per_update = 1
+n_way = [2, 5]
+n_shot = [1, 3]
+uneven = true
+n_query = 3
+learning_rate = 1e-3
+step_size_learning_rate = 1e-3
+[[meta_training]]
+learner = "maml"
+iterations = 4
+episodes_per_update = 2
+n_way = [3, 3]
+n_shot = [1, 1]
+n_query = 3
+learning_rate = 1e-3
+step_size_learning_rate = 1e-3
+[selection]
+every = 5
+episodes = 5
+settings = [[3, 1]]
+n_query = 3
+"""
+
+MakeRun = Callable[..., TrainingRun]
+
+
+@pytest.fixture
+def recipe(tmp_path: Path) -> NamedRecipe:
+    path = tmp_path / "small.toml"
+    path.write_text(SMALL)
+    return load_recipe(str(path))
+
+
+@pytest.fixture
+def make_run(recipe: NamedRecipe, encoded: tuple[EncodedClass, ...], tmp_path: Path) -> MakeRun:
+    bare = recipe_preprocessing(recipe.recipe)
+    training = preprocess_classes(iter(encoded[:15]), bare)
+    validation = preprocess_classes(iter(encoded[15:]), bare)
+    preprocessing = standardized(bare, training)
+
+    def make(name: str, named: NamedRecipe = recipe) -> TrainingRun:
+        return TrainingRun(
+            named,
+            tmp_path / name,
+            standardize(training, preprocessing),
+            standardize(validation, preprocessing),
+            preprocessing,
+        )
+
+    return make
+
+
+def losses(progress: list[Progress]) -> list[tuple[str, int, float, float | None]]:
+    return [(p.stage, p.iteration, p.loss, p.validation) for p in progress]
+
+
+def tensors_of(initialization: Initialization) -> list[torch.Tensor]:
+    return [*initialization.params.values(), *initialization.step_sizes.values()]
+
+
+def test_a_run_goes_through_its_stages_learns_and_publishes(
+    make_run: MakeRun, tmp_path: Path
+) -> None:
+    run = make_run("run")
+    progress = list(run.run())
+    stages = [(p.stage, p.iterations) for p in progress if p.iteration == 1]
+    assert stages == [("pretraining", 40), ("first_order_maml", 6), ("maml", 4)]
+    pretraining = [p.loss for p in progress if p.stage == "pretraining"]
+    assert sum(pretraining[-5:]) < 0.8 * sum(pretraining[:5])
+    made = run.checkpoint()
+    assert made.name == "small"
+    assert made.config.inner_loop.max_steps >= made.config.inner_loop.steps == 2
+    assert made.config.provenance.n_classes == 15
+    logged = [json.loads(line) for line in (tmp_path / "run/log.jsonl").read_text().splitlines()]
+    assert [entry["loss"] for entry in logged] == [p.loss for p in progress]
+
+
+@pytest.mark.parametrize("stop_after", [17, 43, 48])
+def test_a_run_that_was_stopped_goes_on_bit_equal(make_run: MakeRun, stop_after: int) -> None:
+    whole = make_run("whole")
+    expected = losses(list(whole.run()))
+    stopped = make_run("stopped")
+    updates = stopped.run(save_every_seconds=0)
+    first = losses([next(updates) for _ in range(stop_after)])
+    updates.close()
+    resumed = make_run("stopped")
+    rest = losses(list(resumed.run()))
+    assert first + rest == expected
+    for one, other in zip(
+        tensors_of(whole.checkpoint().initialization),
+        tensors_of(resumed.checkpoint().initialization),
+        strict=True,
+    ):
+        assert torch.equal(one, other)
+
+
+def changed(tmp_path: Path, old: str, new: str) -> NamedRecipe:
+    path = tmp_path / "changed.toml"
+    path.write_text(SMALL.replace(old, new))
+    return load_recipe(str(path))
+
+
+def test_another_recipe_does_not_go_on_with_a_run(make_run: MakeRun, tmp_path: Path) -> None:
+    next(make_run("run").run(save_every_seconds=0))
+    other = changed(tmp_path, "learning_rate = 5e-3", "learning_rate = 4e-3")
+    with pytest.raises(BadRecipe, match="another folder"):
+        next(make_run("run", other).run())
+
+
+def test_stages_to_come_may_be_changed_while_a_run_is_stopped(
+    make_run: MakeRun, tmp_path: Path
+) -> None:
+    next(make_run("run").run(save_every_seconds=0))
+    longer = changed(tmp_path, "iterations = 6", "iterations = 7")
+    assert next(make_run("run", longer).run()).iteration == 2
+
+
+@pytest.mark.parametrize("name", shipped_recipes())
+def test_recipes_that_ship_are_whole(name: str) -> None:
+    assert load_recipe(name).recipe.meta_training
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ("steps = 2", "steps = 0", "inner_loop.steps"),
+        ('learner = "maml"', 'learner = "mamba"', "learner"),
+        ('name = "conv4"', 'name = "conv5"', "conv4"),
+        ("n_way = [2, 5]", "n_way = [5, 2]", "n_way"),
+        ("batch_size = 32", "batchsize = 32", "batchsize"),
+        ("[selection]", "[selection", "TOML"),
+    ],
+)
+def test_a_recipe_that_cannot_be_done_is_told(
+    tmp_path: Path, old: str, new: str, told: str
+) -> None:
+    path = tmp_path / "broken.toml"
+    path.write_text(SMALL.replace(old, new))
+    with pytest.raises(BadRecipe, match=told):
+        load_recipe(str(path))
+
+
+def test_stored_statistics_need_pretraining(tmp_path: Path) -> None:
+    start, rest = SMALL.split("[pretraining]")
+    path = tmp_path / "bare.toml"
+    path.write_text(start + "[[meta_training]]" + rest.split("[[meta_training]]", 1)[1])
+    with pytest.raises(BadRecipe, match="pre-training"):
+        load_recipe(str(path))
+
+
+def test_an_unknown_recipe_is_told_what_there_is() -> None:
+    with pytest.raises(BadRecipe, match="omniglot"):
+        load_recipe("nothing")
+
+
+def test_classes_with_a_bad_image_are_refused_by_its_name(
+    recipe: NamedRecipe,
+) -> None:
+    bad = EncodedClass("cat", "", (("broken.png", b"x"),))
+    with pytest.raises(BadData, match=r"cat/broken\.png"):
+        preprocess_classes(iter([bad]), recipe_preprocessing(recipe.recipe))
