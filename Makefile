@@ -46,3 +46,20 @@ $(VENV)/dev: pyproject.toml $(VENV)/torch
 	$(BIN)/python -m pip install --quiet --editable '.[dev]'
 	mkdir -p $(VENV)/typing && ln -sfn ../../app $(VENV)/typing/inkling
 	touch $@ $(VENV)/server
+
+# The image and its check; both need docker. See docker/README.md.
+DOCKER_BUILD_FLAGS ?=
+SMOKE_PORT ?= 8000
+
+.PHONY: docker-build docker-smoke
+
+docker-build:
+	docker build $(DOCKER_BUILD_FLAGS) --tag inkling .
+
+docker-smoke: docker-build
+	docker run --detach --rm --name inkling-smoke --init --read-only --tmpfs /tmp:size=256m \
+		--cap-drop ALL --security-opt no-new-privileges \
+		--publish 127.0.0.1:$(SMOKE_PORT):8000 inkling
+	$(PYTHON) docker/smoke.py http://127.0.0.1:$(SMOKE_PORT); status=$$?; \
+		[ $$status -eq 0 ] || docker logs inkling-smoke; \
+		docker stop inkling-smoke; exit $$status

@@ -1,7 +1,7 @@
 """Inkling: few-shot image classification over REST, by MAML's inner loop per request."""
 
 from .client import Adapted, Client, Image, LabelProbability, Prediction
-from .errors import InklingError, RequestRefused
+from .errors import InklingError, RequestRefused, ServerUnreachable
 
 __all__ = [
     "Adapted",
@@ -11,4 +11,5 @@ __all__ = [
     "LabelProbability",
     "Prediction",
     "RequestRefused",
+    "ServerUnreachable",
 ]

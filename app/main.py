@@ -106,6 +106,7 @@ def _limits(settings: Settings) -> Limits:
         max_ttl_seconds=settings.session_max_ttl_seconds,
         max_lifetime_seconds=settings.session_max_lifetime_seconds,
         deadline_seconds=settings.deadline_seconds,
+        concurrent_decodes=settings.workers,
     )
 
 

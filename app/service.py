@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import threading
 import time
 import unicodedata
 from collections.abc import Mapping, Sequence
@@ -35,6 +36,7 @@ class Limits:
     max_ttl_seconds: float = 86_400
     max_lifetime_seconds: float = 7 * 86_400
     deadline_seconds: float = 60
+    concurrent_decodes: int = 2
 
 
 @dataclass(frozen=True)
@@ -124,6 +126,7 @@ class Service:
         clock: Clock = time.time,
     ) -> None:
         """The first checkpoint is the default initialization."""
+        self._decoders = threading.BoundedSemaphore(limits.concurrent_decodes)
         self.checkpoints: Mapping[str, Checkpoint] = {c.name: c for c in checkpoints}
         self.limits = limits
         self.device_name, self.executor = engine.device_name, engine.executor
@@ -158,7 +161,8 @@ class Service:
             *self._shape_problems(images, labels),
         ]
         began = time.perf_counter()
-        tensors = _preprocess_all(images, checkpoint.preprocessing, found)
+        with self._decoders:
+            tensors = _preprocess_all(images, checkpoint.preprocessing, found)
         decode_seconds = time.perf_counter() - began
         # The order of the labels decides nothing but ties, and is the same for any sending order.
         names = tuple(sorted(set(labels)))
@@ -208,7 +212,8 @@ class Service:
         checkpoint = self.checkpoint_of(session)
         known = [*problems, *self._query_problems(images, top_k)]
         began = time.perf_counter()
-        tensors = _preprocess_all(images, checkpoint.preprocessing, known)
+        with self._decoders:
+            tensors = _preprocess_all(images, checkpoint.preprocessing, known)
         decode_seconds = time.perf_counter() - began
         classified = self._engine.predict(
             checkpoint.identity,

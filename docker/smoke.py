@@ -93,7 +93,7 @@ def wait_until_ready(url: str) -> None:
         try:
             answer = call("GET", url, "/readyz")
         except (OSError, http.client.HTTPException) as unreachable:
-            last = f"no answer ({unreachable})"
+            last = f"no answer to {unreachable}"
         else:
             if answer.status == 200:
                 report("GET /readyz", f"200 after {time.monotonic() - began:.1f} s")
@@ -170,6 +170,8 @@ def call(
     except urllib.error.HTTPError as refused:
         with refused:
             return Answer(refused.code, refused.headers, refused.read())
+    except OSError as lost:
+        raise ConnectionError(f"{method} {path}: {lost}") from lost
 
 
 def form(fields: Sequence[Field]) -> tuple[bytes, str]:
@@ -233,4 +235,4 @@ if __name__ == "__main__":
     try:
         main((sys.argv[1] if len(sys.argv) == 2 else DEFAULT_URL).rstrip("/"))
     except (OSError, http.client.HTTPException) as lost:
-        fail("an answer", lost)
+        fail("an answer", f"none to {lost}")

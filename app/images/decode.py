@@ -7,6 +7,7 @@ the header, before any pixel is decoded.
 from __future__ import annotations
 
 import io
+import math
 import warnings
 
 import numpy as np
@@ -18,6 +19,8 @@ from ..errors import BadImage
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP")
 MAX_PIXELS = 25_000_000
 MIN_SIDE = 8
+MAX_SIDE_KEPT = 2048
+"""Larger images are averaged down by a whole factor, which bounds the memory of what follows."""
 MAX_ASPECT_RATIO = 20
 
 _SIXTEEN_BIT_GREY = ("I;16", "I;16B", "I;16L", "I;16N", "I")
@@ -26,7 +29,8 @@ _SIXTEEN_BIT_GREY = ("I;16", "I;16B", "I;16L", "I;16N", "I")
 def decode(content: bytes) -> torch.Tensor:
     """Decode an image to `(height, width, 4)` uint8 RGBA, upright as its EXIF orientation says.
 
-    Sixteen-bit grey is scaled to eight bits and of an animation the first frame is taken.
+    Sixteen-bit grey is scaled to eight bits and of an animation the first frame is taken. An
+    image with a side of more than `MAX_SIDE_KEPT` pixels is averaged down below that.
 
     Raises BadImage for anything that is not a whole image of an accepted format and size.
     """
@@ -49,7 +53,7 @@ def decode(content: bytes) -> torch.Tensor:
         _check_size(*image.size)
         try:
             image.load()
-            rgba = _to_rgba(image)
+            rgba = _reduced(_to_rgba(image))
         except (OSError, SyntaxError, ValueError, EOFError, IndexError) as broken:
             raise BadImage("damaged", f"the image is truncated or damaged: {broken}") from None
     return torch.from_numpy(np.array(rgba, dtype=np.uint8))
@@ -80,6 +84,11 @@ def _to_rgba(image: Image.Image) -> Image.Image:
     elif upright.mode == "CMYK":
         upright = _cmyk_to_rgb(upright)
     return upright.convert("RGBA")
+
+
+def _reduced(image: Image.Image) -> Image.Image:
+    factor = math.ceil(max(image.size) / MAX_SIDE_KEPT)
+    return image.reduce(factor) if factor > 1 else image
 
 
 def _eight_bit(image: Image.Image) -> Image.Image:

@@ -13,7 +13,7 @@ from inkling.checkpoints.checkpoint import Checkpoint
 from inkling.data.episodes import ClassImages, EpisodeShape, plan_episode, realize, seeded
 from inkling.training.evaluation import Setting, evaluate
 
-from .pictures import DISGUISES
+from ..pictures import DISGUISES
 
 Drawings = dict[str, list[bytes]]
 NAMES = ("Angelic_01", "Ge_ez_01", "Keble_01", "Tengwar_01", "Tibetan_01")

@@ -1,11 +1,29 @@
-"""The same drawing in other containers."""
+"""The same drawing in other containers, and images that nobody should decode."""
 
 from __future__ import annotations
 
 import io
+import struct
+import zlib
 
 import numpy as np
 from PIL import Image
+
+
+def huge_png(side: int) -> bytes:
+    """A small file of `side` x `side` black pixels, made without ever holding them."""
+
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        checksum = zlib.crc32(kind + content)
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", checksum)
+
+    packer = zlib.compressobj()
+    row = bytes(1 + side)
+    pixels = b"".join(packer.compress(row) for _ in range(side)) + packer.flush()
+    header = struct.pack(">IIBBBBB", side, side, 8, 0, 0, 0, 0)
+    return (
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
+    )
 
 
 def opened(content: bytes) -> Image.Image:

@@ -1,0 +1,111 @@
+"""What the README tells a newcomer to do works as written."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from inkling.settings import PREFIX, Settings
+
+ROOT = Path(__file__).resolve().parent.parent
+README = (ROOT / "README.md").read_text()
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+
+
+def curl(line: str, http: httpx.Client, folder: Path) -> httpx.Response:
+    """Do what a curl line of the README would."""
+    words = shlex.split(line.replace("\\\n", " "))[1:]
+    files: list[tuple[str, Any]] = []
+    url = ""
+    while words:
+        word = words.pop(0)
+        if word == "-F":
+            name, _, value = words.pop(0).partition("=")
+            if value.startswith("@"):
+                path = folder / value[1:]
+                content = (path if path.exists() else ROOT / value[1:]).read_bytes()
+                files.append((name, (value[1:], content)))
+            else:
+                files.append((name, (None, value)))
+        elif not word.startswith("-"):
+            url = word.removeprefix("http://127.0.0.1:8000")
+    return http.post(url, files=files)
+
+
+def test_the_curl_lines_adapt_predict_and_refuse(http: httpx.Client) -> None:
+    lines = [
+        part
+        for block in blocks("sh")
+        for part in re.findall(r"^curl .*?(?<!\\)$", block, re.DOTALL | re.MULTILINE)
+    ]
+    assert len(lines) == 3
+    folder = ROOT / "app/samples/omniglot"
+    adapted = curl(lines[0], http, folder)
+    assert adapted.status_code == 201
+    line = lines[1].replace("SESSION_ID", adapted.json()["session_id"])
+    predicted = curl(line, http, folder)
+    labels = [prediction["label"] for prediction in predicted.json()["predictions"]]
+    assert labels == ["tengwar", "tibetan"]
+    refused = curl(lines[2], http, folder)
+    assert refused.status_code == 422
+    assert len(refused.json()["problems"]) == 2
+
+
+def test_the_python_lines_run(
+    server: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(ROOT)
+    (code,) = blocks("python")
+    exec(code.replace("http://127.0.0.1:8000", server), {})  # noqa: S102
+    assert "label='tibetan'" in capsys.readouterr().out
+
+
+def test_the_json_lines_are_bodies_that_the_api_knows(http: httpx.Client) -> None:
+    schemas = http.get("/openapi.json").json()["components"]["schemas"]
+    (block,) = blocks("json")
+    for line, model in zip(block.strip().splitlines(), ("AdaptBody", "PredictBody"), strict=True):
+        assert json.loads(line).keys() <= schemas[model]["properties"].keys()
+
+
+def test_every_setting_is_in_the_table_with_its_default() -> None:
+    for name, field in Settings.model_fields.items():
+        variable = f"`{PREFIX}{name.upper()}`"
+        row = next(line for line in README.splitlines() if variable in line)
+        assert str(field.description) in row
+        if name != "workers":
+            default = field.default[0] if name == "initializations" else field.default
+            assert f"`{default}`" in row
+
+
+def test_every_route_in_the_table_exists_and_the_reverse(http: httpx.Client) -> None:
+    told = set(re.findall(r"`(?:GET|POST|DELETE) (/[^`]*)`", README)) - {"/adapt`"}
+    told = {re.sub(r"\{id\}", "{session_id}", path) for path in told}
+    assert told == set(http.get("/openapi.json").json()["paths"])
+
+
+def test_every_file_that_is_linked_exists() -> None:
+    for target in re.findall(r"\]\(([^)#:]+)\)", README):
+        assert (ROOT / target).exists(), target
+
+
+@pytest.mark.parametrize("page", ["README.md", "models/README.md"])
+def test_commands_name_options_that_exist(page: str) -> None:
+    from inkling.cli.app import app
+    from typer.main import get_command
+
+    commands = get_command(app).commands  # type: ignore[attr-defined]
+    lines = re.findall(
+        r"inkling (serve|demo|train|evaluate)\b([^\n|`]*)", (ROOT / page).read_text()
+    )
+    assert lines
+    for command, rest in lines:
+        known = {option for param in commands[command].params for option in param.opts}
+        assert set(re.findall(r"--[a-z-]+", rest)) <= known, (command, rest)
