@@ -11,7 +11,7 @@ import torch
 from ..data.episodes import ClassImages, EpisodePlan, EpisodeShape, plan_episode, realize, seeded
 from ..meta.episode import Episode
 from ..meta.head import class_means, unit
-from ..meta.inner_loop import Initialization, adapt, logits
+from ..meta.inner_loop import Initialization, adapt, logits, trajectory
 from ..meta.network import Network
 
 NORMAL_QUANTILE = 1.96
@@ -95,6 +95,25 @@ def evaluate(
         Interval.of(centroid_shares),
         Interval.of(differences),
     )
+
+
+@torch.no_grad()
+def evaluate_by_step(
+    network: Network,
+    initialization: Initialization,
+    classes: ClassImages,
+    setting: Setting,
+    *,
+    steps: int,
+) -> list[Interval]:
+    """The accuracy after 0, 1, ..., ``steps`` inner steps: the adaptation curve."""
+    shares: list[list[float]] = [[] for _ in range(steps + 1)]
+    for plan in setting.plans(classes):
+        episode = realize(classes, plan)
+        for state in trajectory(network, initialization, episode.support, steps=steps):
+            scores = logits(network, state.fast_weights, episode.query_images)
+            shares[state.number].append(_accuracy(scores, episode))
+    return [Interval.of(found) for found in shares]
 
 
 @torch.no_grad()

@@ -52,7 +52,7 @@ class MetaTraining:
         set_rates(
             self._optimizer,
             [
-                cosine_rate(rate, iteration, table.iterations)
+                cosine_rate(rate, iteration, table.iterations, table.warmup)
                 for rate in (table.learning_rate, table.step_size_learning_rate)
             ],
         )

@@ -91,6 +91,7 @@ class MetaTrainingTable(_Table):
     n_query: Positive
     learning_rate: Rate
     step_size_learning_rate: Rate
+    warmup: Annotated[int, Field(ge=0)] = 0
     jitter: Jitter = Jitter()
     mirrored: bool = False
     """Episodes of mirrored images: classes that pre-training has not learned by heart."""

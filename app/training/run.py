@@ -42,7 +42,13 @@ from ..meta.head import BIAS, SCALE, WEIGHT
 from ..meta.inner_loop import Initialization, InnerLoop
 from ..meta.network import Network
 from ..meta.params import Params
-from .evaluation import Interval, Setting, evaluate, evaluate_nearest_centroid
+from .evaluation import (
+    Interval,
+    Setting,
+    evaluate,
+    evaluate_by_step,
+    evaluate_nearest_centroid,
+)
 from .meta_training import MetaTraining
 from .pretraining import Pretraining
 from .recipes import NamedRecipe, Recipe
@@ -50,6 +56,8 @@ from .stages import Stage
 
 STATE_FILE, LOG_FILE, CHECKPOINT_FOLDER = "state.safetensors", "log.jsonl", "checkpoint"
 Built = TypeVar("Built")
+CURVE_FACTOR = 2
+"""How many times the trained number of steps an adaptation curve goes up to."""
 CURVE_MARGIN = 0.005
 """How far below the trained number of steps an accuracy may lie and count as validated."""
 
@@ -143,7 +151,10 @@ class TrainingRun:
             began = time.monotonic()
             measured = stage.update(iteration - 1)
             score = self._validate(stage, iteration)
-            if score is not None and score >= best.score:
+            at_end = iteration == stage.iterations
+            # The rate of pre-training ends at 0: its last state is its best, give or take noise.
+            taken = at_end if isinstance(stage, Pretraining) else (score or 0) >= best.score
+            if score is not None and taken:
                 best = _Best(score, stage.initialization())
             progress = Progress(
                 stage_number=position.stage_number,
@@ -156,7 +167,6 @@ class TrainingRun:
                 seconds=time.monotonic() - began,
             )
             self._log(progress)
-            at_end = iteration == stage.iterations
             if at_end or time.monotonic() - last_save >= save_every_seconds:
                 self._save_state(replace(position, iteration=iteration, best=best), stage)
                 last_save = time.monotonic()
@@ -174,9 +184,10 @@ class TrainingRun:
         recipe, first_meta = self._recipe, self._first_meta_stage()
         parts = recipe.model_dump(
             mode="json",
-            include={"seed", "data", "preprocessing", "network", "pretraining", "selection"},
+            include={"seed", "data", "preprocessing", "network", "pretraining"},
         )
         if number >= first_meta:
+            parts["selection"] = recipe.selection.model_dump(mode="json")
             parts["inner_loop"] = recipe.inner_loop.model_dump(mode="json")
             stages = recipe.meta_training[: number - first_meta + 1]
             parts["meta_training"] = [table.model_dump(mode="json") for table in stages]
@@ -206,23 +217,24 @@ class TrainingRun:
             )
         return self._held_out(initialization)
 
-    def _held_out(self, initialization: Initialization, steps: int | None = None) -> float:
+    def _held_out(self, initialization: Initialization) -> float:
         """Accuracy on held-out classes, averaged over the recipe's settings."""
         return self._mean_over_settings(
             lambda setting: (
-                evaluate(
-                    self._network, initialization, self._validation, setting, steps=steps
-                ).accuracy
+                evaluate(self._network, initialization, self._validation, setting).accuracy
             )
         )
 
     def _mean_over_settings(self, measure: Callable[[Setting], Interval]) -> float:
+        settings = self._settings()
+        return sum(measure(setting).mean for setting in settings) / len(settings)
+
+    def _settings(self) -> list[Setting]:
         table, seed = self._recipe.selection, self._recipe.seed
-        settings = [
+        return [
             Setting(EpisodeShape.fixed(*pair, table.n_query), table.episodes, seed)
             for pair in table.settings
         ]
-        return sum(measure(setting).mean for setting in settings) / len(settings)
 
     def _publish(self, initialization: Initialization) -> None:
         recipe = self._recipe
@@ -256,12 +268,24 @@ class TrainingRun:
     def _validated_steps(self, initialization: Initialization) -> int:
         """The largest number of steps up to which held-out accuracy keeps its level."""
         trained = initialization.inner_loop.steps
-        level, validated = self._held_out(initialization), trained
-        while (
-            validated < 4 * trained
-            and self._held_out(initialization, validated + 1) >= level - CURVE_MARGIN
-        ):
-            validated += 1
+        curves = [
+            evaluate_by_step(
+                self._network,
+                initialization,
+                self._validation,
+                setting,
+                steps=CURVE_FACTOR * trained,
+            )
+            for setting in self._settings()
+        ]
+        accuracy = [
+            sum(interval.mean for interval in at) / len(at) for at in zip(*curves, strict=True)
+        ]
+        validated = trained
+        for steps in range(trained + 1, len(accuracy)):
+            if accuracy[steps] < accuracy[trained] - CURVE_MARGIN:
+                break
+            validated = steps
         return validated
 
     def _log(self, progress: Progress) -> None:

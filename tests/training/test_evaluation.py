@@ -10,6 +10,7 @@ from inkling.training.evaluation import (
     Interval,
     Setting,
     evaluate,
+    evaluate_by_step,
     evaluate_nearest_centroid,
 )
 
@@ -67,3 +68,14 @@ def test_with_no_steps_class_means_are_nearest_centroid(
     assert found.difference == Interval(0, 0)
     alone = evaluate_nearest_centroid(network, initialization, classes, SETTING)
     assert alone == found.nearest_centroid
+
+
+def test_the_adaptation_curve_goes_through_the_accuracies_of_its_steps(
+    checkpoint: Checkpoint, classes: ClassImages
+) -> None:
+    network, initialization = checkpoint.network, checkpoint.initialization
+    curve = evaluate_by_step(network, initialization, classes, SETTING, steps=3)
+    for steps in (0, 3):
+        found = evaluate(network, initialization, classes, SETTING, steps=steps)
+        assert curve[steps] == found.accuracy
+    assert len(curve) == 4

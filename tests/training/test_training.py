@@ -1,8 +1,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from pathlib import Path
+from typing import cast
 
 import pytest
 import torch
@@ -128,7 +129,7 @@ def test_a_run_that_was_stopped_goes_on_bit_equal(make_run: MakeRun, stop_after:
     whole = make_run("whole")
     expected = losses(list(whole.run()))
     stopped = make_run("stopped")
-    updates = stopped.run(save_every_seconds=0)
+    updates = cast(Generator[Progress], stopped.run(save_every_seconds=0))
     first = losses([next(updates) for _ in range(stop_after)])
     updates.close()
     resumed = make_run("stopped")
