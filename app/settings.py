@@ -10,7 +10,7 @@ from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from .checkpoints.catalogue import DEFAULT
-from .engine.device import DeviceChoice
+from .engine.device import DeviceChoice, available_cores
 from .errors import BadSetting
 
 PREFIX = "INKLING_"
@@ -32,7 +32,7 @@ class Settings(BaseSettings):
     )
     device: DeviceChoice = Field("auto", description="`auto`, `cpu` or `cuda`")
     workers: Positive = Field(
-        os.cpu_count() or 1, description="compute threads on CPU (default: one a core)"
+        default_factory=available_cores, description="compute threads on CPU (default: one a core)"
     )
     queue_limit: Annotated[int, Field(ge=0)] = Field(
         64, description="calls that may wait for a compute thread; more get a 503"

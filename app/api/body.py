@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 
@@ -17,6 +18,9 @@ from ..errors import DeadlineExceeded, MalformedBody, TooLarge
 BOUNDARY_TAIL = 128
 """The closing boundary, at most 70 characters with dashes around it, lies within these bytes,
 unless an epilogue follows it, which no client is known to send."""
+
+
+DRAIN_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
@@ -104,22 +108,35 @@ async def _ending_with(
 
 async def _bounded(request: Request, limits: BodyLimits) -> AsyncGenerator[bytes, None]:
     declared = request.headers.get("content-length", "")
-    if declared.isdigit() and int(declared) > limits.max_bytes:
-        raise TooLarge("request body in bytes", limits.max_bytes, int(declared))
+    size = int(declared) if declared.isdigit() else None
     received = 0
+    async for chunk in _chunks(request, limits.seconds):
+        received += len(chunk)
+        if received > limits.max_bytes or (size or 0) > limits.max_bytes:
+            await _drain(request)
+            raise TooLarge("request body in bytes", limits.max_bytes, size)
+        yield chunk
+
+
+async def _chunks(request: Request, seconds: float) -> AsyncGenerator[bytes, None]:
+    """The chunks of a body. Raises SlowBody and MalformedBody."""
     stream = request.stream()
-    deadline = asyncio.get_running_loop().time() + limits.seconds
+    deadline = asyncio.get_running_loop().time() + seconds
     while True:
         try:
             async with asyncio.timeout_at(deadline):
                 chunk = await anext(stream, None)
         except TimeoutError:
-            raise SlowBody("sending the request body", limits.seconds) from None
+            raise SlowBody("sending the request body", seconds) from None
         except ClientDisconnect:
             raise MalformedBody("the connection was closed before the body was whole") from None
         if chunk is None:
             return
-        received += len(chunk)
-        if received > limits.max_bytes:
-            raise TooLarge("request body in bytes", limits.max_bytes)
         yield chunk
+
+
+async def _drain(request: Request) -> None:
+    """Read on for a little while, since many clients read no answer before they have sent all."""
+    with contextlib.suppress(SlowBody, MalformedBody):
+        async for _ in _chunks(request, DRAIN_SECONDS):
+            pass

@@ -11,6 +11,7 @@ from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 ACCEPTED_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+PROBES = ("/livez", "/readyz")
 log = logging.getLogger("inkling.requests")
 
 
@@ -18,7 +19,8 @@ class RequestContext:
     """Gives each request an id, the caller's own if it is a plain one, and logs its answer.
 
     The log line has method, path, status, milliseconds and id; never contents, and no session
-    ids, which are secrets: they are cut out of paths.
+    ids, which are secrets: they are cut out of paths. Health checks that go well are logged at
+    DEBUG.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -47,7 +49,8 @@ class RequestContext:
         try:
             await self._app(scope, receive, finish)
         finally:
-            log.info(
+            log.log(
+                logging.DEBUG if scope["path"] in PROBES and status == 200 else logging.INFO,
                 "%s %s %d %.1fms %s",
                 scope["method"],
                 _without_secrets(scope["path"]),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -14,7 +14,7 @@ from ..images.preprocess import Drawing
 from ..meta.head import BIAS, SCALE, WEIGHT
 from ..meta.inner_loop import Initialization, InnerLoop
 from ..meta.network import Network
-from ..meta.params import Params
+from ..meta.params import Params, copied_channels_last
 from .card import card
 from .config import Config, build_network, build_preprocessing, parse_config
 from .tensor_files import encode_tensors, read_tensors, write_file
@@ -66,7 +66,7 @@ def load_checkpoint(folder: Path) -> Checkpoint:
         config=config,
         network=network,
         preprocessing=build_preprocessing(config.preprocessing, str(folder)),
-        initialization=initialization,
+        initialization=replace(initialization, params=copied_channels_last(initialization.params)),
         identity=_identity(config),
     )
 

@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+SHUTDOWN_SECONDS = 25
+"""Calls that run get this long to end when the server is told to; Docker waits for 30."""
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
@@ -45,4 +47,5 @@ def serve(
         log_config=LOGGING,
         access_log=False,
         server_header=False,
+        timeout_graceful_shutdown=SHUTDOWN_SECONDS,
     )

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+import os
+from pathlib import Path
 from typing import Literal
 
 import torch
@@ -9,6 +12,9 @@ import torch
 from ..errors import BadSetting
 
 DeviceChoice = Literal["auto", "cpu", "cuda"]
+
+CGROUP_CPU_MAX = Path("/sys/fs/cgroup/cpu.max")
+"""Quota and period in microseconds, where control groups (version 2) limit a process."""
 
 
 def choose_device(choice: DeviceChoice) -> torch.device:
@@ -20,6 +26,18 @@ def choose_device(choice: DeviceChoice) -> torch.device:
         raise BadSetting("device: expected a CUDA GPU, found none that torch can use")
     use_cuda = choice == "cuda" or (choice == "auto" and torch.cuda.is_available())
     return torch.device("cuda" if use_cuda else "cpu")
+
+
+def available_cores(cpu_max: Path = CGROUP_CPU_MAX) -> int:
+    """The cores that this process may use: its affinity, within its container's CPU quota."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    try:
+        quota, period = cpu_max.read_text().split()
+    except (OSError, ValueError):
+        return cores or 1
+    if quota == "max":
+        return cores or 1
+    return max(1, min(cores or 1, math.ceil(int(quota) / int(period))))
 
 
 def describe_device(device: torch.device) -> str:

@@ -3,12 +3,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
 from inkling.checkpoints.checkpoint import Checkpoint
 from inkling.data.episodes import ClassImages, EpisodeShape, draw_episode, seeded
-from inkling.engine.device import choose_device
+from inkling.engine.device import available_cores, choose_device
 from inkling.engine.engine import Engine
 from inkling.errors import BadSetting, InnerLoopDiverged
 from inkling.meta.inner_loop import adapt, probabilities
@@ -78,6 +79,17 @@ def test_a_diverging_inner_loop_is_refused(checkpoint: Checkpoint, classes: Clas
 def test_asking_for_a_gpu_where_there_is_none_is_refused() -> None:
     with pytest.raises(BadSetting, match="CUDA"):
         choose_device("cuda")
+
+
+@pytest.mark.parametrize(
+    ("limit", "expected"), [("max 100000", None), ("50000 100000", 1), ("100000 100000", 1)]
+)
+def test_a_cpu_quota_bounds_the_cores_that_are_used(
+    tmp_path: Path, limit: str, expected: int | None
+) -> None:
+    (tmp_path / "cpu.max").write_text(limit)
+    found = available_cores(tmp_path / "cpu.max")
+    assert found == (expected or available_cores(tmp_path / "missing"))
 
 
 def test_auto_takes_what_there_is() -> None:
