@@ -6,14 +6,14 @@ from fastapi import FastAPI
 from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.responses import HTMLResponse, RedirectResponse
 from starlette.staticfiles import StaticFiles
-from swagger_ui_bundle import swagger_ui_path
 
 ASSETS = "/docs/assets"
+ASSETS_PACKAGE = ("fastapi_swagger", "resources")
 
 
 def install_docs_page(app: FastAPI) -> None:
     """Add `/docs` and its assets, and lead `/` there."""
-    app.mount(ASSETS, StaticFiles(directory=swagger_ui_path), name="docs-assets")
+    app.mount(ASSETS, StaticFiles(packages=[ASSETS_PACKAGE]), name="docs-assets")
 
     @app.get("/docs", include_in_schema=False)
     async def docs_page() -> HTMLResponse:

@@ -53,7 +53,7 @@ ADAPT_BODY = _body(_ADAPT_FORM, AdaptBody.__name__)
 PREDICT_BODY = _body(_PREDICT_FORM, PredictBody.__name__)
 
 
-def refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:
+def refusals(*statuses: int | str) -> dict[int | str, dict[str, Any]]:
     """Responses that carry problem details, for a route's description."""
     schema = {"$ref": _REFERENCE + ProblemAnswer.__name__}
     return {

@@ -26,7 +26,7 @@ from .schemas import (
 
 Result = TypeVar("Result")
 
-router = APIRouter()
+router = APIRouter(responses=refusals("default"))
 
 
 class Wiring:
