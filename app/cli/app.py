@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from typing import NoReturn
 
 import typer
 
@@ -29,10 +30,13 @@ def main() -> None:
     try:
         app()
     except InklingError as refusal:
-        sys.stderr.write(f"inkling: {refusal}\n")
-        raise SystemExit(1) from None
+        _end(str(refusal))
+    except ModuleNotFoundError as missing:
+        if (missing.name or "inkling").partition(".")[0] == "inkling":
+            raise
+        _end(f"{missing}: this command needs pip install 'inkling[server,train]'")
 
 
-def needs(extra: str, missing: ImportError) -> InklingError:
-    """The refusal of a command whose packages are not installed."""
-    return InklingError(f"{missing}; this command needs: pip install 'inkling[{extra}]'")
+def _end(message: str) -> NoReturn:
+    sys.stderr.write(f"inkling: {message}\n")
+    raise SystemExit(1)
