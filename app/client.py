@@ -7,15 +7,17 @@ print(inkling.predict(session.session_id, ["4.png"])[0].label)
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import base64
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 
-from .errors import RequestRefused, ServerUnreachable
+from .errors import InvalidInput, Problem, RequestRefused, ServerUnreachable
 
 Image = str | Path | bytes
 """A path to an image file, or its bytes."""
@@ -71,15 +73,26 @@ class Client:
         """Close the connections."""
         self._http.close()
 
-    def adapt(self, support: Mapping[str, Iterable[Image]], **options: str | float) -> Adapted:
-        """Make a session from images by label; options are those of `POST /adapt`."""
-        files = [
-            (label, (_name(image), _content(image)))
-            for label, images in support.items()
-            for image in images
-        ]
-        texts = {name: str(value) for name, value in options.items()}
-        answer = self._call("POST", "/adapt", files=files, data=texts).json()
+    def adapt(
+        self, support: Mapping[str, Image | Iterable[Image]], **options: str | float | None
+    ) -> Adapted:
+        """Make a session from images by label; options are those of `POST /adapt`.
+
+        Raises InvalidInput for a label without images, RequestRefused for what the server says.
+        """
+        images = {label: _listed(given) for label, given in support.items()}
+        if bare := [label for label, given in images.items() if not given]:
+            problems = [Problem("no_images", "expected images, got none", name) for name in bare]
+            raise InvalidInput(problems)
+        body: dict[str, Any] = {
+            "support": [
+                {"label": label, "image": _encoded(image)}
+                for label, given in images.items()
+                for image in given
+            ],
+            **_given(options),
+        }
+        answer = self._call("POST", "/adapt", json=body).json()
         return Adapted(
             session_id=answer["session_id"],
             labels=tuple(entry["label"] for entry in answer["classes"]),
@@ -87,11 +100,16 @@ class Client:
             answer=answer,
         )
 
-    def predict(self, session_id: str, images: Sequence[Image]) -> list[Prediction]:
+    def predict(
+        self, session_id: str, images: Image | Iterable[Image], top_k: int | None = None
+    ) -> list[Prediction]:
         """Classify images with a session's adapted model, in their order."""
-        files = [("image", (_name(image), _content(image))) for image in images]
-        data = {"session_id": session_id}
-        answer = self._call("POST", "/predict", files=files, data=data).json()
+        body: dict[str, Any] = {
+            "session_id": session_id,
+            "images": [_encoded(image) for image in _listed(images)],
+            **_given({"top_k": top_k}),
+        }
+        answer = self._call("POST", "/predict", json=body).json()
         return [
             Prediction(
                 label=prediction["label"],
@@ -106,12 +124,14 @@ class Client:
 
     def session(self, session_id: str) -> Mapping[str, Any]:
         """What the server knows of a session."""
-        answer: Mapping[str, Any] = self._call("GET", f"/sessions/{session_id}").json()
+        answer: Mapping[str, Any] = self._call(
+            "GET", f"/sessions/{quote(session_id, safe='')}"
+        ).json()
         return answer
 
     def forget(self, session_id: str) -> None:
         """Delete a session."""
-        self._call("DELETE", f"/sessions/{session_id}")
+        self._call("DELETE", f"/sessions/{quote(session_id, safe='')}")
 
     def initializations(self) -> list[Mapping[str, Any]]:
         """What the server has loaded."""
@@ -131,9 +151,14 @@ class Client:
         raise RequestRefused(response.status_code, {"detail": response.text[:200]})
 
 
-def _name(image: Image) -> str:
-    return "image" if isinstance(image, bytes) else Path(image).name
+def _listed(images: Image | Iterable[Image]) -> list[Image]:
+    return [images] if isinstance(images, str | Path | bytes) else list(images)
 
 
-def _content(image: Image) -> bytes:
-    return image if isinstance(image, bytes) else Path(image).read_bytes()
+def _given(options: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in options.items() if value is not None}
+
+
+def _encoded(image: Image) -> str:
+    content = image if isinstance(image, bytes) else Path(image).read_bytes()
+    return base64.b64encode(content).decode()

@@ -60,7 +60,7 @@ def create_app(settings: Settings | None = None, clock: Callable[[], float] = ti
         try:
             engine.warm_up()
             service = Service(checkpoints, engine, sessions, _limits(chosen), clock)
-            app.state.wiring = Wiring(service, _body_limits(chosen), chosen.request_threads)
+            app.state.wiring = Wiring(service, _body_limits(chosen), chosen.max_calls)
             log.info(
                 "ready in %.1fs on %s with %s",
                 time.perf_counter() - began,
@@ -80,6 +80,7 @@ def create_app(settings: Settings | None = None, clock: Callable[[], float] = ti
         lifespan=lifespan,
         docs_url=None,
         redoc_url=None,
+        redirect_slashes=False,
     )
     app.include_router(router)
     install_docs_page(app)

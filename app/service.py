@@ -14,7 +14,13 @@ import torch
 
 from .checkpoints.checkpoint import Checkpoint
 from .engine.engine import Engine
-from .errors import BadImage, InitializationNotLoaded, InvalidInput, Problem
+from .errors import (
+    BadImage,
+    DeadlineExceeded,
+    InitializationNotLoaded,
+    InvalidInput,
+    Problem,
+)
 from .images.decode import decode
 from .images.preprocess import Drawing
 from .meta.episode import Support
@@ -23,6 +29,7 @@ from .sessions.session import Session, new_session_id
 
 MAX_LABEL_LENGTH = 100
 MIN_CLASSES = 2
+TOO_MANY_IMAGES = "too_many_images"
 
 
 @dataclass(frozen=True)
@@ -46,7 +53,7 @@ class LabelledImage:
     label: str
     content: bytes
     field: str
-    index: int | None
+    index: int
 
 
 @dataclass(frozen=True)
@@ -55,7 +62,7 @@ class QueryImage:
 
     content: bytes
     field: str
-    index: int | None
+    index: int
 
 
 @dataclass(frozen=True)
@@ -111,6 +118,7 @@ class Predicted:
     session: Session
     checkpoint: Checkpoint
     predictions: tuple[Ranked, ...]
+    warnings: tuple[Warned, ...]
     timing: Timing
 
 
@@ -160,10 +168,8 @@ class Service:
             *label_problems,
             *self._shape_problems(images, labels),
         ]
-        began = time.perf_counter()
-        with self._decoders:
-            tensors = _preprocess_all(images, checkpoint.preprocessing, found)
-        decode_seconds = time.perf_counter() - began
+        deadline = time.monotonic() + self.limits.deadline_seconds
+        tensors, waited, decode_seconds = self._preprocess(images, checkpoint, found, deadline)
         # The order of the labels decides nothing but ties, and is the same for any sending order.
         names = tuple(sorted(set(labels)))
         support = Support(
@@ -173,7 +179,7 @@ class Service:
             checkpoint.identity,
             support,
             steps=options.steps,
-            deadline_seconds=self.limits.deadline_seconds,
+            deadline_seconds=deadline - time.monotonic(),
         )
         began = time.perf_counter()
         session = self._new_session(checkpoint, options, adaptation.adapted, names, labels)
@@ -186,7 +192,7 @@ class Service:
             warnings=_warnings(images, labels, tensors, checkpoint.preprocessing),
             timing=Timing(
                 decode=decode_seconds,
-                queue=adaptation.queue_seconds,
+                queue=waited + adaptation.queue_seconds,
                 compute=adaptation.compute_seconds,
                 store=time.perf_counter() - began,
             ),
@@ -211,15 +217,13 @@ class Service:
         store_seconds = time.perf_counter() - began
         checkpoint = self.checkpoint_of(session)
         known = [*problems, *self._query_problems(images, top_k)]
-        began = time.perf_counter()
-        with self._decoders:
-            tensors = _preprocess_all(images, checkpoint.preprocessing, known)
-        decode_seconds = time.perf_counter() - began
+        deadline = time.monotonic() + self.limits.deadline_seconds
+        tensors, waited, decode_seconds = self._preprocess(images, checkpoint, known, deadline)
         classified = self._engine.predict(
             checkpoint.identity,
             session.adapted,
             tensors,
-            deadline_seconds=self.limits.deadline_seconds,
+            deadline_seconds=deadline - time.monotonic(),
         )
         return Predicted(
             session=session,
@@ -227,9 +231,10 @@ class Service:
             predictions=tuple(
                 _ranked(session.labels, row, top_k) for row in classified.probabilities.tolist()
             ),
+            warnings=_blank_warnings(images, tensors, checkpoint.preprocessing),
             timing=Timing(
                 decode_seconds,
-                classified.queue_seconds,
+                waited + classified.queue_seconds,
                 classified.compute_seconds,
                 store_seconds,
             ),
@@ -248,6 +253,45 @@ class Service:
         if session.identity not in self._by_identity:
             raise InitializationNotLoaded(session.identity, list(self.checkpoints))
         return self._by_identity[session.identity]
+
+    def _preprocess(
+        self,
+        images: Sequence[LabelledImage | QueryImage],
+        checkpoint: Checkpoint,
+        problems: Sequence[Problem],
+        deadline: float,
+    ) -> tuple[torch.Tensor, float, float]:
+        """`(image, channel, height, width)`, seconds waited for a decoder, seconds of decoding.
+
+        Raises InvalidInput with ``problems``, the ones known before, and every bad image (one
+        that a problem names already is not looked at again, and none if there are too many);
+        DeadlineExceeded when ``deadline`` (monotonic seconds) passes.
+        """
+        listed = list(problems)
+        if any(problem.code == TOO_MANY_IMAGES for problem in listed):
+            raise InvalidInput(listed)
+        named = {(problem.field, problem.index) for problem in problems}
+        tensors: list[torch.Tensor] = []
+        waited = decoding = 0.0
+        for image in images:
+            if (image.field, image.index) in named:
+                continue
+            asked = time.monotonic()
+            # One image at a time, so that a call with many large ones lets others in between.
+            if not self._decoders.acquire(timeout=max(0.0, deadline - asked)):
+                raise DeadlineExceeded("decoding the images", self.limits.deadline_seconds)
+            began = time.monotonic()
+            try:
+                tensors.append(checkpoint.preprocessing(decode(image.content)))
+            except BadImage as bad:
+                listed.append(Problem(bad.code, str(bad), image.field, image.index))
+            finally:
+                self._decoders.release()
+            waited += began - asked
+            decoding += time.monotonic() - began
+        if listed:
+            raise InvalidInput(listed)
+        return torch.stack(tensors), waited, decoding
 
     def _chosen(self, name: str | None) -> Checkpoint:
         wanted = self._default if name is None else name
@@ -291,7 +335,7 @@ class Service:
         if len(images) > self.limits.max_support_images:
             problems.append(
                 Problem(
-                    "too_many_images",
+                    TOO_MANY_IMAGES,
                     f"expected at most {self.limits.max_support_images} images, got {len(images)}",
                 )
             )
@@ -313,7 +357,7 @@ class Service:
         if len(images) > self.limits.max_query_images:
             problems.append(
                 Problem(
-                    "too_many_images",
+                    TOO_MANY_IMAGES,
                     f"expected at most {self.limits.max_query_images} images, got {len(images)}",
                 )
             )
@@ -355,37 +399,12 @@ def _clean_labels(images: Sequence[LabelledImage]) -> tuple[list[str], list[Prob
         cleaned.append(label)
         if not 1 <= len(label) <= MAX_LABEL_LENGTH:
             message = f"expected a label of 1 to {MAX_LABEL_LENGTH} characters, got {len(label)}"
-        elif any(unicodedata.category(character) == "Cc" for character in label):
-            message = "expected a label without control characters"
+        elif any(unicodedata.category(character) in ("Cc", "Cs") for character in label):
+            message = "expected a label without control characters and lone surrogates"
         else:
             continue
         problems.append(Problem("bad_label", message, image.field, image.index))
     return cleaned, problems
-
-
-def _preprocess_all(
-    images: Sequence[LabelledImage] | Sequence[QueryImage],
-    preprocessing: Drawing,
-    problems: Sequence[Problem],
-) -> torch.Tensor:
-    """`(image, channel, height, width)`.
-
-    Raises InvalidInput with ``problems``, the ones known before, and every bad image; one that
-    a problem names already is not looked at again.
-    """
-    tensors: list[torch.Tensor] = []
-    listed = list(problems)
-    named = {(problem.field, problem.index) for problem in problems}
-    for image in images:
-        if (image.field, image.index) in named:
-            continue
-        try:
-            tensors.append(preprocessing(decode(image.content)))
-        except BadImage as bad:
-            listed.append(Problem(bad.code, str(bad), image.field, image.index))
-    if listed:
-        raise InvalidInput(listed)
-    return torch.stack(tensors)
 
 
 def _warnings(
@@ -411,11 +430,19 @@ def _warnings(
         for shared in by_content.values()
         if len(shared) > 1
     )
-    for image, label, tensor in zip(images, labels, tensors, strict=True):
-        if preprocessing.is_blank(tensor):
-            where = "" if image.index is None else f" {image.index}"
-            found.append(Warned("blank_image", f"image{where} of {label!r} shows no drawing"))
-    return tuple(found)
+    return (*found, *_blank_warnings(images, tensors, preprocessing))
+
+
+def _blank_warnings(
+    images: Sequence[LabelledImage | QueryImage],
+    tensors: torch.Tensor,
+    preprocessing: Drawing,
+) -> tuple[Warned, ...]:
+    return tuple(
+        Warned("blank_image", f"{image.field!r}[{image.index}] shows no drawing")
+        for image, tensor in zip(images, tensors, strict=True)
+        if preprocessing.is_blank(tensor)
+    )
 
 
 def _ranked(labels: tuple[str, ...], row: Sequence[float], top_k: int | None) -> Ranked:

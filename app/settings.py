@@ -6,16 +6,19 @@ import os
 from collections.abc import Mapping
 from typing import Annotated
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from .api.schemas import MAX_IMAGES
 from .checkpoints.catalogue import DEFAULT
 from .engine.device import DeviceChoice, available_cores
 from .errors import BadSetting
 
 PREFIX = "INKLING_"
 Positive = Annotated[int, Field(ge=1)]
-Seconds = Annotated[float, Field(gt=0)]
+Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Lifetime = Annotated[float, Field(ge=1, le=366 * 86_400, allow_inf_nan=False)]
+Images = Annotated[int, Field(ge=2, le=MAX_IMAGES)]
 
 
 class Settings(BaseSettings):
@@ -37,29 +40,34 @@ class Settings(BaseSettings):
     queue_limit: Annotated[int, Field(ge=0)] = Field(
         64, description="calls that may wait for a compute thread; more get a 503"
     )
-    request_threads: Positive = Field(
-        32, description="calls that are decoded or wait for a result at once"
+    max_calls: Positive = Field(
+        128, description="calls that are read, decoded or waited for at once; more get a 503"
     )
-    deadline_seconds: Seconds = Field(60, description="time for the compute part of a call")
-    max_body_bytes: Positive = Field(64 * 2**20, description="largest request body")
+    deadline_seconds: Seconds = Field(60, description="time for decoding and compute of a call")
+    max_body_bytes: Positive = Field(32 * 2**20, description="largest request body")
     body_timeout_seconds: Seconds = Field(30, description="time for a body to arrive")
     max_classes: Annotated[int, Field(ge=2)] = Field(100, description="classes of a session")
-    max_support_images: Annotated[int, Field(ge=2)] = Field(
-        1000, description="support images of a call"
-    )
-    max_query_images: Positive = Field(1000, description="query images of a call")
-    session_ttl_seconds: Annotated[float, Field(ge=1)] = Field(
+    max_support_images: Images = Field(1000, description="support images of a call")
+    max_query_images: Images = Field(1000, description="query images of a call")
+    session_ttl_seconds: Lifetime = Field(
         3600, description="how long an unused session is kept unless the call says"
     )
-    session_max_ttl_seconds: Annotated[float, Field(ge=1)] = Field(
-        86_400, description="the most a call may ask for"
-    )
-    session_max_lifetime_seconds: Annotated[float, Field(ge=1)] = Field(
+    session_max_ttl_seconds: Lifetime = Field(86_400, description="the most a call may ask for")
+    session_max_lifetime_seconds: Lifetime = Field(
         7 * 86_400, description="age at which a session ends, however much it is used"
     )
     session_max_bytes: Positive = Field(
         2**30, description="memory for sessions; beyond it new ones get a 503"
     )
+
+    @model_validator(mode="after")
+    def _fit(self) -> Settings:
+        if self.session_ttl_seconds > self.session_max_ttl_seconds:
+            raise ValueError(
+                f"{PREFIX}SESSION_TTL_SECONDS: expected at most "
+                f"{PREFIX}SESSION_MAX_TTL_SECONDS, {self.session_max_ttl_seconds:g}"
+            )
+        return self
 
     @field_validator("initializations", mode="before")
     @classmethod
@@ -89,6 +97,8 @@ def read_settings(environment: Mapping[str, str] | None = None, **overrides: obj
     except ValidationError as invalid:
         listed = "; ".join(
             f"{PREFIX}{str(error['loc'][0]).upper()}: {error['msg']}, got {error['input']!r}"
+            if error["loc"]
+            else error["msg"]
             for error in invalid.errors(include_url=False)
         )
         raise BadSetting(listed) from None

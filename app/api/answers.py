@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from ..checkpoints.checkpoint import Checkpoint
-from ..service import Adapted, Predicted, Service, Timing
+from ..service import Adapted, Predicted, Service, Timing, Warned
 from ..sessions.session import Session
 from .schemas import (
     AdaptAnswer,
@@ -29,7 +30,7 @@ def adapt_answer(adapted: Adapted, service: Service) -> AdaptAnswer:
         **dict(session_info(adapted.session, adapted.checkpoint)),
         loss=list(adapted.losses),
         support_accuracy=adapted.support_accuracy,
-        warnings=[WarningInfo(code=w.code, message=w.message) for w in adapted.warnings],
+        warnings=_warnings(adapted.warnings),
         device=service.device_name,
         executor=service.executor,
         timing=_timing(adapted.timing),
@@ -53,6 +54,7 @@ def predict_answer(predicted: Predicted, service: Service) -> PredictAnswer:
             )
             for ranked in predicted.predictions
         ],
+        warnings=_warnings(predicted.warnings),
         device=service.device_name,
         executor=service.executor,
         timing=_timing(predicted.timing),
@@ -114,6 +116,10 @@ def _initialization(checkpoint: Checkpoint, service: Service) -> InitializationI
             for result in config.results
         ],
     )
+
+
+def _warnings(found: Sequence[Warned]) -> list[WarningInfo]:
+    return [WarningInfo(code=warned.code, message=warned.message) for warned in found]
 
 
 def _reference(checkpoint: Checkpoint) -> InitializationRef:

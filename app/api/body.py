@@ -4,22 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 
 from fastapi import Request
 from python_multipart.multipart import parse_options_header
-from starlette.datastructures import UploadFile
+from starlette.datastructures import Headers, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect
 
 from ..errors import DeadlineExceeded, MalformedBody, TooLarge
 
-BOUNDARY_TAIL = 128
-"""The closing boundary, at most 70 characters with dashes around it, lies within these bytes,
-unless an epilogue follows it, which no client is known to send."""
-
-
+BOUNDARY = re.compile(rb"[0-9A-Za-z'()+_,./:=? -]{0,69}[0-9A-Za-z'()+_,./:=?-]")
+"""What RFC 2046 allows in a boundary."""
 DRAIN_SECONDS = 5.0
 
 
@@ -64,12 +62,17 @@ async def read_form(request: Request, limits: BodyLimits) -> Form:
     which parsers pass as a shorter form.
     """
     _, parameters = parse_options_header(request.headers["content-type"])
-    boundary = parameters.get(b"boundary")
-    if not boundary:
-        raise MalformedBody("expected a boundary in the Content-Type of the form, got none")
+    boundary = parameters.get(b"boundary", b"")
+    if not BOUNDARY.fullmatch(boundary):
+        raise MalformedBody(
+            "expected a boundary of 1 to 70 plain characters in the Content-Type of the form, "
+            f"got {boundary.decode('latin-1')[:100]!r}"
+        )
+    if parameters.get(b"charset", b"utf-8").lower() not in (b"utf-8", b"utf8"):
+        raise MalformedBody("expected a form in UTF-8, got another charset in its Content-Type")
     parser = MultiPartParser(
-        request.headers,
-        _ending_with(b"--" + boundary + b"--", _bounded(request, limits)),
+        Headers({"content-type": f'multipart/form-data; boundary="{boundary.decode()}"'}),
+        _closed_once(b"\r\n--" + boundary + b"--", _bounded(request, limits)),
         max_files=limits.max_parts,
         max_fields=limits.max_parts,
     )
@@ -91,24 +94,34 @@ async def read_form(request: Request, limits: BodyLimits) -> Form:
     return Form(tuple(files), tuple(texts))
 
 
-async def _ending_with(
-    boundary: bytes, stream: AsyncGenerator[bytes, None]
+async def _closed_once(
+    delimiter: bytes, stream: AsyncGenerator[bytes, None]
 ) -> AsyncGenerator[bytes, None]:
-    """Pass a stream through; raise MalformedBody if it ends without its closing boundary."""
-    tail = b""
+    """Pass a form through; raise MalformedBody unless it has its closing delimiter just once.
+
+    Without it parsers drop the last part, with a second one all that follows the first.
+    """
+    carried, found = b"\r\n", 0
     async for chunk in stream:
-        tail = (tail + chunk[-BOUNDARY_TAIL:])[-BOUNDARY_TAIL:]
+        found += (carried + chunk).count(delimiter)
+        carried = (carried + chunk)[-(len(delimiter) - 1) :]
         yield chunk
-    if boundary not in tail:
+    closing = delimiter.strip().decode()
+    if not found:
         raise MalformedBody(
-            "the multipart form is cut off: expected its closing boundary "
-            f"{boundary.decode('latin-1')} at the end"
+            f"the multipart form is cut off: expected its closing boundary {closing} at the end"
+        )
+    if found > 1:
+        raise MalformedBody(
+            f"expected the closing boundary {closing} once, at the end, got it {found} times"
         )
 
 
 async def _bounded(request: Request, limits: BodyLimits) -> AsyncGenerator[bytes, None]:
     declared = request.headers.get("content-length", "")
     size = int(declared) if declared.isdigit() else None
+    if size is not None and size > limits.max_bytes and "expect" in request.headers:
+        raise TooLarge("request body in bytes", limits.max_bytes, size)
     received = 0
     async for chunk in _chunks(request, limits.seconds):
         received += len(chunk)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import base64
 import binascii
+import json
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
+import anyio.to_thread
 from fastapi import Request
 from pydantic import BaseModel, ValidationError
 
@@ -19,6 +21,9 @@ from .schemas import AdaptBody, PredictBody
 
 MULTIPART, JSON = "multipart/form-data", "application/json"
 IMAGE_FIELD = "image"
+MAX_LISTED = 1000
+"""More deviations of a JSON body than this are counted instead of listed."""
+_NO_BREAKS = str.maketrans("", "", "\r\n")
 
 Body = TypeVar("Body", bound=BaseModel)
 
@@ -64,7 +69,7 @@ async def read_adapt(request: Request, limits: BodyLimits) -> AdaptCall:
             AdaptOptions(**options),
             tuple(problems),
         )
-    body = _parse(AdaptBody, await read_body(request, limits))
+    body = await _parse(AdaptBody, await read_body(request, limits))
     contents, problems = _decoded([item.image for item in body.support], "support")
     return AdaptCall(
         tuple(
@@ -104,7 +109,7 @@ async def read_predict(request: Request, limits: BodyLimits) -> PredictCall:
             options.get("top_k"),
             tuple(problems),
         )
-    body = _parse(PredictBody, await read_body(request, limits))
+    body = await _parse(PredictBody, await read_body(request, limits))
     contents, problems = _decoded(body.images, "images")
     return PredictCall(
         body.session_id,
@@ -163,28 +168,53 @@ def _hint(name: str, known: Sequence[str]) -> str:
     )
 
 
-def _parse(kind: type[Body], content: bytes) -> Body:
+async def _parse(kind: type[Body], content: bytes) -> Body:
+    """Read JSON into a model, off the event loop."""
+    return await anyio.to_thread.run_sync(lambda: _parse_now(kind, content))
+
+
+def _parse_now(kind: type[Body], content: bytes) -> Body:
     try:
-        return kind.model_validate_json(content)
+        value = json.loads(content, object_pairs_hook=_unique, parse_constant=_no_constant)
+    except (ValueError, RecursionError) as broken:
+        raise MalformedBody(f"the body is not JSON that can be read: {broken}") from None
+    try:
+        return kind.model_validate(value, strict=True)
     except ValidationError as invalid:
-        errors = invalid.errors(include_input=False, include_url=False)
-        if any(error["type"] == "json_invalid" for error in errors):
-            raise MalformedBody(f"the body is not JSON: {errors[0]['msg']}") from None
+        if invalid.error_count() > MAX_LISTED:
+            message = f"{invalid.error_count():,} entries are not of the form that is expected"
+            raise InvalidInput([Problem("too_many_problems", message)]) from None
         raise InvalidInput(
             [
                 Problem(error["type"], error["msg"], "/".join(map(str, error["loc"])) or None)
-                for error in errors
+                for error in invalid.errors(include_input=False, include_url=False)
             ]
         ) from None
 
 
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        repeated = next(name for name, count in Counter(n for n, _ in pairs).items() if count > 1)
+        raise ValueError(f"the key {repeated[:50]!r} stands twice in one object")
+    return found
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")
+
+
 def _decoded(texts: Sequence[str], field: str) -> tuple[list[bytes], list[Problem]]:
-    """Base64 texts, or data URLs that hold them, to bytes; b"" for each broken one."""
+    """Base64 texts, or data URLs that hold them, to bytes; b"" for each broken one.
+
+    Line breaks, as the command `base64` prints them, are taken out.
+    """
     contents, problems = [], []
     for index, text in enumerate(texts):
-        payload = text.partition(";base64,")[2] if text.startswith("data:") else text
+        head, marker, tail = text.partition(";base64,")
+        payload = tail if marker and head[:5].lower() == "data:" else text
         try:
-            contents.append(base64.b64decode(payload, validate=True))
+            contents.append(base64.b64decode(payload.translate(_NO_BREAKS), validate=True))
         except (binascii.Error, ValueError) as broken:
             contents.append(b"")
             problems.append(Problem("broken_base64", f"expected base64: {broken}", field, index))

@@ -68,4 +68,4 @@ def _request_id(scope: Scope) -> str:
 
 
 def _without_secrets(path: str) -> str:
-    return re.sub(r"^(/sessions)/[^/]+", r"\1/...", path.encode("unicode_escape").decode())
+    return re.sub(r"^(/+sessions)/+.+", r"\1/...", path.encode("unicode_escape").decode())

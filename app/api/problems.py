@@ -137,13 +137,16 @@ def install_problems(app: FastAPI, routes: Sequence[BaseRoute]) -> None:
             allowed = _allowed_methods(routes, request)
             detail = f"{request.method} is not among {allowed}"
             return _answer(request, METHOD_NOT_ALLOWED, detail, {"Allow": allowed})
-        return _answer(request, NOT_FOUND, f"nothing at {request.url.path}")
+        return _answer(request, NOT_FOUND, f"nothing at {request.url.path[:200]}")
 
     async def broken(request: Request, _: Exception) -> Response:
         # This answer passes by the middleware that sets these on all others.
         request_id = request.scope.get("state", {}).get("request_id", "")
         return _answer(
-            request, INTERNAL, None, {"X-Request-Id": request_id, "Cache-Control": "no-store"}
+            request,
+            INTERNAL,
+            None,
+            {"X-Request-Id": request_id, "Cache-Control": "no-store", "Connection": "close"},
         )
 
     for error_class in KINDS:

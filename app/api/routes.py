@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from typing import Annotated, TypeVar
 
 import anyio
 import anyio.to_thread
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import APIRouter, Depends, HTTPException, Request, Response
 
+from ..errors import Unavailable
 from ..service import Service
 from . import answers
 from .body import BodyLimits
 from .encoding import read_adapt, read_predict
 from .openapi import ADAPT_BODY, PREDICT_BODY, refusals
-from .problems import ALL_KINDS, NOT_FOUND
+from .problems import ALL_KINDS
 from .schemas import (
     AdaptAnswer,
     InitializationList,
@@ -24,6 +26,7 @@ from .schemas import (
     Status,
 )
 
+RETRY_AFTER_SECONDS = 1.0
 Result = TypeVar("Result")
 
 router = APIRouter(responses=refusals("default"))
@@ -32,12 +35,24 @@ router = APIRouter(responses=refusals("default"))
 class Wiring:
     """What the routes need of the process; kept in the application's state."""
 
-    def __init__(self, service: Service, body_limits: BodyLimits, threads: int) -> None:
+    def __init__(self, service: Service, body_limits: BodyLimits, max_calls: int) -> None:
         self.service, self.body_limits = service, body_limits
-        self._limiter = anyio.CapacityLimiter(threads)
+        self._limiter = anyio.CapacityLimiter(max_calls)
+        self._admitted, self._max_calls = 0, max_calls
+
+    @contextlib.contextmanager
+    def admitted(self) -> Iterator[None]:
+        """Count a call in before its body is read; raises Unavailable when there are too many."""
+        if self._admitted >= self._max_calls:
+            raise Unavailable(f"{self._max_calls} calls are being worked on", RETRY_AFTER_SECONDS)
+        self._admitted += 1
+        try:
+            yield
+        finally:
+            self._admitted -= 1
 
     async def in_thread(self, work: Callable[[], Result]) -> Result:
-        """Run a use case off the event loop; at most ``threads`` run at once."""
+        """Run a use case off the event loop."""
         return await anyio.to_thread.run_sync(work, limiter=self._limiter)
 
 
@@ -63,10 +78,11 @@ async def adapt(request: Request, response: Response, wiring: Wired) -> AdaptAns
     In a form every **file field is an image and its field's name is the label**, and text
     fields are options, so that a class may be called `steps`.
     """
-    call = await read_adapt(request, wiring.body_limits)
-    adapted = await wiring.in_thread(
-        lambda: wiring.service.adapt(call.images, call.options, call.problems)
-    )
+    with wiring.admitted():
+        call = await read_adapt(request, wiring.body_limits)
+        adapted = await wiring.in_thread(
+            lambda: wiring.service.adapt(call.images, call.options, call.problems)
+        )
     response.headers["Location"] = f"/sessions/{adapted.session.id}"
     response.headers["Server-Timing"] = answers.server_timing(adapted.timing)
     return answers.adapt_answer(adapted, wiring.service)
@@ -81,10 +97,11 @@ async def adapt(request: Request, response: Response, wiring: Wired) -> AdaptAns
 )
 async def predict(request: Request, response: Response, wiring: Wired) -> PredictAnswer:
     """Classify each image by itself: no other image of the call has a say in its prediction."""
-    call = await read_predict(request, wiring.body_limits)
-    predicted = await wiring.in_thread(
-        lambda: wiring.service.predict(call.session_id, call.images, call.top_k, call.problems)
-    )
+    with wiring.admitted():
+        call = await read_predict(request, wiring.body_limits)
+        predicted = await wiring.in_thread(
+            lambda: wiring.service.predict(call.session_id, call.images, call.top_k, call.problems)
+        )
     response.headers["Server-Timing"] = answers.server_timing(predicted.timing)
     return answers.predict_answer(predicted, wiring.service)
 
@@ -119,12 +136,14 @@ def list_initializations(wiring: Wired) -> InitializationList:
     return answers.initialization_list(wiring.service)
 
 
+@router.head("/livez", include_in_schema=False)
 @router.get("/livez", summary="Does the process answer", tags=["operation"])
 async def alive() -> Status:
     """Answers as long as the process does."""
     return Status(status="alive")
 
 
+@router.head("/readyz", include_in_schema=False)
 @router.get("/readyz", summary="Can work be taken on", tags=["operation"])
 async def ready() -> Status:
     """Answers once every initialization is loaded and warm; the port opens only then."""
@@ -140,7 +159,9 @@ async def ready() -> Status:
 )
 async def explain_problem(name: str) -> ProblemAnswer:
     """Explains the `type` of a problem."""
-    kind = ALL_KINDS.get(name, NOT_FOUND)
+    if name not in ALL_KINDS:
+        raise HTTPException(404)
+    kind = ALL_KINDS[name]
     return ProblemAnswer(
         type=f"/problems/{kind.name}",
         title=kind.title,

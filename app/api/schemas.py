@@ -7,6 +7,8 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
+MAX_IMAGES = 10_000
+"""The most that a setting may allow; a call over its setting is refused by the service."""
 Probability = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -28,7 +30,7 @@ class LabelledImageBody(_In):
 class AdaptBody(_In):
     """A support set as JSON."""
 
-    support: list[LabelledImageBody]
+    support: Annotated[list[LabelledImageBody], Field(max_length=MAX_IMAGES)]
     initialization: str | None = None
     steps: int | None = None
     ttl_seconds: float | None = None
@@ -38,7 +40,10 @@ class PredictBody(_In):
     """Query images as JSON."""
 
     session_id: str
-    images: Annotated[list[str], Field(description="each base64, or a data URL that holds base64")]
+    images: Annotated[
+        list[str],
+        Field(max_length=MAX_IMAGES, description="each base64, or a data URL that holds base64"),
+    ]
     top_k: int | None = None
 
 
@@ -124,6 +129,7 @@ class PredictAnswer(_Out):
     initialization: InitializationRef
     expires_at: datetime
     predictions: list[Prediction]
+    warnings: list[WarningInfo]
     device: str
     executor: str
     timing: TimingInfo

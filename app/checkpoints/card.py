@@ -22,7 +22,7 @@ def card(config: Config, identity: str) -> str:
         f"{config.inner_loop.max_steps}), head starts from {config.inner_loop.head_start} |",
         f"| learned from | {origin.data}, {origin.n_classes} classes |",
         f"| selected on | {', '.join(origin.validation_groups) or 'held-out classes'} |",
-        f"| licence | {origin.licence} |",
+        f"| licence of the data | {origin.licence} |",
         f"| recipe | {origin.recipe} (sha256 `{origin.recipe_sha256[:16]}`), seed {origin.seed} |",
         f"| command | `{origin.command}` |",
         f"| made with | {_options(origin.versions)} |",

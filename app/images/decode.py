@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import io
 import math
+import struct
 import warnings
 
 import numpy as np
 import torch
-from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageCms, UnidentifiedImageError
 
 from ..errors import BadImage
 
@@ -23,6 +24,16 @@ MAX_SIDE_KEPT = 2048
 """Larger images are averaged down by a whole factor, which bounds the memory of what follows."""
 MAX_ASPECT_RATIO = 20
 
+ORIENTATION_TAG = 0x0112
+ORIENTATIONS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 _SIXTEEN_BIT_GREY = ("I;16", "I;16B", "I;16L", "I;16N", "I")
 
 
@@ -78,12 +89,23 @@ def _check_size(width: int, height: int) -> None:
 
 
 def _to_rgba(image: Image.Image) -> Image.Image:
-    upright = ImageOps.exif_transpose(image)
+    upright = _upright(image)
     if upright.mode in _SIXTEEN_BIT_GREY:
         upright = _eight_bit(upright)
     elif upright.mode == "CMYK":
         upright = _cmyk_to_rgb(upright)
     return upright.convert("RGBA")
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    """Turn an image as its EXIF orientation says; EXIF that cannot be read says nothing."""
+    try:
+        orientation = image.getexif().get(ORIENTATION_TAG)
+    except (OSError, SyntaxError, ValueError, TypeError, KeyError, EOFError, struct.error):
+        orientation = None
+    if not isinstance(orientation, int) or orientation not in ORIENTATIONS:
+        return image
+    return image.transpose(ORIENTATIONS[orientation])
 
 
 def _reduced(image: Image.Image) -> Image.Image:
@@ -115,7 +137,7 @@ def _cmyk_to_rgb(image: Image.Image) -> Image.Image:
                 ImageCms.createProfile("sRGB"),
                 outputMode="RGB",
             )
-        except ImageCms.PyCMSError:
+        except (ImageCms.PyCMSError, OSError):
             return image.convert("RGB")
         if converted is not None:
             return converted

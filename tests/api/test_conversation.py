@@ -12,8 +12,9 @@ import pytest
 from inkling.checkpoints.checkpoint import Checkpoint
 from inkling.data.episodes import ClassImages, EpisodeShape, plan_episode, realize, seeded
 from inkling.training.evaluation import Setting, evaluate
+from PIL import Image
 
-from ..pictures import DISGUISES
+from ..pictures import DISGUISES, saved
 
 Drawings = dict[str, list[bytes]]
 NAMES = ("Angelic_01", "Ge_ez_01", "Keble_01", "Tengwar_01", "Tibetan_01")
@@ -283,6 +284,21 @@ def test_what_may_go_wrong_is_warned_of(http: httpx.Client, drawings: Drawings) 
     assert codes == {"few_images", "same_image"}
 
 
+def test_a_query_without_a_drawing_is_warned_of(
+    http: httpx.Client, drawings: Drawings, support: Drawings
+) -> None:
+    session_id = adapt(http, support)["session_id"]
+    response = http.post(
+        "/predict",
+        data={"session_id": session_id},
+        files=form(
+            ("image", drawings["Keble_01"][9]), ("image", saved(Image.new("L", (50, 50), 255)))
+        ),
+    )
+    (warning,) = response.json()["warnings"]
+    assert warning == {"code": "blank_image", "message": "'image'[1] shows no drawing"}
+
+
 def test_what_is_loaded_is_listed(http: httpx.Client, checkpoint: Checkpoint) -> None:
     (listed,) = http.get("/initializations").json()["initializations"]
     assert listed["identity"] == checkpoint.identity
@@ -293,6 +309,7 @@ def test_what_is_loaded_is_listed(http: httpx.Client, checkpoint: Checkpoint) ->
 def test_the_server_says_that_it_lives_and_is_ready(http: httpx.Client) -> None:
     assert http.get("/livez").json() == {"status": "alive"}
     assert http.get("/readyz").json() == {"status": "ready"}
+    assert http.head("/readyz").status_code == 200
 
 
 def test_the_documentation_page_needs_nothing_from_elsewhere(http: httpx.Client) -> None:

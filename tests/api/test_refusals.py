@@ -187,6 +187,99 @@ def test_a_form_without_its_final_boundary_loses_no_image_in_silence(
         assert "closing boundary" in problem(response, 400, "malformed-body")["detail"]
 
 
+def test_a_form_that_closes_twice_loses_no_image_in_silence(
+    http: httpx.Client, good: list[tuple[str, bytes]]
+) -> None:
+    request = http.build_request("POST", "/adapt", files=[(n, (n, c)) for n, c in good])
+    headers = {"Content-Type": request.headers["content-type"]}
+    response = http.post("/adapt", content=request.read() * 2, headers=headers)
+    assert "got it 2 times" in problem(response, 400, "malformed-body")["detail"]
+
+
+def test_an_image_that_ends_like_a_form_does_not_end_it(
+    http: httpx.Client, good: list[tuple[str, bytes]]
+) -> None:
+    parts = b"".join(
+        b"--XX\r\nContent-Disposition: form-data; name=%s; filename=x\r\n\r\n%s\r\n"
+        % (name.encode(), content + b"--XX--")
+        for name, content in good
+    )
+    headers = {"Content-Type": "multipart/form-data; boundary=XX"}
+    cut = http.post("/adapt", content=parts[:-2], headers=headers)
+    assert "closing boundary" in problem(cut, 400, "malformed-body")["detail"]
+    assert http.post("/adapt", content=parts + b"--XX--", headers=headers).status_code == 201
+
+
+@pytest.mark.parametrize("charset", ["utf-7", "unicode_escape", "punycode", "undefined"])
+def test_a_form_in_another_charset(
+    http: httpx.Client, good: list[tuple[str, bytes]], charset: str
+) -> None:
+    request = http.build_request("POST", "/adapt", files=[(n, (n, c)) for n, c in good])
+    headers = {"Content-Type": f"{request.headers['content-type']}; charset={charset}"}
+    problem(http.post("/adapt", content=request.read(), headers=headers), 400, "malformed-body")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"support": [], "support": []}',
+        b'{"support": [], "ttl_seconds": NaN}',
+        b'{"support": ' + b"[" * 100_000,
+        b"\xff\xfe",
+    ],
+)
+def test_json_that_cannot_be_read_one_way(http: httpx.Client, body: bytes) -> None:
+    problem(http.post("/adapt", content=body, headers=JSON), 400, "malformed-body")
+
+
+@pytest.mark.parametrize(
+    "option", [{"steps": True}, {"steps": "5"}, {"ttl_seconds": True}, {"steps": 10**400}]
+)
+def test_json_options_of_another_type(
+    http: httpx.Client, good: list[tuple[str, bytes]], option: dict[str, Any]
+) -> None:
+    support = [{"label": n, "image": base64.b64encode(c).decode()} for n, c in good]
+    response = http.post("/adapt", json={"support": support, **option})
+    assert [field for _, field, _ in culprits(response)] == list(option)
+
+
+def test_thousands_of_deviations_are_counted_not_listed(http: httpx.Client) -> None:
+    for body in ({"support": [1] * 100_000}, {str(n): 1 for n in range(100_000)}):
+        response = http.post("/adapt", json=body)
+        problem(response, 422, "invalid-input")
+        assert len(response.content) < 10_000
+
+
+def test_too_many_images_are_refused_without_a_look_at_them(http: httpx.Client) -> None:
+    response = http.post("/predict", json={"session_id": "x", "images": [""] * 10_001})
+    assert culprits(response) == [("too_long", "images", None)]
+    support = [{"label": str(n % 5), "image": "AAAA"} for n in range(1001)]
+    response = http.post("/adapt", json={"support": support})
+    assert culprits(response) == [("too_many_images", None, None)]
+
+
+def test_more_calls_than_the_server_takes_are_asked_to_come_back(
+    good: list[tuple[str, bytes]],
+) -> None:
+    with local_server(create_app(Settings(max_calls=1))) as url:
+        address = urlsplit(url)
+        with (
+            socket.create_connection((address.hostname, address.port or 80), timeout=30) as slow,
+            httpx.Client(base_url=url, timeout=30, trust_env=False) as http,
+        ):
+            slow.sendall(
+                b"POST /adapt HTTP/1.1\r\nHost: inkling\r\nContent-Type: application/json\r\n"
+                b"Content-Length: 2\r\nExpect: 100-continue\r\n\r\n"
+            )
+            slow.recv(100)  # the server has begun to read this call
+            response = post(http, good)
+            problem(response, 503, "unavailable")
+            assert int(response.headers["retry-after"]) >= 1
+            slow.sendall(b"{}")
+            assert slow.recv(100).startswith(b"HTTP/1.1 422")
+            assert post(http, good).status_code == 201
+
+
 def test_a_form_without_a_boundary(http: httpx.Client) -> None:
     headers = {"Content-Type": "multipart/form-data"}
     problem(http.post("/adapt", content=b"x", headers=headers), 400, "malformed-body")
@@ -240,3 +333,4 @@ def test_every_problem_type_is_explained_by_the_server(http: httpx.Client) -> No
         explained = http.get(f"/problems/{name}").json()
         assert explained["type"] == f"/problems/{name}"
         assert explained["detail"] == kind.explanation
+    problem(http.get("/problems/none-of-them"), 404, "not-found")

@@ -11,6 +11,7 @@ from inkling import Client, InklingError, RequestRefused, ServerUnreachable
 from inkling.cli.app import app, main
 from inkling.cli.demo import draw
 from inkling.data.sources import EncodedClass
+from inkling.errors import InvalidInput
 from typer.testing import CliRunner
 
 from ..training.test_training import SMALL
@@ -74,6 +75,7 @@ def test_a_refusal_is_one_line_and_a_status(
     [
         ("INKLING_PROT", "1", "unknown settings: INKLING_PROT"),
         ("INKLING_PORT", "http", "INKLING_PORT"),
+        ("INKLING_SESSION_TTL_SECONDS", "inf", "INKLING_SESSION_TTL_SECONDS"),
         ("INKLING_INITIALIZATIONS", "nothing", "one of omniglot"),
         ("INKLING_INITIALIZATIONS", "omniglot,omniglot", "different names"),
     ],
@@ -117,12 +119,26 @@ def test_the_demo_is_right_at_least_nine_times_in_ten(server: str, seed: int) ->
 
 def test_the_client_tells_what_the_server_refused(server: str, samples: Path) -> None:
     with Client(server) as inkling:
-        with pytest.raises(RequestRefused, match=r"cat\[1\]: expected PNG") as refused:
+        with pytest.raises(RequestRefused, match=r"support\[1\]: expected PNG") as refused:
             inkling.adapt({"cat": [samples / "Keble_01/01.png", b"text"], "dog": [b""]})
         assert refused.value.status == 422
         with pytest.raises(RequestRefused, match="No such session"):
             inkling.session("unknown")
         assert [entry["name"] for entry in inkling.initializations()] == ["omniglot"]
+
+
+def test_the_client_keeps_labels_as_they_are_and_loses_none(server: str, samples: Path) -> None:
+    labels = ['say "hi"', "a\\b", "täg=1;x"]
+    drawings = sorted((samples / "Keble_01").iterdir())
+    with Client(server) as inkling:
+        made = inkling.adapt(dict(zip(labels, drawings, strict=False)), steps=None)
+        assert made.labels == tuple(sorted(labels))
+        (prediction,) = inkling.predict(made.session_id, drawings[3], top_k=2)
+        assert len(prediction.ranking) == 2
+        with pytest.raises(InvalidInput, match="empty"):
+            inkling.adapt({"full": drawings[:1], "empty": []})
+        with pytest.raises(RequestRefused, match="404"):
+            inkling.session("../initializations")
 
 
 def test_the_client_tells_when_nobody_answers() -> None:

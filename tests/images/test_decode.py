@@ -3,6 +3,7 @@ from __future__ import annotations
 import io
 import os
 import resource
+import struct
 
 import numpy as np
 import pytest
@@ -48,6 +49,23 @@ def test_exif_orientation_is_applied() -> None:
     found = decode(png(image, exif=exif))
     assert found.shape == (20, 10, 4)
     assert int(found[0, 9, 0]) == 255
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
+def test_exif_that_is_wrong_elsewhere_does_no_harm(kind: str) -> None:
+    entries = struct.pack(">HHI4s", 0x0100, 2, 4, b"wide") + struct.pack(
+        ">HHIHH", 0x0112, 3, 1, 6, 0
+    )
+    exif = b"Exif\0\0MM\0*" + struct.pack(">IH", 8, 2) + entries + bytes(4)
+    buffer = io.BytesIO()
+    Image.new("RGB", (20, 10)).save(buffer, kind, exif=exif)
+    assert decode(buffer.getvalue()).shape == (20, 10, 4)
+
+
+def test_a_cmyk_image_with_a_broken_profile_is_taken_without_it() -> None:
+    buffer = io.BytesIO()
+    Image.new("CMYK", (20, 20)).save(buffer, "JPEG", icc_profile=b"no profile")
+    assert decode(buffer.getvalue())[0, 0].tolist() == [255, 255, 255, 255]
 
 
 def test_of_an_animation_the_first_frame_is_taken() -> None:
