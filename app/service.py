@@ -278,7 +278,7 @@ class Service:
                 continue
             asked = time.monotonic()
             # One image at a time, so that a call with many large ones lets others in between.
-            if not self._decoders.acquire(timeout=max(0.0, deadline - asked)):
+            if asked >= deadline or not self._decoders.acquire(timeout=deadline - asked):
                 raise DeadlineExceeded("decoding the images", self.limits.deadline_seconds)
             began = time.monotonic()
             try:

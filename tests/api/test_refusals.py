@@ -280,6 +280,14 @@ def test_more_calls_than_the_server_takes_are_asked_to_come_back(
             assert post(http, good).status_code == 201
 
 
+def test_a_call_that_takes_too_long_is_ended(good: list[tuple[str, bytes]]) -> None:
+    with (
+        local_server(create_app(Settings(deadline_seconds=1e-6))) as url,
+        httpx.Client(base_url=url, timeout=30, trust_env=False) as http,
+    ):
+        problem(post(http, good), 504, "deadline-exceeded")
+
+
 def test_a_form_without_a_boundary(http: httpx.Client) -> None:
     headers = {"Content-Type": "multipart/form-data"}
     problem(http.post("/adapt", content=b"x", headers=headers), 400, "malformed-body")
