@@ -16,9 +16,14 @@ import torch
 COARSE = 2
 """Cells of the grid that the ink is looked for on, per cell of the output, along one side."""
 REFINEMENTS = 2
-MIN_CONTRAST = 16 / 255
+SMALL, LOOSE = 0.1, 2.0
+"""A window below this share of the sheet was seen too coarsely to be trusted: the next look is at
+one so many times as wide."""
+MIN_CONTRAST = 32 / 255
 """Luminance between paper and ink below which a difference counts as noise of the paper."""
 INK_THRESHOLD = 0.25
+BLANK = 0.6
+"""Ink, from lightest to darkest, below which a preprocessed image is noise of the paper."""
 LUMINANCE = (0.299, 0.587, 0.114)
 """Weights of red, green and blue (ITU-R BT.601)."""
 
@@ -52,7 +57,7 @@ class Drawing:
 
     def is_blank(self, image: torch.Tensor) -> bool:
         """Tell whether a preprocessed `(1, size, size)` image has no ink worth the name."""
-        return bool((image.max() - image.min()) * self.std < INK_THRESHOLD)
+        return bool((image.max() - image.min()) * self.std < BLANK)
 
     def _find_ink(self, sheet: _Sheet) -> tuple[torch.Tensor, torch.Tensor]:
         """Centre `(2,)` and width `()` of the window around the ink, in pixels.
@@ -62,7 +67,8 @@ class Drawing:
         """
         cells = COARSE * self.size
         centre, width = sheet.whole()
-        for _ in range(REFINEMENTS):
+        small = SMALL * width
+        for look in range(1, REFINEMENTS + 1):
             ink = (sheet.ink(centre, width, cells) - INK_THRESHOLD).clamp(min=0)
             total = ink.sum()
             offset = (torch.arange(cells, device=ink.device) + 0.5) / cells - 0.5
@@ -76,6 +82,8 @@ class Drawing:
             )
             found = total > 0.5
             closer = self.extent * spread.max().sqrt() * width
+            if look < REFINEMENTS:
+                closer = torch.where(closer < small, LOOSE * closer, closer)
             centre = torch.where(found, centre + middle * width, centre)
             width = torch.where(found, closer.clamp(min=4.0), width)
         return centre, width

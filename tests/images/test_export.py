@@ -53,4 +53,5 @@ def test_two_hundred_images_of_mixed_sizes_agree_in_onnx_runtime(
         rgba = decode(buffer.getvalue())
         (found,) = exported.run(None, {exported.get_inputs()[0].name: rgba.numpy()})
         expected = Preprocessing()(rgba)
-        torch.testing.assert_close(torch.from_numpy(found), expected, rtol=0, atol=1e-4)
+        # Ink is 0 to 1; the window's place comes out of sums of 32-bit floats.
+        torch.testing.assert_close(torch.from_numpy(found), expected, rtol=0, atol=5e-4)
