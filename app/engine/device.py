@@ -49,8 +49,7 @@ def describe_device(device: torch.device) -> str:
 
 def use_exact_arithmetic() -> None:
     """Turn off what trades accuracy or repeatability for speed: TF32 and cuDNN's auto-tuning."""
-    torch.backends.cuda.matmul.fp32_precision = "ieee"
-    torch.backends.cudnn.conv.fp32_precision = "ieee"  # type: ignore[attr-defined]
-    torch.backends.cudnn.rnn.fp32_precision = "ieee"  # type: ignore[attr-defined]
+    torch.backends.cuda.matmul.allow_tf32 = False
+    torch.backends.cudnn.allow_tf32 = False
     torch.backends.cudnn.deterministic = True
     torch.backends.cudnn.benchmark = False
