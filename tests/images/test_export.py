@@ -52,6 +52,8 @@ def test_two_hundred_images_of_mixed_sizes_agree_in_onnx_runtime(
         resized.save(buffer, "PNG")
         rgba = decode(buffer.getvalue())
         (found,) = exported.run(None, {exported.get_inputs()[0].name: rgba.numpy()})
-        expected = Preprocessing()(rgba)
-        # Ink is 0 to 1; the window's place comes out of sums of 32-bit floats.
-        torch.testing.assert_close(torch.from_numpy(found), expected, rtol=0, atol=5e-4)
+        # Ink is 0 to 1. The window's place comes out of sums of 32-bit floats over up to 400
+        # pixels, and an edge of ink moves with it.
+        difference = (torch.from_numpy(found) - Preprocessing()(rgba)).abs()
+        assert float(difference.max()) < 2e-3
+        assert float(difference.mean()) < 5e-5
