@@ -13,8 +13,6 @@ from ..images.preprocess import Drawing
 from ..meta.inner_loop import InnerLoop
 from ..networks.catalogue import NETWORKS, NetworkKind
 
-FORMAT = 1
-
 
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -101,7 +99,7 @@ def parse_config(text: str | bytes, where: str) -> Config:
     try:
         return Config.model_validate_json(text)
     except ValidationError as invalid:
-        raise BadCheckpoint(f"{where}: {_listed(invalid)}") from None
+        raise BadCheckpoint(f"{where}: {listed(invalid, 'file')}") from None
 
 
 def build_network(named: Named, where: str) -> Any:
@@ -141,11 +139,12 @@ def _build(kind: type[Any], named: Named, where: str) -> Any:
     try:
         return TypeAdapter(kind).validate_json(json.dumps(named.options()), strict=True)
     except ValidationError as invalid:
-        raise BadCheckpoint(f"{where}: {named.name}: {_listed(invalid)}") from None
+        raise BadCheckpoint(f"{where}: {named.name}: {listed(invalid, 'file')}") from None
 
 
-def _listed(invalid: ValidationError) -> str:
+def listed(invalid: ValidationError, root: str) -> str:
+    """Every deviation with its place; ``root`` names the whole."""
     return "; ".join(
-        f"{'.'.join(str(part) for part in error['loc']) or 'file'}: {error['msg']}"
+        f"{'.'.join(str(part) for part in error['loc']) or root}: {error['msg']}"
         for error in invalid.errors(include_input=False, include_url=False)
     )

@@ -22,15 +22,6 @@ class ClassImages:
     groups: tuple[str, ...]
     images: tuple[torch.Tensor, ...]
 
-    def of_groups(self, groups: Sequence[str], *, others: bool = False) -> ClassImages:
-        """The classes of some groups, or with ``others`` all classes but those."""
-        kept = [i for i, group in enumerate(self.groups) if (group in groups) != others]
-        return ClassImages(
-            tuple(self.names[i] for i in kept),
-            tuple(self.groups[i] for i in kept),
-            tuple(self.images[i] for i in kept),
-        )
-
     def mirrored(self) -> ClassImages:
         """A mirror image of each class."""
         return ClassImages(

@@ -20,11 +20,6 @@ def detached(params: Params) -> Params:
     return mapped(torch.Tensor.detach, params)
 
 
-def added(left: Params, right: Params) -> Params:
-    """Add two sets of the same names, tensor by tensor."""
-    return {name: tensor + right[name] for name, tensor in left.items()}
-
-
 def all_finite(params: Params) -> bool:
     """Tell whether every number of every tensor is finite."""
     return all(bool(torch.isfinite(tensor).all()) for tensor in params.values())

@@ -6,10 +6,11 @@ import hashlib
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from ..checkpoints.config import Named, listed
 from ..data.episodes import EpisodeShape
 from ..errors import BadRecipe
 from ..meta.learners import META_LEARNERS
@@ -24,15 +25,6 @@ Range = tuple[Positive, Positive]
 
 class _Table(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class _Choice(BaseModel):
-    model_config = ConfigDict(extra="allow", frozen=True)
-    name: str
-
-    def options(self) -> dict[str, Any]:
-        """What stands beside the name."""
-        return dict(self.model_extra or {})
 
 
 class DataTable(_Table):
@@ -117,8 +109,8 @@ class Recipe(_Table):
     description: str
     seed: Annotated[int, Field(ge=0)] = 0
     data: DataTable
-    preprocessing: _Choice
-    network: _Choice
+    preprocessing: Named
+    network: Named
     inner_loop: InnerLoopTable
     pretraining: PretrainingTable | None = None
     meta_training: list[MetaTrainingTable]
@@ -171,11 +163,7 @@ def load_recipe(name_or_path: str) -> NamedRecipe:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as broken:
         raise BadRecipe(f"{path}: not a TOML file: {broken}") from None
     except ValidationError as invalid:
-        listed = "; ".join(
-            f"{'.'.join(str(part) for part in error['loc']) or 'recipe'}: {error['msg']}"
-            for error in invalid.errors(include_input=False, include_url=False)
-        )
-        raise BadRecipe(f"{path}: {listed}") from None
+        raise BadRecipe(f"{path}: {listed(invalid, 'recipe')}") from None
     return NamedRecipe(recipe, path.name, hashlib.sha256(content).hexdigest())
 
 

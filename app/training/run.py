@@ -10,7 +10,7 @@ import hashlib
 import json
 import platform
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -331,13 +331,13 @@ class TrainingRun:
 
 def recipe_network(recipe: Recipe) -> Network:
     """The network that a recipe names. Raises BadRecipe for options it does not have."""
-    network: Network = _refusing(build_network, recipe.network.model_dump())
+    network: Network = _refusing(build_network, recipe.network)
     return network
 
 
 def recipe_preprocessing(recipe: Recipe) -> Drawing:
     """The preprocessing that a recipe names, with the statistics it states (or none yet)."""
-    return _refusing(build_preprocessing, recipe.preprocessing.model_dump())
+    return _refusing(build_preprocessing, recipe.preprocessing)
 
 
 def standardized(preprocessing: Drawing, classes: ClassImages) -> Drawing:
@@ -380,9 +380,9 @@ def with_fresh_inner_loop(recipe: Recipe, network: Network, params: Params) -> I
     )
 
 
-def _refusing(build: Callable[[Named, str], Built], options: Mapping[str, object]) -> Built:
+def _refusing(build: Callable[[Named, str], Built], choice: Named) -> Built:
     try:
-        return build(Named.model_validate(options), "recipe")
+        return build(choice, "recipe")
     except BadCheckpoint as bad:
         raise BadRecipe(str(bad)) from None
 
