@@ -36,3 +36,12 @@ class Network(Protocol):
         A row depends on its own image alone.
         """
         ...
+
+    def features_in_pretraining(
+        self, params: Params, images: torch.Tensor, generator: torch.Generator, /
+    ) -> tuple[torch.Tensor, Params]:
+        """`features` of a training batch, and the moved `fixed` statistics.
+
+        Rows may depend on each other here (batch statistics) and on ``generator`` (dropout).
+        """
+        ...

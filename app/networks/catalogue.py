@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from .conv4 import Conv4
+from .lstm import Lstm
+from .resnet12 import ResNet12
 
-NetworkKind = type[Conv4]
+NetworkKind = type[Conv4] | type[ResNet12] | type[Lstm]
 
-NETWORKS: Mapping[str, NetworkKind] = {"conv4": Conv4}
+NETWORKS: Mapping[str, NetworkKind] = {"conv4": Conv4, "resnet12": ResNet12, "lstm": Lstm}

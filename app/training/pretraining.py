@@ -7,7 +7,6 @@ once; the head is thrown away. UNICORN-MAML (Ye and Chao, ICLR 2022) starts so t
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Protocol, runtime_checkable
 
 import torch
 from torch.nn import functional
@@ -22,17 +21,6 @@ from .recipes import PretrainingTable
 from .stages import copy_into, cosine_rate, optimizer_tensors, restore_optimizer, set_rates
 
 HEAD, HEAD_SCALE = "pretraining_head.weight", "pretraining_head.scale"
-
-
-@runtime_checkable
-class LearnsStatistics(Protocol):
-    """A network whose stored statistics are learned from batches."""
-
-    def features_while_learning_statistics(
-        self, params: Params, images: torch.Tensor
-    ) -> tuple[torch.Tensor, Params]:
-        """Features normalised by the batch, and the moved statistics."""
-        ...
 
 
 class Pretraining:
@@ -89,8 +77,10 @@ class Pretraining:
         images = jittered(self._images[drawn], table.jitter, self._background, generator)
         labels = self._labels[drawn]
         with torch.autocast("cpu", torch.bfloat16, enabled=table.precision == "bfloat16"):
-            features, statistics = self._features(
-                images.contiguous(memory_format=torch.channels_last)
+            features, statistics = self._network.features_in_pretraining(
+                {**self._backbone, **self._statistics},
+                images.contiguous(memory_format=torch.channels_last),
+                generator,
             )
         cosines = unit(features.float()) @ unit(self._head[HEAD]).T
         scores = self._head[HEAD_SCALE] * cosines
@@ -121,9 +111,3 @@ class Pretraining:
         copy_into({**self._backbone, **self._head}, tensors, "state.")
         self._statistics = {name: tensors[f"state.{name}"] for name in self._statistics}
         restore_optimizer(self._optimizer, tensors)
-
-    def _features(self, images: torch.Tensor) -> tuple[torch.Tensor, Params]:
-        params = {**self._backbone, **self._statistics}
-        if self._statistics and isinstance(self._network, LearnsStatistics):
-            return self._network.features_while_learning_statistics(params, images)
-        return self._network.features(params, images), {}

@@ -180,17 +180,23 @@ class TrainingRun:
         return int(self._recipe.pretraining is not None)
 
     def _digest(self, number: int) -> str:
-        """A sha256 over what a stage and those before it depend on."""
+        """A sha256 over what a stage and those before it depend on.
+
+        Settings at their default are left out, so that a new setting keeps older runs alive.
+        """
         recipe, first_meta = self._recipe, self._first_meta_stage()
         parts = recipe.model_dump(
             mode="json",
             include={"seed", "data", "preprocessing", "network", "pretraining"},
+            exclude_defaults=True,
         )
         if number >= first_meta:
-            parts["selection"] = recipe.selection.model_dump(mode="json")
-            parts["inner_loop"] = recipe.inner_loop.model_dump(mode="json")
+            parts["selection"] = recipe.selection.model_dump(mode="json", exclude_defaults=True)
+            parts["inner_loop"] = recipe.inner_loop.model_dump(mode="json", exclude_defaults=True)
             stages = recipe.meta_training[: number - first_meta + 1]
-            parts["meta_training"] = [table.model_dump(mode="json") for table in stages]
+            parts["meta_training"] = [
+                table.model_dump(mode="json", exclude_defaults=True) for table in stages
+            ]
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
     def _stage(self, number: int, start: Initialization) -> Stage:
@@ -330,8 +336,16 @@ class TrainingRun:
 
 
 def recipe_network(recipe: Recipe) -> Network:
-    """The network that a recipe names. Raises BadRecipe for options it does not have."""
+    """The network that a recipe names.
+
+    Raises BadRecipe for options it does not have, and for statistics that nothing would learn.
+    """
     network: Network = _refusing(build_network, recipe.network)
+    if recipe.pretraining is None and network.fixed():
+        raise BadRecipe(
+            "network.norm: 'stored' statistics are learned by pre-training, "
+            "which this recipe leaves out; use norm = 'group' or add [pretraining]"
+        )
     return network
 
 

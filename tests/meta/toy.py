@@ -32,6 +32,11 @@ class SmoothNetwork:
     def features(self, params: Params, images: torch.Tensor) -> torch.Tensor:
         return torch.tanh(images.flatten(1) @ params["layer"].T)
 
+    def features_in_pretraining(
+        self, params: Params, images: torch.Tensor, _generator: torch.Generator
+    ) -> tuple[torch.Tensor, Params]:
+        return self.features(params, images), {}
+
 
 def toy_initialization(
     network: SmoothNetwork, steps: int = 3, head_start: HeadStart = "class_means"

@@ -59,7 +59,7 @@ def test_learned_statistics_are_those_of_torch_batch_norm() -> None:
     network = Conv4(channels=8)
     params = drawn(network)
     images = torch.randn((16, 1, 28, 28), generator=torch.Generator().manual_seed(1))
-    _, moved = network.features_while_learning_statistics(params, images)
+    _, moved = network.features_in_pretraining(params, images, torch.Generator())
     norm = nn.BatchNorm2d(8, momentum=0.05)
     norm.running_mean = params["block1.mean"].clone()
     norm.running_var = params["block1.variance"].clone()

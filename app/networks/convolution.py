@@ -1,0 +1,98 @@
+"""A convolution and the normalisation behind it, the building block of image networks."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch.nn import functional
+
+from ..meta.params import Params
+
+Norm = Literal["stored", "group", "layer"]
+"""How activations are normalised, without any image ever depending on another one.
+
+"stored" is batch normalisation with statistics that pre-training learns and the initialization
+keeps; "group" (Wu and He, ECCV 2018) and "layer" (its case of one group, Ba et al., 2016)
+normalise within each image and need no pre-training.
+"""
+
+EPSILON = 1e-5
+GROUPS = 8
+MOMENTUM = 0.05
+"""Share of each batch in the stored statistics while they are learned."""
+
+
+@dataclass(frozen=True)
+class NormalisedConvolution:
+    """A square convolution of stride 1 that keeps height and width, then a normalisation.
+
+    Its tensors are called ``name`` with `.weight` `(outputs, inputs, size, size)`, `.gain` and
+    `.bias` `(outputs,)`, and with stored statistics `.mean` and `.variance` `(outputs,)`.
+    """
+
+    name: str
+    inputs: int
+    outputs: int
+    norm: Norm
+    size: int = 3
+
+    def initialize(self, generator: torch.Generator) -> Params:
+        """Draw the convolution after He et al. (ICCV 2015); the norm starts as the identity."""
+        deviation = math.sqrt(2 / (self.inputs * self.size**2))
+        shape = (self.outputs, self.inputs, self.size, self.size)
+        params = {
+            f"{self.name}.weight": torch.randn(shape, generator=generator) * deviation,
+            f"{self.name}.gain": torch.ones(self.outputs),
+            f"{self.name}.bias": torch.zeros(self.outputs),
+        }
+        if self.norm == "stored":
+            params[f"{self.name}.mean"] = torch.zeros(self.outputs)
+            params[f"{self.name}.variance"] = torch.ones(self.outputs)
+        return params
+
+    def fixed(self) -> frozenset[str]:
+        """Names of the stored statistics."""
+        kinds = ("mean", "variance") if self.norm == "stored" else ()
+        return frozenset(f"{self.name}.{kind}" for kind in kinds)
+
+    def __call__(self, params: Params, images: torch.Tensor) -> torch.Tensor:
+        """`(batch, inputs, height, width)` to `(batch, outputs, height, width)`, row by row."""
+        weight, gain, bias = self._of(params, "weight", "gain", "bias")
+        if self.norm != "stored":
+            groups = GROUPS if self.norm == "group" else 1
+            return functional.group_norm(self._convolve(images, weight), groups, gain, bias)
+        # Stored statistics make normalisation affine: it folds into the convolution.
+        mean, variance = self._of(params, "mean", "variance")
+        scale = gain * torch.rsqrt(variance + EPSILON)
+        return self._convolve(images, weight * scale.reshape(-1, 1, 1, 1), bias - mean * scale)
+
+    def while_learning_statistics(
+        self, params: Params, images: torch.Tensor
+    ) -> tuple[torch.Tensor, Params]:
+        """As the call, normalised by the batch, and the stored statistics moved towards it."""
+        if self.norm != "stored":
+            return self(params, images), {}
+        weight, gain, bias = self._of(params, "weight", "gain", "bias")
+        mean, variance = (tensor.clone() for tensor in self._of(params, "mean", "variance"))
+        normalised = functional.batch_norm(
+            self._convolve(images, weight),
+            mean,
+            variance,
+            gain,
+            bias,
+            training=True,
+            momentum=MOMENTUM,
+            eps=EPSILON,
+        )
+        return normalised, {f"{self.name}.mean": mean, f"{self.name}.variance": variance}
+
+    def _convolve(
+        self, images: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        return functional.conv2d(images, weight, bias, padding=self.size // 2)
+
+    def _of(self, params: Params, *kinds: str) -> tuple[torch.Tensor, ...]:
+        return tuple(params[f"{self.name}.{kind}"] for kind in kinds)

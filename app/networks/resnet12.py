@@ -1,0 +1,127 @@
+"""ResNet-12 as few-shot papers use it: 64-160-320-640 filters, DropBlock, 640 features.
+
+(TADAM, Oreshkin et al., NeurIPS 2018, in the widths of MetaOptNet, Lee et al., CVPR 2019.)
+Four residual blocks of three 3x3 convolutions, a 1x1 convolution beside them, leaky ReLUs and a
+2x2 max-pooling; at the end the mean over the image. DropBlock (Ghiasi et al., NeurIPS 2018)
+belongs to pre-training alone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch.nn import functional
+
+from ..meta.params import Params
+from .convolution import Norm, NormalisedConvolution
+
+WIDTHS = (64, 160, 320, 640)
+LEAK = 0.1
+
+
+@dataclass(frozen=True)
+class ResNet12:
+    """ResNet-12 over square images of side ``image_size``, 16 or more.
+
+    ``drop_rate`` is the share of activations that DropBlock zeroes behind each block in
+    pre-training; its squares are ``drop_size`` wide, or as wide as the image where that is less.
+    """
+
+    image_channels: int = 3
+    image_size: int = 84
+    norm: Norm = "stored"
+    drop_rate: float = 0.1
+    drop_size: int = 5
+
+    @property
+    def feature_size(self) -> int:
+        """Length of a feature vector."""
+        return WIDTHS[-1]
+
+    @property
+    def input_shape(self) -> tuple[int, int, int]:
+        """Channels, height and width of one image."""
+        return self.image_channels, self.image_size, self.image_size
+
+    def initialize(self, generator: torch.Generator) -> Params:
+        """Draw fresh parameters."""
+        params: dict[str, torch.Tensor] = {}
+        for block in self._blocks():
+            for convolution in block:
+                params |= convolution.initialize(generator)
+        return params
+
+    def fixed(self) -> frozenset[str]:
+        """Names of the stored statistics."""
+        return frozenset().union(*(c.fixed() for block in self._blocks() for c in block))
+
+    def features(self, params: Params, images: torch.Tensor) -> torch.Tensor:
+        """`(batch, channel, height, width)` to `(batch, 640)`, row by row."""
+        hidden = images
+        for block in self._blocks():
+            first, second, third, beside = block
+            inner = functional.leaky_relu(first(params, hidden), LEAK)
+            inner = functional.leaky_relu(second(params, inner), LEAK)
+            hidden = _activate(third(params, inner) + beside(params, hidden))
+        return hidden.mean((2, 3))
+
+    def features_in_pretraining(
+        self, params: Params, images: torch.Tensor, generator: torch.Generator
+    ) -> tuple[torch.Tensor, Params]:
+        """As `features`, with batch statistics and DropBlock; the statistics move towards it."""
+        hidden = images
+        moved: dict[str, torch.Tensor] = {}
+
+        def through(convolution: NormalisedConvolution, inputs: torch.Tensor) -> torch.Tensor:
+            outputs, statistics = convolution.while_learning_statistics(params, inputs)
+            moved.update(statistics)
+            return outputs
+
+        for block in self._blocks():
+            first, second, third, beside = block
+            inner = functional.leaky_relu(through(first, hidden), LEAK)
+            inner = functional.leaky_relu(through(second, inner), LEAK)
+            hidden = _activate(through(third, inner) + through(beside, hidden))
+            hidden = drop_block(hidden, self.drop_rate, self.drop_size, generator)
+        return hidden.mean((2, 3)), moved
+
+    def _blocks(self) -> tuple[tuple[NormalisedConvolution, ...], ...]:
+        blocks = []
+        for number, (inputs, width) in enumerate(
+            zip((self.image_channels, *WIDTHS[:-1]), WIDTHS, strict=True), start=1
+        ):
+            name = f"block{number}"
+            blocks.append(
+                (
+                    NormalisedConvolution(f"{name}.convolution1", inputs, width, self.norm),
+                    NormalisedConvolution(f"{name}.convolution2", width, width, self.norm),
+                    NormalisedConvolution(f"{name}.convolution3", width, width, self.norm),
+                    NormalisedConvolution(f"{name}.shortcut", inputs, width, self.norm, size=1),
+                )
+            )
+        return tuple(blocks)
+
+
+def drop_block(
+    hidden: torch.Tensor, rate: float, size: int, generator: torch.Generator
+) -> torch.Tensor:
+    """Zero squares of `(batch, channel, height, width)` and scale up what is left.
+
+    About ``rate`` of each map is zeroed (Ghiasi et al., NeurIPS 2018, algorithm 1 and eq. 1).
+    """
+    if rate == 0:
+        return hidden
+    height, width = hidden.shape[2:]
+    size = min(size, height, width)
+    centres = (height - size + 1) * (width - size + 1)
+    gamma = rate * height * width / (size**2 * centres)
+    shape = (*hidden.shape[:2], height - size + 1, width - size + 1)
+    seeds = (torch.rand(shape, generator=generator) < gamma).to(hidden)
+    seeds = functional.pad(seeds, [size - 1] * 4)
+    kept = 1 - functional.max_pool2d(seeds, size, stride=1)
+    return hidden * kept * (kept.numel() / kept.sum().clamp(min=1))
+
+
+def _activate(hidden: torch.Tensor) -> torch.Tensor:
+    return functional.leaky_relu(functional.max_pool2d(hidden, 2), LEAK)
