@@ -70,13 +70,24 @@ def trajectory(
     """
     inner_loop = initialization.inner_loop
     wanted = inner_loop.steps if steps is None else steps
-    fast = _start(network, initialization, support)
+    features = network.features(initialization.params, support.images)
+    fast: Params = {
+        **initialization.params,
+        **head.start(inner_loop.head_start, features, support),
+    }
+    head_alone = initialization.step_sizes.keys() <= {head.WEIGHT, head.BIAS}
+
+    def loss_at(weights: Params) -> torch.Tensor:
+        if head_alone:
+            return _loss(head.logits(weights, features), support)
+        return support_loss(network, weights, support)
+
     # The last state needs its loss alone.
     for number in range(wanted):
         adapting = {name: fast[name] for name in initialization.step_sizes}
         resting = {name: tensor for name, tensor in fast.items() if name not in adapting}
         gradients, loss = torch.func.grad_and_value(
-            lambda moved, still=resting: support_loss(network, {**still, **moved}, support)
+            lambda moved, still=resting: loss_at({**still, **moved})
         )(adapting)
         yield Step(number, fast, loss)
         if not second_order:
@@ -90,7 +101,7 @@ def trajectory(
                 for name, gradient in gradients.items()
             },
         }
-    yield Step(wanted, fast, support_loss(network, fast, support))
+    yield Step(wanted, fast, loss_at(fast))
 
 
 def adapt(
@@ -108,7 +119,11 @@ def adapt(
 
 def support_loss(network: Network, fast_weights: Params, support: Support) -> torch.Tensor:
     """The class-balanced cross-entropy of a support set, in nats."""
-    log_likelihoods = logits(network, fast_weights, support.images).log_softmax(1)
+    return _loss(logits(network, fast_weights, support.images), support)
+
+
+def _loss(scores: torch.Tensor, support: Support) -> torch.Tensor:
+    log_likelihoods = scores.log_softmax(1)
     chosen = (log_likelihoods * support.membership()).sum(1)
     return -(support.class_weights() * chosen).sum()
 
@@ -121,14 +136,6 @@ def logits(network: Network, fast_weights: Params, images: torch.Tensor) -> torc
 def probabilities(network: Network, fast_weights: Params, images: torch.Tensor) -> torch.Tensor:
     """`(batch, channel, height, width)` images to `(batch, n_way)` probabilities."""
     return logits(network, fast_weights, images).softmax(1)
-
-
-def _start(network: Network, initialization: Initialization, support: Support) -> Params:
-    features = network.features(initialization.params, support.images)
-    return {
-        **initialization.params,
-        **head.start(initialization.inner_loop.head_start, features, support),
-    }
 
 
 def _step_size(name: str, learned: torch.Tensor, support: Support) -> torch.Tensor:

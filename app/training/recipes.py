@@ -74,7 +74,7 @@ class InnerLoopTable(_Table):
 class MetaTrainingTable(_Table):
     """One stage of the outer loop, by one meta-learner."""
 
-    learner: Literal["maml", "first_order_maml"]
+    learner: Literal["maml", "first_order_maml", "reptile", "anil"]
     iterations: Positive
     episodes_per_update: Positive
     n_way: Range
@@ -123,15 +123,12 @@ class Recipe(_Table):
         for stage in self.meta_training:
             if stage.learner not in META_LEARNERS:
                 raise ValueError(f"learner: expected one of {', '.join(META_LEARNERS)}")
+            if stage.learner == "anil" and self.inner_loop.adapt != "head":
+                raise ValueError('learner: "anil" needs adapt = "head" in [inner_loop]')
             for name in ("n_way", "n_shot"):
                 low, high = getattr(stage, name)
                 if low > high:
                     raise ValueError(f"{name}: expected [smallest, largest], got [{low}, {high}]")
-        if self.pretraining is None and self.network.options().get("norm", "stored") == "stored":
-            raise ValueError(
-                "network.norm: 'stored' statistics are learned by pre-training, "
-                "which this recipe leaves out; use norm = 'group' or add [pretraining]"
-            )
         return self
 
 

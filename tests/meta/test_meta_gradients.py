@@ -7,13 +7,19 @@ import pytest
 import torch
 from inkling.checkpoints.checkpoint import Checkpoint
 from inkling.data.episodes import ClassImages, EpisodeShape, draw_episode, seeded
-from inkling.meta.head import HeadStart
-from inkling.meta.inner_loop import adapt, logits
+from inkling.meta.episode import Support
+from inkling.meta.head import BIAS, SCALE, WEIGHT, HeadStart
+from inkling.meta.inner_loop import Initialization, adapt, logits
 from inkling.meta.learners import META_LEARNERS
 
 from .toy import SmoothNetwork, toy_episode, toy_initialization
 
 NETWORK = SmoothNetwork()
+
+
+def head_alone(initialization: Initialization) -> Initialization:
+    sizes = {name: initialization.step_sizes[name] for name in (WEIGHT, BIAS)}
+    return replace(initialization, step_sizes=sizes)
 
 
 def query_loss(*, second_order: bool, head_start: HeadStart) -> Callable[..., torch.Tensor]:
@@ -69,11 +75,56 @@ def test_every_learner_has_a_finite_gradient_for_all_that_is_learned(
     name: str, checkpoint: Checkpoint, classes: ClassImages
 ) -> None:
     episode = draw_episode(classes, EpisodeShape.fixed(3, 1, 2), seeded(0))
-    gradient = META_LEARNERS[name](checkpoint.network, checkpoint.initialization, episode)
     initialization = checkpoint.initialization
+    if name == "anil":
+        initialization = head_alone(initialization)
+    gradient = META_LEARNERS[name](checkpoint.network, initialization, episode)
     learned = initialization.params.keys() - checkpoint.network.fixed()
     assert gradient.params.keys() == learned
     assert gradient.step_sizes.keys() == initialization.step_sizes.keys()
     for tensor in [*gradient.params.values(), *gradient.step_sizes.values()]:
         assert bool(torch.isfinite(tensor).all())
         assert not tensor.requires_grad
+
+
+def test_reptile_points_back_from_what_adapting_to_all_images_leads_to() -> None:
+    initialization, episode = toy_initialization(NETWORK), toy_episode()
+    found = META_LEARNERS["reptile"](NETWORK, initialization, episode)
+    together = Support(
+        torch.cat([episode.support.images, episode.query_images]),
+        torch.cat([episode.support.labels, episode.query_labels]),
+        episode.support.n_way,
+    )
+    adapted = adapt(NETWORK, initialization, together)
+    torch.testing.assert_close(
+        initialization.params["layer"] - found.params["layer"], adapted.fast_weights["layer"]
+    )
+    assert float(found.params[SCALE]) == 0
+    assert not any(bool(tensor.any()) for tensor in found.step_sizes.values())
+    assert found.loss == pytest.approx(float(adapted.loss))
+
+
+def test_reptile_lowers_the_loss_after_adaptation_of_its_episode() -> None:
+    initialization, episode = toy_initialization(NETWORK), toy_episode()
+    losses = []
+    for _ in range(30):
+        found = META_LEARNERS["reptile"](NETWORK, initialization, episode)
+        losses.append(found.loss)
+        layer = initialization.params["layer"] - 0.5 * found.params["layer"]
+        initialization = replace(initialization, params={**initialization.params, "layer": layer})
+    assert losses[-1] < 0.9 * losses[0]
+
+
+def test_anil_learns_the_backbone_through_a_head_that_adapts_alone() -> None:
+    initialization, episode = head_alone(toy_initialization(NETWORK)), toy_episode()
+    found = META_LEARNERS["anil"](NETWORK, initialization, episode)
+    expected = META_LEARNERS["maml"](NETWORK, initialization, episode)
+    assert bool(found.params["layer"].any())
+    torch.testing.assert_close(found.params["layer"], expected.params["layer"])
+    adapted = adapt(NETWORK, initialization, episode.support)
+    assert torch.equal(adapted.fast_weights["layer"], initialization.params["layer"])
+
+
+def test_anil_refuses_step_sizes_for_the_backbone() -> None:
+    with pytest.raises(ValueError, match="layer"):
+        META_LEARNERS["anil"](NETWORK, toy_initialization(NETWORK), toy_episode())

@@ -15,6 +15,7 @@ from inkling.training.recipes import NamedRecipe, load_recipe, shipped_recipes
 from inkling.training.run import (
     Progress,
     TrainingRun,
+    recipe_network,
     recipe_preprocessing,
     standardize,
     standardized,
@@ -194,7 +195,25 @@ def test_stored_statistics_need_pretraining(tmp_path: Path) -> None:
     path = tmp_path / "bare.toml"
     path.write_text(start + "[[meta_training]]" + rest.split("[[meta_training]]", 1)[1])
     with pytest.raises(BadRecipe, match="pre-training"):
+        recipe_network(load_recipe(str(path)).recipe)
+
+
+def test_a_network_without_statistics_needs_no_pretraining(tmp_path: Path) -> None:
+    start, rest = SMALL.split("[pretraining]")
+    path = tmp_path / "bare.toml"
+    text = start + "[[meta_training]]" + rest.split("[[meta_training]]", 1)[1]
+    path.write_text(text.replace('name = "conv4"\nchannels = 8\nnorm = "stored"', 'name = "lstm"'))
+    assert recipe_network(load_recipe(str(path)).recipe).fixed() == frozenset()
+
+
+def test_anil_needs_a_recipe_that_adapts_the_head_alone(tmp_path: Path) -> None:
+    path = tmp_path / "anil.toml"
+    text = SMALL.replace('learner = "maml"', 'learner = "anil"')
+    path.write_text(text)
+    with pytest.raises(BadRecipe, match='adapt = "head"'):
         load_recipe(str(path))
+    path.write_text(text.replace("steps = 2", 'steps = 2\nadapt = "head"'))
+    assert load_recipe(str(path)).recipe.meta_training[1].learner == "anil"
 
 
 def test_an_unknown_recipe_is_told_what_there_is() -> None:

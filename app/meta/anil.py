@@ -1,0 +1,25 @@
+"""ANIL: MAML whose inner loop adapts the head alone.
+
+(Almost No Inner Loop, Raghu et al., ICLR 2020, sec. 4.) The outer loop still learns everything.
+"""
+
+from __future__ import annotations
+
+from .episode import Episode
+from .head import BIAS, WEIGHT
+from .inner_loop import Initialization
+from .meta_gradient import MetaGradient, through_adaptation
+from .network import Network
+
+
+def anil(network: Network, initialization: Initialization, episode: Episode) -> MetaGradient:
+    """The meta-gradient of one episode, second order.
+
+    Step sizes of other tensors than the head's raise ValueError: prediction would use them.
+    """
+    others = initialization.step_sizes.keys() - {WEIGHT, BIAS}
+    if others:
+        raise ValueError(
+            f"ANIL adapts the head alone; expected no step sizes but its own, got {sorted(others)}"
+        )
+    return through_adaptation(network, initialization, episode, second_order=True)
