@@ -16,7 +16,7 @@ from ..meta.inner_loop import Initialization, InnerLoop
 from ..meta.network import Network
 from ..meta.params import Params, copied_channels_last
 from .card import card
-from .config import Config, build_network, build_preprocessing, parse_config
+from .config import Config, Result, build_network, build_preprocessing, parse_config
 from .tensor_files import encode_tensors, read_tensors, write_file
 
 CONFIG_FILE, WEIGHTS_FILE, CARD_FILE = "config.json", "model.safetensors", "README.md"
@@ -77,10 +77,17 @@ def save_checkpoint(folder: Path, config: Config, initialization: Initialization
     weights = encode_tensors(to_tensors(initialization))
     sealed = config.model_copy(update={"weights_sha256": hashlib.sha256(weights).hexdigest()})
     write_file(folder / WEIGHTS_FILE, weights)
-    write_config(folder, sealed)
+    _write_config(folder, sealed)
 
 
-def write_config(folder: Path, config: Config) -> None:
+def record_result(folder: Path, result: Result) -> None:
+    """Add a measured accuracy to the config and the card, in place of one of its setting."""
+    config = load_checkpoint(folder).config
+    others = [other for other in config.results if not other.same_setting(result)]
+    _write_config(folder, config.model_copy(update={"results": [*others, result]}))
+
+
+def _write_config(folder: Path, config: Config) -> None:
     """Write the config and the card that follows from it."""
     write_file(folder / CONFIG_FILE, config.to_json().encode())
     write_file(folder / CARD_FILE, card(config, _identity(config)).encode())

@@ -1,8 +1,9 @@
-"""`inkling evaluate`: accuracy with its interval, beside nearest centroid."""
+"""`inkling evaluate`: accuracy with its interval, beside 0 steps and nearest centroid."""
 
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,13 +13,23 @@ import typer
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.table import Table
+
+    from ..checkpoints.checkpoint import Checkpoint
+    from ..checkpoints.config import Result
+    from ..training.evaluation import Evaluation
 
 
 def evaluate(
     checkpoint: Annotated[str, typer.Argument(help="A checkpoint folder or a shipped name.")],
     data: Annotated[Path, typer.Option(help="Folder of the data set.")],
-    n_way: Annotated[int, typer.Option(help="Classes an episode.", min=2)] = 5,
-    n_shot: Annotated[int, typer.Option(help="Support images a class.", min=1)] = 1,
+    n_way: Annotated[
+        list[int] | None,
+        typer.Option(help="Classes an episode [5]; again for more settings.", min=2),
+    ] = None,
+    n_shot: Annotated[
+        list[int] | None, typer.Option(help="Support images a class [1]; likewise.", min=1)
+    ] = None,
     n_query: Annotated[int, typer.Option(help="Query images a class.", min=1)] = 15,
     episodes: Annotated[int, typer.Option(help="How many episodes.", min=2)] = 1000,
     seed: Annotated[int, typer.Option(help="Which episodes.", min=0)] = 0,
@@ -29,10 +40,12 @@ def evaluate(
         Literal["test", "validation", "train"], typer.Option(help="Which classes.")
     ] = "test",
     data_format: Annotated[
-        Literal["omniglot", "folders"], typer.Option(help="How the data is laid out.")
+        Literal["omniglot", "vinyals", "folders"], typer.Option(help="How the data is laid out.")
     ] = "omniglot",
     threads: Annotated[int, typer.Option(help="CPU threads.", min=1)] = 1,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print JSON instead, a line for each setting.")
+    ] = False,
     record: Annotated[
         bool, typer.Option(help="Write the result into the checkpoint's config and card.")
     ] = False,
@@ -41,14 +54,13 @@ def evaluate(
     import torch
     from rich.console import Console
     from rich.progress import track
-    from rich.table import Table
 
     from ..checkpoints.catalogue import find_checkpoint
-    from ..checkpoints.checkpoint import load_checkpoint, write_config
+    from ..checkpoints.checkpoint import load_checkpoint, record_result
     from ..checkpoints.config import Result
     from ..data.episodes import EpisodeShape
     from ..training import evaluation
-    from ..training.datasets import preprocess_classes, read_split
+    from ..training.datasets import for_episodes, preprocess_classes, read_split
 
     torch.set_num_threads(threads)
     progress = Console(stderr=True)
@@ -61,71 +73,86 @@ def evaluate(
         iter(track(encoded, description=f"reading {split} classes", console=progress)),
         loaded.preprocessing,
     )
-    with _episode_bar(progress, episodes) as advance:
-        found = evaluation.evaluate(
-            loaded.network,
-            loaded.initialization,
-            classes,
-            evaluation.Setting(EpisodeShape.fixed(n_way, n_shot, n_query), episodes, seed),
-            steps=steps,
-            on_episode=advance,
-        )
-    result = Result(
-        split=f"{data_format} {split}",
-        n_way=n_way,
-        n_shot=n_shot,
-        n_query=n_query,
-        episodes=episodes,
-        seed=seed,
-        accuracy=found.accuracy.mean,
-        interval=found.accuracy.half_width,
-        nearest_centroid=found.nearest_centroid.mean,
-        nearest_centroid_interval=found.nearest_centroid.half_width,
-    )
-    if record:
-        others = [r for r in loaded.config.results if not r.same_setting(result)]
-        write_config(folder, loaded.config.model_copy(update={"results": [*others, result]}))
-    if as_json:
-        typer.echo(
-            json.dumps(
-                {
-                    "checkpoint": loaded.name,
-                    "identity": loaded.identity,
-                    "steps": loaded.config.inner_loop.steps if steps is None else steps,
-                    **result.model_dump(),
-                    "difference": found.difference.mean,
-                    "difference_interval": found.difference.half_width,
-                }
+    classes = for_episodes(data_format, classes)
+    for way, shot in itertools.product(n_way or [5], n_shot or [1]):
+        with _episode_bar(progress, f"{way}-way {shot}-shot", episodes) as advance:
+            found = evaluation.evaluate(
+                loaded.network,
+                loaded.initialization,
+                classes,
+                evaluation.Setting(EpisodeShape.fixed(way, shot, n_query), episodes, seed),
+                steps=steps,
+                on_episode=advance,
             )
+        result = Result(
+            split=f"{data_format} {split}",
+            n_way=way,
+            n_shot=shot,
+            n_query=n_query,
+            episodes=episodes,
+            seed=seed,
+            accuracy=found.accuracy.mean,
+            interval=found.accuracy.half_width,
+            nearest_centroid=found.nearest_centroid.mean,
+            nearest_centroid_interval=found.nearest_centroid.half_width,
         )
-        return
+        if record:
+            record_result(folder, result)
+        taken = loaded.config.inner_loop.steps if steps is None else steps
+        if as_json:
+            typer.echo(_json(loaded, taken, result, found))
+        else:
+            Console().print(_table(loaded, taken, result, found))
+
+
+def _json(loaded: Checkpoint, steps: int, result: Result, found: Evaluation) -> str:
+    return json.dumps(
+        {
+            "checkpoint": loaded.name,
+            "identity": loaded.identity,
+            "steps": steps,
+            **result.model_dump(),
+            "difference": found.difference.mean,
+            "difference_interval": found.difference.half_width,
+            "zero_steps": found.zero_steps.mean,
+            "zero_steps_interval": found.zero_steps.half_width,
+            "difference_to_zero_steps": found.difference_to_zero_steps.mean,
+            "difference_to_zero_steps_interval": found.difference_to_zero_steps.half_width,
+        }
+    )
+
+
+def _table(loaded: Checkpoint, steps: int, result: Result, found: Evaluation) -> Table:
+    from rich.table import Table
+
     table = Table(
         "classifier",
         "accuracy",
         "95 % interval",
-        title=f"{loaded.name}: {n_way}-way {n_shot}-shot, {n_query} queries a class, "
-        f"{episodes} episodes of {split} classes, seed {seed}",
+        title=f"{loaded.name}: {result.n_way}-way {result.n_shot}-shot, {result.n_query} queries "
+        f"a class, {result.episodes} episodes of {result.split} classes, seed {result.seed}",
     )
     for name, interval in (
-        (
-            f"adapted, {loaded.config.inner_loop.steps if steps is None else steps} steps",
-            found.accuracy,
-        ),
+        (f"adapted, {steps} steps", found.accuracy),
+        ("its start, 0 steps", found.zero_steps),
         ("nearest centroid in its features", found.nearest_centroid),
-        ("difference, paired", found.difference),
+        ("difference to 0 steps, paired", found.difference_to_zero_steps),
+        ("difference to nearest centroid, paired", found.difference),
     ):
         table.add_row(name, f"{100 * interval.mean:.2f} %", f"± {100 * interval.half_width:.2f}")
-    Console().print(table)
+    return table
 
 
 @contextlib.contextmanager
-def _episode_bar(console: Console, episodes: int) -> Iterator[Callable[[float], None]]:
+def _episode_bar(
+    console: Console, description: str, episodes: int
+) -> Iterator[Callable[[float], None]]:
     """A progress bar with the mean accuracy so far; gives what to call after each episode."""
     from rich.progress import Progress, TextColumn
 
     columns = (*Progress.get_default_columns(), TextColumn("{task.fields[mean]}"))
     with Progress(*columns, console=console) as bars:
-        task = bars.add_task("episodes", total=episodes, mean="")
+        task = bars.add_task(description, total=episodes, mean="")
         shares: list[float] = []
 
         def advance(accuracy: float) -> None:

@@ -36,6 +36,7 @@ def train(
     from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
     from ..data import omniglot
+    from ..training.datasets import for_episodes
     from ..training.recipes import load_recipe
     from ..training.run import TrainingRun, recipe_preprocessing, standardize, standardized
 
@@ -47,12 +48,14 @@ def train(
     bare = recipe_preprocessing(named.recipe)
     training = _read(named.recipe, root, "train", bare, console)
     validation = _read(named.recipe, root, "validation", bare, console)
+    if named.recipe.data.train_on_validation:
+        training = training.joined(validation)
     preprocessing = standardized(bare, training)
     run = TrainingRun(
         named,
         folder,
         standardize(training, preprocessing),
-        standardize(validation, preprocessing),
+        standardize(for_episodes(named.recipe.data.format, validation), preprocessing),
         preprocessing,
     )
     with Progress(

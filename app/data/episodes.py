@@ -22,6 +22,12 @@ class ClassImages:
     groups: tuple[str, ...]
     images: tuple[torch.Tensor, ...]
 
+    def joined(self, other: ClassImages) -> ClassImages:
+        """These classes and the other ones."""
+        return ClassImages(
+            self.names + other.names, self.groups + other.groups, self.images + other.images
+        )
+
     def mirrored(self) -> ClassImages:
         """A mirror image of each class."""
         return ClassImages(

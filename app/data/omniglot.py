@@ -3,6 +3,11 @@
 30 background alphabets (964 characters) to learn from, 20 evaluation alphabets (659) to be
 tested on. Read from the official archives, from their unpacked folders, or from what
 torchvision downloaded.
+
+Many papers report on another division, over the characters of all 50 alphabets together: 1,028
+to learn from, 172 to choose by, 423 to be tested on (Vinyals et al., NeurIPS 2016, in the lists
+that Prototypical Networks, Snell et al., NeurIPS 2017, published; each character turned by 90,
+180 and 270 degrees is a class more). It is easier: the same alphabets are on every side.
 """
 
 from __future__ import annotations
@@ -15,6 +20,8 @@ from ..errors import BadData
 from .sources import EncodedClass, grouped, walk
 
 Part = Literal["background", "evaluation"]
+VinyalsSplit = Literal["train", "validation", "test"]
+VINYALS = Path(__file__).parent / "vinyals"
 N_CHARACTERS: dict[Part, int] = {"background": 964, "evaluation": 659}
 N_DRAWINGS = 20
 
@@ -39,6 +46,18 @@ def read(path: Path, part: Part) -> Iterator[EncodedClass]:
         yield character
     if n_characters != N_CHARACTERS[part]:
         raise BadData(f"{root}: expected {N_CHARACTERS[part]} characters, got {n_characters}")
+
+
+def read_vinyals(path: Path, split: VinyalsSplit) -> Iterator[EncodedClass]:
+    """Yield the characters of one split of Vinyals' division, unrotated; see `read`."""
+    listed: dict[str, VinyalsSplit] = {}
+    held_out: tuple[VinyalsSplit, ...] = ("validation", "test")
+    for other in held_out:
+        listed |= dict.fromkeys((VINYALS / f"{other}.txt").read_text().splitlines(), other)
+    for part in N_CHARACTERS:
+        for character in read(path, part):
+            if listed.get(character.name, "train") == split:
+                yield character
 
 
 def download(path: Path) -> Path:

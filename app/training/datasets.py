@@ -15,7 +15,7 @@ from ..errors import BadData, BadImage
 from ..images.decode import decode
 from ..images.preprocess import Drawing
 
-DataFormat = Literal["omniglot", "folders"]
+DataFormat = Literal["omniglot", "vinyals", "folders"]
 Split = Literal["train", "validation", "test"]
 
 
@@ -25,16 +25,24 @@ def read_split(
     """Yield the encoded classes of one split.
 
     Omniglot's test split is its evaluation part; its validation split the named alphabets of
-    the background part, and its training split the others.
+    the background part, and its training split the others. "vinyals" is Omniglot in Vinyals'
+    division.
     """
     if data_format == "folders":
         yield from folders.read(path, split)
+    elif data_format == "vinyals":
+        yield from omniglot.read_vinyals(path, split)
     elif split == "test":
         yield from omniglot.read(path, "evaluation")
     else:
         for character in omniglot.read(path, "background"):
             if (character.group in validation_groups) == (split == "validation"):
                 yield character
+
+
+def for_episodes(data_format: DataFormat, classes: ClassImages) -> ClassImages:
+    """The classes that held-out episodes draw from: in Vinyals' division, every rotation too."""
+    return classes.with_rotations() if data_format == "vinyals" else classes
 
 
 def preprocess_classes(

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 import torch
 
 from ..data.episodes import ClassImages, EpisodePlan, EpisodeShape, plan_episode, realize, seeded
+from ..meta import head
 from ..meta.episode import Episode
 from ..meta.head import class_means, unit
 from ..meta.inner_loop import Initialization, adapt, logits, trajectory
@@ -53,12 +54,15 @@ class Interval:
 class Evaluation:
     """What an evaluation found; accuracies are shares in 0..1.
 
-    ``difference`` is that of the adapted to the nearest-centroid accuracy, paired by episode.
+    ``zero_steps`` is the accuracy of the head's start, before any inner step. The differences
+    are those of the adapted accuracy to the other two, paired by episode.
     """
 
     episodes: int
     accuracy: Interval
+    zero_steps: Interval
     nearest_centroid: Interval
+    difference_to_zero_steps: Interval
     difference: Interval
 
 
@@ -79,21 +83,24 @@ def evaluate(
     `(query, n_way)` probabilities of its queries.
     """
     embedded = embed(network, initialization, classes)
-    adapted_shares, centroid_shares = [], []
+    adapted_shares, start_shares, centroid_shares = [], [], []
     for plan in setting.plans(classes):
         episode = realize(classes, plan)
         adapted = adapt(network, initialization, episode.support, steps=steps)
         scores = logits(network, adapted.fast_weights, episode.query_images)
         adapted_shares.append(_accuracy(scores, episode))
-        centroid_shares.append(_nearest_centroid_accuracy(realize(embedded, plan)))
+        features = realize(embedded, plan)
+        start_shares.append(_accuracy(_start_logits(initialization, features), features))
+        centroid_shares.append(_nearest_centroid_accuracy(features))
         on_episode(adapted_shares[-1])
         on_probabilities(plan, scores.softmax(1))
-    differences = [a - b for a, b in zip(adapted_shares, centroid_shares, strict=True)]
     return Evaluation(
         setting.episodes,
         Interval.of(adapted_shares),
+        Interval.of(start_shares),
         Interval.of(centroid_shares),
-        Interval.of(differences),
+        _paired(adapted_shares, start_shares),
+        _paired(adapted_shares, centroid_shares),
     )
 
 
@@ -139,6 +146,16 @@ def embed(network: Network, initialization: Initialization, classes: ClassImages
             unit(network.features(initialization.params, images)) for images in classes.images
         ),
     )
+
+
+def _paired(ours: Sequence[float], theirs: Sequence[float]) -> Interval:
+    return Interval.of([a - b for a, b in zip(ours, theirs, strict=True)])
+
+
+def _start_logits(initialization: Initialization, embedded: Episode) -> torch.Tensor:
+    kind, support = initialization.inner_loop.head_start, embedded.support
+    start = head.start(kind, support.images, support)
+    return head.logits({**initialization.params, **start}, embedded.query_images)
 
 
 def _nearest_centroid_accuracy(embedded: Episode) -> float:

@@ -30,10 +30,12 @@ class _Table(BaseModel):
 class DataTable(_Table):
     """Where classes come from and which groups of them are kept for selection."""
 
-    format: Literal["omniglot", "folders"]
+    format: Literal["omniglot", "vinyals", "folders"]
     description: str
     licence: str
     validation_groups: list[str] = []
+    train_on_validation: bool = False
+    """Learn from the validation classes too, once all is chosen: no state is selected then."""
     rotations: bool = False
 
 

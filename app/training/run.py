@@ -152,8 +152,7 @@ class TrainingRun:
             measured = stage.update(iteration - 1)
             score = self._validate(stage, iteration)
             at_end = iteration == stage.iterations
-            # The rate of pre-training ends at 0: its last state is its best, give or take noise.
-            taken = at_end if isinstance(stage, Pretraining) else (score or 0) >= best.score
+            taken = at_end if self._takes_last(stage) else (score or 0) >= best.score
             if score is not None and taken:
                 best = _Best(score, stage.initialization())
             progress = Progress(
@@ -172,6 +171,13 @@ class TrainingRun:
                 last_save = time.monotonic()
             yield progress
         return best
+
+    def _takes_last(self, stage: Stage) -> bool:
+        """Tell whether a stage ends with its last state instead of its best on held-out classes.
+
+        The rate of pre-training ends at 0: its last state is its best, give or take noise.
+        """
+        return isinstance(stage, Pretraining) or self._recipe.data.train_on_validation
 
     def _n_stages(self) -> int:
         return len(self._recipe.meta_training) + (self._recipe.pretraining is not None)

@@ -54,8 +54,13 @@ def test_train_then_evaluate_then_record(data: Path, tmp_path: Path) -> None:
     assert f"{100 * found['accuracy']:.2f} %" in table
     card = (tmp_path / "run/checkpoint/README.md").read_text()
     assert f"{100 * found['accuracy']:.2f} ±" in card
-    again = json.loads(run(*measure, "--json"))
-    assert again == found
+    assert found["zero_steps"] == pytest.approx(
+        found["accuracy"] - found["difference_to_zero_steps"]
+    )
+    several = run(*measure, "--n-way", "2", "--n-shot", "1", "--n-shot", "2", "--json")
+    rows = [json.loads(line) for line in several.splitlines()]
+    assert [(row["n_way"], row["n_shot"]) for row in rows] == [(3, 1), (3, 2), (2, 1), (2, 2)]
+    assert rows[0] == found
 
 
 def test_a_refusal_is_one_line_and_a_status(

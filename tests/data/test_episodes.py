@@ -59,3 +59,11 @@ def test_rotations_are_classes_of_their_own(classes: ClassImages) -> None:
     assert len(turned.names) == 4 * len(classes.names)
     assert turned.names[:2] == ("Angelic_01/rot000", "Angelic_01/rot090")
     assert torch.equal(turned.images[2], classes.images[0].flip(-1, -2))
+
+
+def test_joined_classes_keep_their_names_groups_and_images(classes: ClassImages) -> None:
+    mirrored = classes.mirrored()
+    joined = classes.joined(mirrored)
+    assert joined.names == classes.names + mirrored.names
+    assert joined.groups == classes.groups + mirrored.groups
+    assert torch.equal(joined.images[-1], mirrored.images[-1])

@@ -44,6 +44,36 @@ def test_an_incomplete_omniglot_is_refused(tmp_path: Path, characters: int, draw
         list(omniglot.read(tmp_path, "background"))
 
 
+def write_omniglot_named_as_the_lists_do(path: Path) -> None:
+    """Both parts with as many characters as the real one; listed names come first."""
+    listed = [
+        line
+        for split in ("validation", "test")
+        for line in (omniglot.VINYALS / f"{split}.txt").read_text().splitlines()
+    ]
+    names = [*listed, *(f"Other/character{number:04}" for number in range(1623 - len(listed)))]
+    for part, chosen in (("background", names[:964]), ("evaluation", names[964:])):
+        with zipfile.ZipFile(path / f"images_{part}.zip", "w") as archive:
+            for name in chosen:
+                for drawing in range(20):
+                    archive.writestr(f"images_{part}/{name}/{drawing:02}.png", DRAWING)
+
+
+def test_vinyals_division_takes_every_character_once(tmp_path: Path) -> None:
+    write_omniglot_named_as_the_lists_do(tmp_path)
+    splits: tuple[omniglot.VinyalsSplit, ...] = ("train", "validation", "test")
+    names = {
+        split: {entry.name for entry in omniglot.read_vinyals(tmp_path, split)} for split in splits
+    }
+    assert {split: len(found) for split, found in names.items()} == {
+        "train": 1028,
+        "validation": 172,
+        "test": 423,
+    }
+    assert len(set().union(*names.values())) == 1623
+    assert "Gurmukhi/character42" in names["test"]
+
+
 def test_a_folder_without_omniglot_is_told_what_was_looked_for(tmp_path: Path) -> None:
     with pytest.raises(BadData, match=r"images_evaluation\.zip"):
         list(omniglot.read(tmp_path, "evaluation"))

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
 from inkling.checkpoints.checkpoint import Checkpoint
 from inkling.data.episodes import ClassImages, EpisodePlan, EpisodeShape
+from inkling.training.datasets import for_episodes
 from inkling.training.evaluation import (
     Interval,
     Setting,
@@ -79,3 +81,24 @@ def test_the_adaptation_curve_goes_through_the_accuracies_of_its_steps(
         found = evaluate(network, initialization, classes, SETTING, steps=steps)
         assert curve[steps] == found.accuracy
     assert len(curve) == 4
+
+
+def test_held_out_episodes_draw_from_rotations_in_vinyals_division_alone(
+    classes: ClassImages,
+) -> None:
+    assert len(for_episodes("vinyals", classes).names) == 4 * len(classes.names)
+    assert for_episodes("omniglot", classes) is classes
+
+
+def test_the_zero_step_row_is_the_accuracy_of_the_heads_start(
+    checkpoint: Checkpoint, classes: ClassImages
+) -> None:
+    network, initialization = checkpoint.network, checkpoint.initialization
+    found = evaluate(network, initialization, classes, SETTING)
+    assert found.zero_steps == evaluate(network, initialization, classes, SETTING, steps=0).accuracy
+    zero_head = replace(
+        initialization, inner_loop=replace(initialization.inner_loop, head_start="zero")
+    )
+    untold = evaluate(network, zero_head, classes, SETTING)
+    assert untold.zero_steps.mean == pytest.approx(1 / 5)
+    assert untold.difference_to_zero_steps.mean == pytest.approx(untold.accuracy.mean - 1 / 5)
