@@ -33,7 +33,6 @@ class MetaTraining:
         self.iterations = table.iterations
         self._network, self._classes, self._table = network, classes, table
         self._background, self._seed = background, seed
-        self._learner = META_LEARNERS[table.learner]
         self._started_from = initialization
         # Sorted, because the optimizer's state goes by position.
         learning = sorted(initialization.params.keys() - network.fixed())
@@ -56,6 +55,9 @@ class MetaTraining:
                 for rate in (table.learning_rate, table.step_size_learning_rate)
             ],
         )
+        learner = META_LEARNERS[
+            "first_order_maml" if iteration < table.first_order_iterations else table.learner
+        ]
         initialization = self._with(detached(self._params), detached(self._step_sizes))
         self._optimizer.zero_grad()
         loss = accuracy = 0.0
@@ -64,7 +66,7 @@ class MetaTraining:
             episode = self._jittered(
                 draw_episode(self._classes, table.shape(), generator), generator
             )
-            gradient = self._learner(self._network, initialization, episode)
+            gradient = learner(self._network, initialization, episode)
             self._accumulate(self._params, gradient.params)
             self._accumulate(self._step_sizes, gradient.step_sizes)
             loss += gradient.loss / table.episodes_per_update

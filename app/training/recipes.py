@@ -87,6 +87,8 @@ class MetaTrainingTable(_Table):
     step_size_learning_rate: Rate
     warmup: Annotated[int, Field(ge=0)] = 0
     jitter: Jitter = Jitter()
+    first_order_iterations: Annotated[int, Field(ge=0)] = 0
+    """Derivative-order annealing (MAML++): "maml" goes first order for so many updates."""
     mirrored: bool = False
     """Episodes of mirrored images: classes that pre-training has not learned by heart."""
 
@@ -127,6 +129,8 @@ class Recipe(_Table):
                 raise ValueError(f"learner: expected one of {', '.join(META_LEARNERS)}")
             if stage.learner == "anil" and self.inner_loop.adapt != "head":
                 raise ValueError('learner: "anil" needs adapt = "head" in [inner_loop]')
+            if stage.first_order_iterations and stage.learner != "maml":
+                raise ValueError('first_order_iterations: only learner = "maml" has a second order')
             for name in ("n_way", "n_shot"):
                 low, high = getattr(stage, name)
                 if low > high:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Generator
+from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
@@ -214,6 +215,35 @@ def test_anil_needs_a_recipe_that_adapts_the_head_alone(tmp_path: Path) -> None:
         load_recipe(str(path))
     path.write_text(text.replace("steps = 2", 'steps = 2\nadapt = "head"'))
     assert load_recipe(str(path)).recipe.meta_training[1].learner == "anil"
+
+
+def test_annealing_is_first_order_until_its_iteration(
+    make_run: MakeRun, recipe: NamedRecipe
+) -> None:
+    """The first update is first order's, the second is not."""
+    without = recipe.recipe.model_copy(update={"pretraining": None})
+    network = without.network.model_copy(update={"norm": "group"})
+    table = without.meta_training[1].model_copy(update={"iterations": 2})
+    made = {}
+    for name, changed in {
+        "first_order": table.model_copy(update={"learner": "first_order_maml"}),
+        "annealed": table.model_copy(update={"first_order_iterations": 1}),
+        "second_order": table,
+    }.items():
+        chosen = without.model_copy(update={"network": network, "meta_training": [changed]})
+        made[name] = list(make_run(name, replace(recipe, recipe=chosen)).run())
+        assert [step.iteration for step in made[name]] == [1, 2]
+    after_one = {name: steps[1].loss for name, steps in made.items()}
+    assert after_one["annealed"] == after_one["first_order"] != after_one["second_order"]
+
+
+@pytest.mark.parametrize("learner", ["first_order_maml", "reptile"])
+def test_annealing_belongs_to_maml(tmp_path: Path, learner: str) -> None:
+    path = tmp_path / "annealed.toml"
+    line = f'learner = "{learner}"\nfirst_order_iterations = 2'
+    path.write_text(SMALL.replace('learner = "first_order_maml"', line))
+    with pytest.raises(BadRecipe, match="first_order_iterations"):
+        load_recipe(str(path))
 
 
 def test_an_unknown_recipe_is_told_what_there_is() -> None:
