@@ -120,10 +120,12 @@ def _initialization(
         for name, tensor in network.initialize(torch.Generator()).items()
     } | {PARAM + SCALE: ()}
     adaptable = {name.removeprefix(PARAM) for name in expected} | {WEIGHT, BIAS}
-    for name in initialization.step_sizes:
+    for name, sizes in initialization.step_sizes.items():
         if name not in adaptable - network.fixed():
             raise BadCheckpoint(f"{where}: {name} cannot adapt, yet has step sizes")
-        expected[STEP_SIZE + name] = (inner_loop.steps,)
+        per_tensor = (inner_loop.steps,)
+        per_number = per_tensor + expected.get(PARAM + name, ())
+        expected[STEP_SIZE + name] = per_tensor if sizes.dim() == 1 else per_number
     if missing := sorted(expected.keys() - tensors.keys()):
         raise BadCheckpoint(f"{where}: expected tensors that are missing: {', '.join(missing)}")
     if unknown := sorted(tensors.keys() - expected.keys()):

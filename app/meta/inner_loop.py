@@ -34,8 +34,9 @@ class Initialization:
     """Meta-learned parameters and the inner loop that they were learned for.
 
     ``step_sizes`` maps the name of every tensor that adapts to `(inner_loop.steps,)` step
-    sizes. A tensor without them stays as it is; with those of the head alone this is ANIL
-    (Raghu et al., ICLR 2020).
+    sizes, or for tensors of the network to `(inner_loop.steps, *its shape)`, one for each of its
+    numbers (Meta-SGD, Li et al., 2017, which has one set for all steps). A tensor without them
+    stays as it is; with those of the head alone this is ANIL (Raghu et al., ICLR 2020).
     """
 
     params: Params

@@ -68,6 +68,8 @@ class InnerLoopTable(_Table):
     steps: Positive
     head_start: Literal["class_means", "zero"] = "class_means"
     adapt: Literal["all", "head"] = "all"
+    step_sizes_per: Literal["tensor", "number"] = "tensor"
+    """One step size for each tensor of the network, or for each number of it (Meta-SGD)."""
     step_size: Rate
     head_step_size: Rate
     head_scale: Rate

@@ -390,12 +390,14 @@ def fresh_initialization(recipe: Recipe, network: Network) -> Initialization:
 def with_fresh_inner_loop(recipe: Recipe, network: Network, params: Params) -> Initialization:
     """Parameters with the step sizes and the head's scale that the recipe starts from."""
     table = recipe.inner_loop
-    backbone = network.initialize(torch.Generator()).keys() - network.fixed()
-    sizes = dict.fromkeys(sorted(backbone) if table.adapt == "all" else [], table.step_size)
-    sizes |= dict.fromkeys((WEIGHT, BIAS), table.head_step_size)
+    sizes = dict.fromkeys((WEIGHT, BIAS), torch.full((table.steps,), table.head_step_size))
+    if table.adapt == "all":
+        for name in sorted(network.initialize(torch.Generator()).keys() - network.fixed()):
+            own = params[name].shape if table.step_sizes_per == "number" else ()
+            sizes[name] = torch.full((table.steps, *own), table.step_size)
     return Initialization(
         params={**params, SCALE: torch.tensor(float(table.head_scale))},
-        step_sizes={name: torch.full((table.steps,), size) for name, size in sizes.items()},
+        step_sizes=sizes,
         inner_loop=recipe_inner_loop(recipe),
     )
 

@@ -217,6 +217,22 @@ def test_anil_needs_a_recipe_that_adapts_the_head_alone(tmp_path: Path) -> None:
     assert load_recipe(str(path)).recipe.meta_training[1].learner == "anil"
 
 
+def test_step_sizes_can_be_learned_for_every_number(make_run: MakeRun, tmp_path: Path) -> None:
+    path = tmp_path / "meta_sgd.toml"
+    path.write_text(SMALL.replace("steps = 2", 'steps = 2\nstep_sizes_per = "number"'))
+    run = make_run("meta_sgd", load_recipe(str(path)))
+    assert [step.stage for step in run.run()][-1] == "maml"
+    made = run.checkpoint().initialization
+    weight = made.params["block1.weight"]
+    sizes = made.step_sizes["block1.weight"]
+    assert sizes.shape == (2, *weight.shape)
+    assert made.step_sizes["head.weight"].shape == (2,)
+    assert made.step_sizes.keys() == {*made.params, "head.weight", "head.bias"} - {
+        "head.scale",
+        *(f"block{block}.{kind}" for block in range(1, 5) for kind in ("mean", "variance")),
+    }
+
+
 def test_annealing_is_first_order_until_its_iteration(
     make_run: MakeRun, recipe: NamedRecipe
 ) -> None:
