@@ -12,7 +12,12 @@ from .meta_gradient import MetaGradient, through_adaptation
 from .network import Network
 
 
-def anil(network: Network, initialization: Initialization, episode: Episode) -> MetaGradient:
+def anil(
+    network: Network,
+    initialization: Initialization,
+    episode: Episode,
+    multi_step_share: float = 0.0,
+) -> MetaGradient:
     """The meta-gradient of one episode, second order.
 
     Step sizes of other tensors than the head's raise ValueError: prediction would use them.
@@ -22,4 +27,10 @@ def anil(network: Network, initialization: Initialization, episode: Episode) -> 
         raise ValueError(
             f"ANIL adapts the head alone; expected no step sizes but its own, got {sorted(others)}"
         )
-    return through_adaptation(network, initialization, episode, second_order=True)
+    return through_adaptation(
+        network,
+        initialization,
+        episode,
+        second_order=True,
+        multi_step_share=multi_step_share,
+    )

@@ -13,7 +13,16 @@ from .network import Network
 
 
 def first_order_maml(
-    network: Network, initialization: Initialization, episode: Episode
+    network: Network,
+    initialization: Initialization,
+    episode: Episode,
+    multi_step_share: float = 0.0,
 ) -> MetaGradient:
     """The meta-gradient of one episode, first order."""
-    return through_adaptation(network, initialization, episode, second_order=False)
+    return through_adaptation(
+        network,
+        initialization,
+        episode,
+        second_order=False,
+        multi_step_share=multi_step_share,
+    )

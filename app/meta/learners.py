@@ -13,7 +13,8 @@ from .meta_gradient import MetaGradient
 from .network import Network
 from .reptile import reptile
 
-MetaLearner = Callable[[Network, Initialization, Episode], MetaGradient]
+MetaLearner = Callable[[Network, Initialization, Episode, float], MetaGradient]
+"""The last argument is the share of the multi-step loss; Reptile has no query loss to share."""
 
 META_LEARNERS: Mapping[str, MetaLearner] = {
     "maml": maml,

@@ -13,6 +13,17 @@ from .meta_gradient import MetaGradient, through_adaptation
 from .network import Network
 
 
-def maml(network: Network, initialization: Initialization, episode: Episode) -> MetaGradient:
+def maml(
+    network: Network,
+    initialization: Initialization,
+    episode: Episode,
+    multi_step_share: float = 0.0,
+) -> MetaGradient:
     """The meta-gradient of one episode, second order."""
-    return through_adaptation(network, initialization, episode, second_order=True)
+    return through_adaptation(
+        network,
+        initialization,
+        episode,
+        second_order=True,
+        multi_step_share=multi_step_share,
+    )

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import torch
 
 from .episode import Episode
-from .inner_loop import Initialization, adapt, logits
+from .inner_loop import Initialization, logits, trajectory
 from .network import Network
 from .params import Params, detached
 
@@ -27,9 +27,19 @@ class MetaGradient:
 
 
 def through_adaptation(
-    network: Network, initialization: Initialization, episode: Episode, *, second_order: bool
+    network: Network,
+    initialization: Initialization,
+    episode: Episode,
+    *,
+    second_order: bool,
+    multi_step_share: float = 0.0,
 ) -> MetaGradient:
-    """Differentiate the query loss after adaptation by parameters and step sizes."""
+    """Differentiate the query loss after adaptation by parameters and step sizes.
+
+    ``multi_step_share`` in 0..1 goes to the mean of the query losses after every step, the rest
+    to the loss after the last one: MAML++'s multi-step loss (Antoniou et al., ICLR 2019, sec. 4,
+    eq. 2), whose weights move from even to the last step alone as the share falls from 1 to 0.
+    """
     learning = {
         name: tensor.detach().requires_grad_()
         for name, tensor in initialization.params.items()
@@ -41,11 +51,16 @@ def through_adaptation(
     watched = replace(
         initialization, params={**initialization.params, **learning}, step_sizes=step_sizes
     )
-    adapted = adapt(network, watched, episode.support, second_order=second_order)
-    scores = logits(network, adapted.fast_weights, episode.query_images)
-    loss = torch.nn.functional.cross_entropy(scores, episode.query_labels)
-    gradients = torch.autograd.grad(loss, [*learning.values(), *step_sizes.values()])
-    right = (scores.argmax(1) == episode.query_labels).to(torch.float32).mean()
+    scores = [
+        logits(network, step.fast_weights, episode.query_images)
+        for step in trajectory(network, watched, episode.support, second_order=second_order)
+        if step.number == watched.inner_loop.steps or (multi_step_share and step.number)
+    ]
+    losses = [torch.nn.functional.cross_entropy(found, episode.query_labels) for found in scores]
+    loss = losses[-1]
+    objective = (1 - multi_step_share) * loss + multi_step_share * torch.stack(losses).mean()
+    gradients = torch.autograd.grad(objective, [*learning.values(), *step_sizes.values()])
+    right = (scores[-1].argmax(1) == episode.query_labels).to(torch.float32).mean()
     return MetaGradient(
         params=detached(dict(zip(learning, gradients, strict=False))),
         step_sizes=detached(dict(zip(step_sizes, gradients[len(learning) :], strict=True))),

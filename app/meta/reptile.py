@@ -18,7 +18,12 @@ from .network import Network
 from .params import detached, mapped
 
 
-def reptile(network: Network, initialization: Initialization, episode: Episode) -> MetaGradient:
+def reptile(
+    network: Network,
+    initialization: Initialization,
+    episode: Episode,
+    _multi_step_share: float = 0.0,
+) -> MetaGradient:
     """The way back from the adapted parameters, with loss and accuracy on all images."""
     start = detached(initialization.params)
     support = Support(

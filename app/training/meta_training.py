@@ -59,6 +59,8 @@ class MetaTraining:
             "first_order_maml" if iteration < table.first_order_iterations else table.learner
         ]
         initialization = self._with(detached(self._params), detached(self._step_sizes))
+        annealed = iteration / table.multi_step_iterations if table.multi_step_iterations else 1
+        multi_step_share = max(0.0, 1 - annealed)
         self._optimizer.zero_grad()
         loss = accuracy = 0.0
         for number in range(table.episodes_per_update):
@@ -66,7 +68,7 @@ class MetaTraining:
             episode = self._jittered(
                 draw_episode(self._classes, table.shape(), generator), generator
             )
-            gradient = learner(self._network, initialization, episode)
+            gradient = learner(self._network, initialization, episode, multi_step_share)
             self._accumulate(self._params, gradient.params)
             self._accumulate(self._step_sizes, gradient.step_sizes)
             loss += gradient.loss / table.episodes_per_update

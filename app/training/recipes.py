@@ -91,6 +91,8 @@ class MetaTrainingTable(_Table):
     jitter: Jitter = Jitter()
     first_order_iterations: Annotated[int, Field(ge=0)] = 0
     """Derivative-order annealing (MAML++): "maml" goes first order for so many updates."""
+    multi_step_iterations: Annotated[int, Field(ge=0)] = 0
+    """Multi-step loss (MAML++): its share falls from 1 to 0 over so many updates."""
     mirrored: bool = False
     """Episodes of mirrored images: classes that pre-training has not learned by heart."""
 
@@ -133,6 +135,8 @@ class Recipe(_Table):
                 raise ValueError('learner: "anil" needs adapt = "head" in [inner_loop]')
             if stage.first_order_iterations and stage.learner != "maml":
                 raise ValueError('first_order_iterations: only learner = "maml" has a second order')
+            if stage.multi_step_iterations and stage.learner == "reptile":
+                raise ValueError("multi_step_iterations: reptile has no query loss")
             for name in ("n_way", "n_shot"):
                 low, high = getattr(stage, name)
                 if low > high:

@@ -61,7 +61,7 @@ def test_first_order_does_not(head_start: HeadStart) -> None:
 
 def test_maml_hands_out_the_second_order_gradient() -> None:
     initialization = toy_initialization(NETWORK, steps=2)
-    found = META_LEARNERS["maml"](NETWORK, initialization, toy_episode())
+    found = META_LEARNERS["maml"](NETWORK, initialization, toy_episode(), 0.0)
     layer, sizes = inputs()
     loss = query_loss(second_order=True, head_start="class_means")(layer, sizes)
     expected_layer, expected_sizes = torch.autograd.grad(loss, (layer, sizes))
@@ -78,7 +78,7 @@ def test_every_learner_has_a_finite_gradient_for_all_that_is_learned(
     initialization = checkpoint.initialization
     if name == "anil":
         initialization = head_alone(initialization)
-    gradient = META_LEARNERS[name](checkpoint.network, initialization, episode)
+    gradient = META_LEARNERS[name](checkpoint.network, initialization, episode, 0.0)
     learned = initialization.params.keys() - checkpoint.network.fixed()
     assert gradient.params.keys() == learned
     assert gradient.step_sizes.keys() == initialization.step_sizes.keys()
@@ -89,7 +89,7 @@ def test_every_learner_has_a_finite_gradient_for_all_that_is_learned(
 
 def test_reptile_points_back_from_what_adapting_to_all_images_leads_to() -> None:
     initialization, episode = toy_initialization(NETWORK), toy_episode()
-    found = META_LEARNERS["reptile"](NETWORK, initialization, episode)
+    found = META_LEARNERS["reptile"](NETWORK, initialization, episode, 0.0)
     together = Support(
         torch.cat([episode.support.images, episode.query_images]),
         torch.cat([episode.support.labels, episode.query_labels]),
@@ -108,7 +108,7 @@ def test_reptile_lowers_the_loss_after_adaptation_of_its_episode() -> None:
     initialization, episode = toy_initialization(NETWORK), toy_episode()
     losses = []
     for _ in range(30):
-        found = META_LEARNERS["reptile"](NETWORK, initialization, episode)
+        found = META_LEARNERS["reptile"](NETWORK, initialization, episode, 0.0)
         losses.append(found.loss)
         layer = initialization.params["layer"] - 0.5 * found.params["layer"]
         initialization = replace(initialization, params={**initialization.params, "layer": layer})
@@ -117,8 +117,8 @@ def test_reptile_lowers_the_loss_after_adaptation_of_its_episode() -> None:
 
 def test_anil_learns_the_backbone_through_a_head_that_adapts_alone() -> None:
     initialization, episode = head_alone(toy_initialization(NETWORK)), toy_episode()
-    found = META_LEARNERS["anil"](NETWORK, initialization, episode)
-    expected = META_LEARNERS["maml"](NETWORK, initialization, episode)
+    found = META_LEARNERS["anil"](NETWORK, initialization, episode, 0.0)
+    expected = META_LEARNERS["maml"](NETWORK, initialization, episode, 0.0)
     assert bool(found.params["layer"].any())
     torch.testing.assert_close(found.params["layer"], expected.params["layer"])
     adapted = adapt(NETWORK, initialization, episode.support)
@@ -127,4 +127,26 @@ def test_anil_learns_the_backbone_through_a_head_that_adapts_alone() -> None:
 
 def test_anil_refuses_step_sizes_for_the_backbone() -> None:
     with pytest.raises(ValueError, match="layer"):
-        META_LEARNERS["anil"](NETWORK, toy_initialization(NETWORK), toy_episode())
+        META_LEARNERS["anil"](NETWORK, toy_initialization(NETWORK), toy_episode(), 0.0)
+
+
+def test_the_multi_step_loss_is_the_mean_over_steps_at_its_full_share() -> None:
+    initialization, episode = toy_initialization(NETWORK, steps=3), toy_episode()
+    maml = META_LEARNERS["maml"]
+    found = maml(NETWORK, initialization, episode, 1.0)
+    alone = [
+        maml(NETWORK, first_steps(initialization, steps), episode, 0.0).params["layer"]
+        for steps in (1, 2, 3)
+    ]
+    torch.testing.assert_close(found.params["layer"], torch.stack(alone).mean(0))
+    half = maml(NETWORK, initialization, episode, 0.5)
+    torch.testing.assert_close(half.params["layer"], (found.params["layer"] + alone[-1]) / 2)
+    assert half.loss == maml(NETWORK, initialization, episode, 0.0).loss
+
+
+def first_steps(initialization: Initialization, steps: int) -> Initialization:
+    return replace(
+        initialization,
+        step_sizes={name: sizes[:steps] for name, sizes in initialization.step_sizes.items()},
+        inner_loop=replace(initialization.inner_loop, steps=steps),
+    )

@@ -262,6 +262,21 @@ def test_annealing_belongs_to_maml(tmp_path: Path, learner: str) -> None:
         load_recipe(str(path))
 
 
+def test_a_run_with_the_multi_step_loss_learns_and_reptile_has_none(
+    make_run: MakeRun, tmp_path: Path
+) -> None:
+    path = tmp_path / "multi_step.toml"
+    maml, reptile = (f'learner = "{name}"' for name in ("maml", "reptile"))
+    path.write_text(SMALL.replace(maml, f"{maml}\nmulti_step_iterations = 2"))
+    with_share = list(make_run("multi_step", load_recipe(str(path))).run())
+    without = list(make_run("plain").run())
+    assert with_share[-4].loss == without[-4].loss
+    assert with_share[-1].loss != without[-1].loss
+    path.write_text(SMALL.replace(maml, f"{reptile}\nmulti_step_iterations = 2"))
+    with pytest.raises(BadRecipe, match="multi_step_iterations"):
+        load_recipe(str(path))
+
+
 def test_an_unknown_recipe_is_told_what_there_is() -> None:
     with pytest.raises(BadRecipe, match="omniglot"):
         load_recipe("nothing")
