@@ -125,6 +125,18 @@ def test_anil_learns_the_backbone_through_a_head_that_adapts_alone() -> None:
     assert torch.equal(adapted.fast_weights["layer"], initialization.params["layer"])
 
 
+def test_the_gradient_through_a_head_that_adapts_alone_agrees_with_finite_differences() -> None:
+    initialization, episode = head_alone(toy_initialization(NETWORK, steps=2)), toy_episode()
+
+    def loss(layer: torch.Tensor) -> torch.Tensor:
+        moved = replace(initialization, params={**initialization.params, "layer": layer})
+        adapted = adapt(NETWORK, moved, episode.support, second_order=True)
+        scores = logits(NETWORK, adapted.fast_weights, episode.query_images)
+        return torch.nn.functional.cross_entropy(scores, episode.query_labels)
+
+    assert torch.autograd.gradcheck(loss, (inputs()[0],))
+
+
 def test_anil_refuses_step_sizes_for_the_backbone() -> None:
     with pytest.raises(ValueError, match="layer"):
         META_LEARNERS["anil"](NETWORK, toy_initialization(NETWORK), toy_episode(), 0.0)
