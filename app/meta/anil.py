@@ -16,7 +16,7 @@ def anil(
     network: Network,
     initialization: Initialization,
     episode: Episode,
-    multi_step_share: float = 0.0,
+    multi_step_share: float,
 ) -> MetaGradient:
     """The meta-gradient of one episode, second order.
 

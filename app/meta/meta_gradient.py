@@ -32,7 +32,7 @@ def through_adaptation(
     episode: Episode,
     *,
     second_order: bool,
-    multi_step_share: float = 0.0,
+    multi_step_share: float,
 ) -> MetaGradient:
     """Differentiate the query loss after adaptation by parameters and step sizes.
 

@@ -22,7 +22,7 @@ def reptile(
     network: Network,
     initialization: Initialization,
     episode: Episode,
-    _multi_step_share: float = 0.0,
+    _multi_step_share: float,
 ) -> MetaGradient:
     """The way back from the adapted parameters, with loss and accuracy on all images."""
     start = detached(initialization.params)

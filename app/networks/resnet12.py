@@ -8,6 +8,7 @@ belongs to pre-training alone.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -58,33 +59,38 @@ class ResNet12:
 
     def features(self, params: Params, images: torch.Tensor) -> torch.Tensor:
         """`(batch, channel, height, width)` to `(batch, 640)`, row by row."""
-        hidden = images
-        for block in self._blocks():
-            first, second, third, beside = block
-            inner = functional.leaky_relu(first(params, hidden), LEAK)
-            inner = functional.leaky_relu(second(params, inner), LEAK)
-            hidden = _activate(third(params, inner) + beside(params, hidden))
-        return hidden.mean((2, 3))
+        return self._through_blocks(images, lambda convolution, hidden: convolution(params, hidden))
 
     def features_in_pretraining(
         self, params: Params, images: torch.Tensor, generator: torch.Generator
     ) -> tuple[torch.Tensor, Params]:
         """As `features`, with batch statistics and DropBlock; the statistics move towards it."""
-        hidden = images
         moved: dict[str, torch.Tensor] = {}
 
-        def through(convolution: NormalisedConvolution, inputs: torch.Tensor) -> torch.Tensor:
-            outputs, statistics = convolution.while_learning_statistics(params, inputs)
+        def convolve(convolution: NormalisedConvolution, hidden: torch.Tensor) -> torch.Tensor:
+            outputs, statistics = convolution.while_learning_statistics(params, hidden)
             moved.update(statistics)
             return outputs
 
-        for block in self._blocks():
-            first, second, third, beside = block
-            inner = functional.leaky_relu(through(first, hidden), LEAK)
-            inner = functional.leaky_relu(through(second, inner), LEAK)
-            hidden = _activate(through(third, inner) + through(beside, hidden))
-            hidden = drop_block(hidden, self.drop_rate, self.drop_size, generator)
-        return hidden.mean((2, 3)), moved
+        features = self._through_blocks(
+            images,
+            convolve,
+            lambda hidden: drop_block(hidden, self.drop_rate, self.drop_size, generator),
+        )
+        return features, moved
+
+    def _through_blocks(
+        self,
+        images: torch.Tensor,
+        convolve: Callable[[NormalisedConvolution, torch.Tensor], torch.Tensor],
+        finish: Callable[[torch.Tensor], torch.Tensor] = lambda hidden: hidden,
+    ) -> torch.Tensor:
+        hidden = images
+        for first, second, third, beside in self._blocks():
+            inner = functional.leaky_relu(convolve(first, hidden), LEAK)
+            inner = functional.leaky_relu(convolve(second, inner), LEAK)
+            hidden = finish(_activate(convolve(third, inner) + convolve(beside, hidden)))
+        return hidden.mean((2, 3))
 
     def _blocks(self) -> tuple[tuple[NormalisedConvolution, ...], ...]:
         blocks = []

@@ -78,7 +78,7 @@ class InnerLoopTable(_Table):
 class MetaTrainingTable(_Table):
     """One stage of the outer loop, by one meta-learner."""
 
-    learner: Literal["maml", "first_order_maml", "reptile", "anil"]
+    learner: str
     iterations: Positive
     episodes_per_update: Positive
     n_way: Range

@@ -390,7 +390,7 @@ def fresh_initialization(recipe: Recipe, network: Network) -> Initialization:
 def with_fresh_inner_loop(recipe: Recipe, network: Network, params: Params) -> Initialization:
     """Parameters with the step sizes and the head's scale that the recipe starts from."""
     table = recipe.inner_loop
-    sizes = dict.fromkeys((WEIGHT, BIAS), torch.full((table.steps,), table.head_step_size))
+    sizes = {name: torch.full((table.steps,), table.head_step_size) for name in (WEIGHT, BIAS)}
     if table.adapt == "all":
         for name in sorted(network.initialize(torch.Generator()).keys() - network.fixed()):
             own = params[name].shape if table.step_sizes_per == "number" else ()

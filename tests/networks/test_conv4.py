@@ -5,6 +5,8 @@ import torch
 from inkling.networks.conv4 import Conv4
 from torch import nn
 
+from .parameters import drawn
+
 
 def as_in_the_literature(network: Conv4, params: dict[str, torch.Tensor]) -> nn.Sequential:
     """Convolution, normalisation, ReLU, pooling, with torch's own modules."""
@@ -26,15 +28,6 @@ def as_in_the_literature(network: Conv4, params: dict[str, torch.Tensor]) -> nn.
         layers += [convolution, norm, nn.ReLU(), nn.MaxPool2d(2)]
         inputs = network.channels
     return nn.Sequential(*layers, nn.Flatten()).eval()
-
-
-def drawn(network: Conv4) -> dict[str, torch.Tensor]:
-    generator = torch.Generator().manual_seed(0)
-    params = dict(network.initialize(generator))
-    for name, tensor in params.items():
-        if not name.endswith("weight"):
-            params[name] = tensor + 0.3 * torch.rand(tensor.shape, generator=generator)
-    return params
 
 
 @pytest.mark.parametrize(

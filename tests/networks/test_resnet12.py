@@ -4,6 +4,8 @@ import torch
 from inkling.networks.resnet12 import LEAK, WIDTHS, ResNet12, drop_block
 from torch import nn
 
+from .parameters import drawn
+
 
 class Block(nn.Module):
     """A residual block of torch's own modules, in the order of the literature."""
@@ -31,15 +33,6 @@ class Block(nn.Module):
         summed = third(leaky(second(leaky(first(images))))) + beside(images)
         pooled: torch.Tensor = nn.functional.max_pool2d(leaky(summed), 2)
         return pooled
-
-
-def drawn(network: ResNet12) -> dict[str, torch.Tensor]:
-    generator = torch.Generator().manual_seed(0)
-    params = dict(network.initialize(generator))
-    for name, tensor in params.items():
-        if not name.endswith("weight"):
-            params[name] = tensor + 0.3 * torch.rand(tensor.shape, generator=generator)
-    return params
 
 
 def test_features_are_those_of_torch_modules() -> None:
