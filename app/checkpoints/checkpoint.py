@@ -15,12 +15,14 @@ from ..meta.head import BIAS, SCALE, WEIGHT
 from ..meta.inner_loop import Initialization, InnerLoop
 from ..meta.network import Network
 from ..meta.params import Params, copied_channels_last
+from ..meta.views import SHAPE as VIEW_SHAPE
+from ..meta.views import no_views
 from .card import card
 from .config import Config, Result, build_network, build_preprocessing, parse_config
 from .tensor_files import encode_tensors, read_tensors, write_file
 
 CONFIG_FILE, WEIGHTS_FILE, CARD_FILE = "config.json", "model.safetensors", "README.md"
-PARAM, STEP_SIZE = "param.", "step_size."
+PARAM, STEP_SIZE, VIEWS = "param.", "step_size.", "views"
 
 
 @dataclass(frozen=True)
@@ -98,6 +100,7 @@ def to_tensors(initialization: Initialization) -> dict[str, torch.Tensor]:
     return {
         **{PARAM + name: tensor for name, tensor in initialization.params.items()},
         **{STEP_SIZE + name: tensor for name, tensor in initialization.step_sizes.items()},
+        **({VIEWS: initialization.views} if len(initialization.views) else {}),
     }
 
 
@@ -107,6 +110,7 @@ def from_tensors(tensors: Params, inner_loop: InnerLoop) -> Initialization:
         params=_stripped(tensors, PARAM),
         step_sizes=_stripped(tensors, STEP_SIZE),
         inner_loop=inner_loop,
+        views=tensors.get(VIEWS, no_views()),
     )
 
 
@@ -126,6 +130,8 @@ def _initialization(
         per_tensor = (inner_loop.steps,)
         per_number = per_tensor + expected.get(PARAM + name, ())
         expected[STEP_SIZE + name] = per_tensor if sizes.dim() == 1 else per_number
+    if len(initialization.views):
+        expected[VIEWS] = (len(initialization.views), *VIEW_SHAPE)
     if missing := sorted(expected.keys() - tensors.keys()):
         raise BadCheckpoint(f"{where}: expected tensors that are missing: {', '.join(missing)}")
     if unknown := sorted(tensors.keys() - expected.keys()):

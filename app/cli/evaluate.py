@@ -42,6 +42,12 @@ def evaluate(
     data_format: Annotated[
         Literal["omniglot", "vinyals", "folders"], typer.Option(help="How the data is laid out.")
     ] = "omniglot",
+    pretrained: Annotated[
+        str | None,
+        typer.Option(
+            help="A checkpoint whose features nearest centroid gets too, as a run's pretrained."
+        ),
+    ] = None,
     threads: Annotated[int, typer.Option(help="CPU threads.", min=1)] = 1,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print JSON instead, a line for each setting.")
@@ -74,6 +80,12 @@ def evaluate(
         loaded.preprocessing,
     )
     classes = for_episodes(data_format, classes)
+    other = None
+    if pretrained is not None:
+        beside = load_checkpoint(find_checkpoint(pretrained))
+        if beside.preprocessing != loaded.preprocessing:
+            raise typer.BadParameter("--pretrained: expected a checkpoint of equal preprocessing")
+        other = evaluation.embed(beside.network, beside.initialization, classes)
     for way, shot in itertools.product(n_way or [5], n_shot or [1]):
         with _episode_bar(progress, f"{way}-way {shot}-shot", episodes) as advance:
             found = evaluation.evaluate(
@@ -82,6 +94,7 @@ def evaluate(
                 classes,
                 evaluation.Setting(EpisodeShape.fixed(way, shot, n_query), episodes, seed),
                 steps=steps,
+                pretrained=other,
                 on_episode=advance,
             )
         result = Result(
@@ -118,6 +131,15 @@ def _json(loaded: Checkpoint, steps: int, result: Result, found: Evaluation) -> 
             "zero_steps_interval": found.zero_steps.half_width,
             "difference_to_zero_steps": found.difference_to_zero_steps.mean,
             "difference_to_zero_steps_interval": found.difference_to_zero_steps.half_width,
+            **{
+                key: value
+                for name, interval in (
+                    ("pretrained_centroid", found.pretrained_centroid),
+                    ("difference_to_pretrained", found.difference_to_pretrained),
+                )
+                if interval is not None
+                for key, value in ((name, interval.mean), (f"{name}_interval", interval.half_width))
+            },
         }
     )
 
@@ -138,7 +160,11 @@ def _table(loaded: Checkpoint, steps: int, result: Result, found: Evaluation) ->
         ("nearest centroid in its features", found.nearest_centroid),
         ("difference to 0 steps, paired", found.difference_to_zero_steps),
         ("difference to nearest centroid, paired", found.difference),
+        ("nearest centroid in pre-trained features", found.pretrained_centroid),
+        ("difference to it, paired", found.difference_to_pretrained),
     ):
+        if interval is None:
+            continue
         table.add_row(name, f"{100 * interval.mean:.2f} %", f"± {100 * interval.half_width:.2f}")
     return table
 

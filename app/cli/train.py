@@ -25,6 +25,10 @@ def train(
     output: Annotated[
         Path | None, typer.Option(help="Folder of the run [runs/<recipe's name>].")
     ] = None,
+    pretraining: Annotated[
+        Path | None,
+        typer.Option(help="Folder of a finished run whose pre-training to take over."),
+    ] = None,
     download: Annotated[
         bool, typer.Option(help="Let torchvision fetch Omniglot into --data first.")
     ] = False,
@@ -58,6 +62,8 @@ def train(
         standardize(for_episodes(named.recipe.data.format, validation), preprocessing),
         preprocessing,
     )
+    if pretraining is not None:
+        run.begin_from_pretraining_of(pretraining)
     with Progress(
         TextColumn("{task.description}"),
         BarColumn(),

@@ -12,7 +12,7 @@ import torch
 from ..checkpoints.checkpoint import Checkpoint
 from ..errors import InnerLoopDiverged
 from ..meta.episode import Support
-from ..meta.inner_loop import Initialization, logits, probabilities, trajectory
+from ..meta.inner_loop import HEAD, Initialization, logits, probabilities, trajectory
 from ..meta.params import Params, all_finite, detached, mapped
 from .device import describe_device, use_exact_arithmetic
 from .workers import Workers
@@ -129,7 +129,7 @@ class Engine:
             {
                 name: tensor
                 for name, tensor in states[-1].fast_weights.items()
-                if name in initialization.step_sizes
+                if name in initialization.step_sizes or name in HEAD
             }
         )
         if not all_finite(adapted):
@@ -159,6 +159,7 @@ def _placed(initialization: Initialization, device: torch.device) -> Initializat
         mapped(lambda tensor: tensor.to(device), initialization.params),
         mapped(lambda tensor: tensor.to(device), initialization.step_sizes),
         initialization.inner_loop,
+        initialization.views.to(device),
     )
 
 

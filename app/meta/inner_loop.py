@@ -6,12 +6,17 @@
 Antoniou et al., ICLR 2019, sec. 4). L_support weighs classes equally, so each of its n_way rows
 of the head gets 1/n_way of a gradient; their step is therefore n_way times as long, which makes
 the head learn at the same speed at any number of classes.
+
+The head is its start plus an offset, and it is the offset that steps. A head that starts at the
+class means starts at those of the fast weights' own features in every step: it follows the
+network, and the gradient by the network goes through the means. So the steps draw the images of
+a class together and the classes apart, where a head left behind would hold the features in place.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 
@@ -19,6 +24,9 @@ from . import head
 from .episode import Support
 from .network import Network
 from .params import Params, mapped
+from .views import no_views, with_views
+
+HEAD = frozenset({head.WEIGHT, head.BIAS})
 
 
 @dataclass(frozen=True)
@@ -37,11 +45,13 @@ class Initialization:
     sizes, or for tensors of the network to `(inner_loop.steps, *its shape)`, one for each of its
     numbers (Meta-SGD, Li et al., 2017, which has one set for all steps). A tensor without them
     stays as it is; with those of the head alone this is ANIL (Raghu et al., ICLR 2020).
+    ``views`` are `(view, 2, 3)`, see `views`.
     """
 
     params: Params
     step_sizes: Params
     inner_loop: InnerLoop
+    views: torch.Tensor = field(default_factory=no_views)
 
 
 @dataclass(frozen=True)
@@ -69,40 +79,40 @@ def trajectory(
     With ``second_order`` gradients flow through the inner gradients; without, inner gradients
     count as constants, which is the first-order approximation.
     """
-    inner_loop = initialization.inner_loop
+    inner_loop, params = initialization.inner_loop, initialization.params
     wanted = inner_loop.steps if steps is None else steps
-    features = network.features(initialization.params, support.images)
-    fast: Params = {
-        **initialization.params,
-        **head.start(inner_loop.head_start, features, support),
+    seen = with_views(support, initialization.views)
+    trunk = initialization.step_sizes.keys() - HEAD
+    # What lies before the first part that adapts is computed once.
+    parts = network.parts
+    first = next((i for i, names in enumerate(parts) if names & trunk), len(parts))
+    resting = network.through(params, seen.images, 0, first)
+
+    def loss_at(moving: Params) -> tuple[torch.Tensor, Params]:
+        features = network.through({**params, **moving}, resting, first, len(parts))
+        start = head.start(inner_loop.head_start, features, seen)
+        rows = {name: start[name] + moving.get(name, 0) for name in HEAD}
+        return _loss(head.logits({**params, **rows}, features), seen), rows
+
+    offset = {
+        head.WEIGHT: resting.new_zeros(support.n_way, network.feature_size),
+        head.BIAS: resting.new_zeros(support.n_way),
     }
-    head_alone = initialization.step_sizes.keys() <= {head.WEIGHT, head.BIAS}
-
-    def loss_at(weights: Params) -> torch.Tensor:
-        if head_alone:
-            return _loss(head.logits(weights, features), support)
-        return support_loss(network, weights, support)
-
+    moving: Params = {name: {**params, **offset}[name] for name in initialization.step_sizes}
     # The last state needs its loss alone.
     for number in range(wanted):
-        adapting = {name: fast[name] for name in initialization.step_sizes}
-        resting = {name: tensor for name, tensor in fast.items() if name not in adapting}
-        gradients, loss = torch.func.grad_and_value(
-            lambda moved, still=resting: loss_at({**still, **moved})
-        )(adapting)
-        yield Step(number, fast, loss)
+        gradients, (loss, rows) = torch.func.grad_and_value(loss_at, has_aux=True)(moving)
+        yield Step(number, {**params, **moving, **rows}, loss)
         if not second_order:
             gradients = mapped(torch.Tensor.detach, gradients)
         learned = min(number, inner_loop.steps - 1)
-        fast = {
-            **fast,
-            **{
-                name: fast[name]
-                - _step_size(name, initialization.step_sizes[name][learned], support) * gradient
-                for name, gradient in gradients.items()
-            },
+        moving = {
+            name: tensor
+            - _step_size(name, initialization.step_sizes[name][learned], support) * gradients[name]
+            for name, tensor in moving.items()
         }
-    yield Step(wanted, fast, loss_at(fast))
+    loss, rows = loss_at(moving)
+    yield Step(wanted, {**params, **moving, **rows}, loss)
 
 
 def adapt(
@@ -140,4 +150,4 @@ def probabilities(network: Network, fast_weights: Params, images: torch.Tensor) 
 
 
 def _step_size(name: str, learned: torch.Tensor, support: Support) -> torch.Tensor:
-    return learned * support.n_way if name in (head.WEIGHT, head.BIAS) else learned
+    return learned * support.n_way if name in HEAD else learned

@@ -10,7 +10,7 @@ from .params import Params
 
 
 class Network(Protocol):
-    """A pure function from parameters and images to feature vectors."""
+    """A pure function from parameters and images to feature vectors, made of parts in a row."""
 
     @property
     def feature_size(self) -> int:
@@ -35,6 +35,17 @@ class Network(Protocol):
 
         A row depends on its own image alone.
         """
+        ...
+
+    @property
+    def parts(self) -> tuple[frozenset[str], ...]:
+        """The names of each part's tensors, from the images on."""
+        ...
+
+    def through(
+        self, params: Params, hidden: torch.Tensor, first: int, stop: int, /
+    ) -> torch.Tensor:
+        """Run the parts ``first`` to ``stop - 1``: from images at 0, to features at the last."""
         ...
 
     def features_in_pretraining(

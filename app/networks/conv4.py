@@ -51,10 +51,18 @@ class Conv4:
 
     def features(self, params: Params, images: torch.Tensor) -> torch.Tensor:
         """`(batch, channel, height, width)` to `(batch, feature_size)`, row by row."""
-        hidden = images
-        for convolution in self._convolutions():
+        return self.through(params, images, 0, BLOCKS)
+
+    @property
+    def parts(self) -> tuple[frozenset[str], ...]:
+        """The names of each block's tensors."""
+        return tuple(convolution.names() for convolution in self._convolutions())
+
+    def through(self, params: Params, hidden: torch.Tensor, first: int, stop: int) -> torch.Tensor:
+        """Run the blocks ``first`` to ``stop - 1``, and flatten behind the last one."""
+        for convolution in self._convolutions()[first:stop]:
             hidden = _activate(convolution(params, hidden))
-        return hidden.flatten(1)
+        return hidden.flatten(1) if stop == BLOCKS else hidden
 
     def features_in_pretraining(
         self, params: Params, images: torch.Tensor, _generator: torch.Generator

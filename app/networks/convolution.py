@@ -53,6 +53,11 @@ class NormalisedConvolution:
             params[f"{self.name}.variance"] = torch.ones(self.outputs)
         return params
 
+    def names(self) -> frozenset[str]:
+        """Names of all tensors."""
+        kinds = ("weight", "gain", "bias")
+        return self.fixed() | {f"{self.name}.{kind}" for kind in kinds}
+
     def fixed(self) -> frozenset[str]:
         """Names of the stored statistics."""
         kinds = ("mean", "variance") if self.norm == "stored" else ()

@@ -58,15 +58,28 @@ class Lstm:
 
     def features(self, params: Params, images: torch.Tensor) -> torch.Tensor:
         """`(batch, channel, height, width)` to `(batch, hidden_size)`, row by row."""
-        sequence = images.transpose(1, 2).flatten(2)
-        for layer in self._layers():
+        return self.through(params, images, 0, self.layers)
+
+    @property
+    def parts(self) -> tuple[frozenset[str], ...]:
+        """The names of each layer's tensors."""
+        kinds = ("input", "recurrent", "bias")
+        return tuple(frozenset(f"{layer}.{kind}" for kind in kinds) for layer in self._layers())
+
+    def through(self, params: Params, hidden: torch.Tensor, first: int, stop: int) -> torch.Tensor:
+        """Run the layers ``first`` to ``stop - 1``, and average over time behind the last one.
+
+        Between layers are sequences `(batch, row, hidden_size)`.
+        """
+        sequence = hidden if first else hidden.transpose(1, 2).flatten(2)
+        for layer in self._layers()[first:stop]:
             sequence = _run_layer(
                 params[f"{layer}.input"],
                 params[f"{layer}.recurrent"],
                 params[f"{layer}.bias"],
                 sequence,
             )
-        return sequence.mean(1)
+        return sequence.mean(1) if stop == self.layers else sequence
 
     def features_in_pretraining(
         self, params: Params, images: torch.Tensor, _generator: torch.Generator

@@ -59,7 +59,18 @@ class ResNet12:
 
     def features(self, params: Params, images: torch.Tensor) -> torch.Tensor:
         """`(batch, channel, height, width)` to `(batch, 640)`, row by row."""
-        return self._through_blocks(images, lambda convolution, hidden: convolution(params, hidden))
+        return self.through(params, images, 0, len(WIDTHS))
+
+    @property
+    def parts(self) -> tuple[frozenset[str], ...]:
+        """The names of each block's tensors."""
+        return tuple(frozenset().union(*(c.names() for c in block)) for block in self._blocks())
+
+    def through(self, params: Params, hidden: torch.Tensor, first: int, stop: int) -> torch.Tensor:
+        """Run the blocks ``first`` to ``stop - 1``, and average each map behind the last one."""
+        for block in self._blocks()[first:stop]:
+            hidden = _through_block(block, hidden, lambda conv, inputs: conv(params, inputs))
+        return hidden.mean((2, 3)) if stop == len(WIDTHS) else hidden
 
     def features_in_pretraining(
         self, params: Params, images: torch.Tensor, generator: torch.Generator
@@ -72,25 +83,11 @@ class ResNet12:
             moved.update(statistics)
             return outputs
 
-        features = self._through_blocks(
-            images,
-            convolve,
-            lambda hidden: drop_block(hidden, self.drop_rate, self.drop_size, generator),
-        )
-        return features, moved
-
-    def _through_blocks(
-        self,
-        images: torch.Tensor,
-        convolve: Callable[[NormalisedConvolution, torch.Tensor], torch.Tensor],
-        finish: Callable[[torch.Tensor], torch.Tensor] = lambda hidden: hidden,
-    ) -> torch.Tensor:
         hidden = images
-        for first, second, third, beside in self._blocks():
-            inner = functional.leaky_relu(convolve(first, hidden), LEAK)
-            inner = functional.leaky_relu(convolve(second, inner), LEAK)
-            hidden = finish(_activate(convolve(third, inner) + convolve(beside, hidden)))
-        return hidden.mean((2, 3))
+        for block in self._blocks():
+            hidden = _through_block(block, hidden, convolve)
+            hidden = drop_block(hidden, self.drop_rate, self.drop_size, generator)
+        return hidden.mean((2, 3)), moved
 
     def _blocks(self) -> tuple[tuple[NormalisedConvolution, ...], ...]:
         blocks = []
@@ -127,6 +124,17 @@ def drop_block(
     seeds = functional.pad(seeds, [size - 1] * 4)
     kept = 1 - functional.max_pool2d(seeds, size, stride=1)
     return hidden * kept * (kept.numel() / kept.sum().clamp(min=1))
+
+
+def _through_block(
+    block: tuple[NormalisedConvolution, ...],
+    hidden: torch.Tensor,
+    convolve: Callable[[NormalisedConvolution, torch.Tensor], torch.Tensor],
+) -> torch.Tensor:
+    first, second, third, beside = block
+    inner = functional.leaky_relu(convolve(first, hidden), LEAK)
+    inner = functional.leaky_relu(convolve(second, inner), LEAK)
+    return _activate(convolve(third, inner) + convolve(beside, hidden))
 
 
 def _activate(hidden: torch.Tensor) -> torch.Tensor:

@@ -12,7 +12,7 @@ from ..data.episodes import ClassImages, EpisodePlan, EpisodeShape, plan_episode
 from ..meta import head
 from ..meta.episode import Episode
 from ..meta.head import class_means, unit
-from ..meta.inner_loop import Initialization, adapt, logits, trajectory
+from ..meta.inner_loop import Initialization, logits, trajectory
 from ..meta.network import Network
 
 NORMAL_QUANTILE = 1.96
@@ -54,8 +54,9 @@ class Interval:
 class Evaluation:
     """What an evaluation found; accuracies are shares in 0..1.
 
-    ``zero_steps`` is the accuracy of the head's start, before any inner step. The differences
-    are those of the adapted accuracy to the other two, paired by episode.
+    ``zero_steps`` is the accuracy of the head's start, before any inner step,
+    ``pretrained_centroid`` that of nearest centroid in other features, where there are such. The
+    differences are those of the adapted accuracy to the others, paired by episode.
     """
 
     episodes: int
@@ -64,6 +65,8 @@ class Evaluation:
     nearest_centroid: Interval
     difference_to_zero_steps: Interval
     difference: Interval
+    pretrained_centroid: Interval | None = None
+    difference_to_pretrained: Interval | None = None
 
 
 @torch.no_grad()
@@ -74,24 +77,29 @@ def evaluate(
     setting: Setting,
     *,
     steps: int | None = None,
+    pretrained: ClassImages | None = None,
     on_episode: Callable[[float], None] = lambda _: None,
     on_probabilities: Callable[[EpisodePlan, torch.Tensor], None] = lambda *_: None,
 ) -> Evaluation:
     """Adapt to the support set of each episode and classify its queries, each by itself.
 
+    ``pretrained`` are the classes as another initialization embeds them, see `embed`.
     ``on_episode`` is told each episode's accuracy, ``on_probabilities`` its plan and the
     `(query, n_way)` probabilities of its queries.
     """
     embedded = embed(network, initialization, classes)
-    adapted_shares, start_shares, centroid_shares = [], [], []
+    adapted_shares, start_shares, centroid_shares, pretrained_shares = [], [], [], []
     for plan in setting.plans(classes):
         episode = realize(classes, plan)
-        adapted = adapt(network, initialization, episode.support, steps=steps)
-        scores = logits(network, adapted.fast_weights, episode.query_images)
+        states = list(trajectory(network, initialization, episode.support, steps=steps))
+        scores = logits(network, states[-1].fast_weights, episode.query_images)
         adapted_shares.append(_accuracy(scores, episode))
         features = realize(embedded, plan)
-        start_shares.append(_accuracy(_start_logits(initialization, features), features))
+        start_scores = head.logits(states[0].fast_weights, features.query_images)
+        start_shares.append(_accuracy(start_scores, episode))
         centroid_shares.append(_nearest_centroid_accuracy(features))
+        if pretrained is not None:
+            pretrained_shares.append(_nearest_centroid_accuracy(realize(pretrained, plan)))
         on_episode(adapted_shares[-1])
         on_probabilities(plan, scores.softmax(1))
     return Evaluation(
@@ -101,6 +109,8 @@ def evaluate(
         Interval.of(centroid_shares),
         _paired(adapted_shares, start_shares),
         _paired(adapted_shares, centroid_shares),
+        Interval.of(pretrained_shares) if pretrained_shares else None,
+        _paired(adapted_shares, pretrained_shares) if pretrained_shares else None,
     )
 
 
@@ -150,12 +160,6 @@ def embed(network: Network, initialization: Initialization, classes: ClassImages
 
 def _paired(ours: Sequence[float], theirs: Sequence[float]) -> Interval:
     return Interval.of([a - b for a, b in zip(ours, theirs, strict=True)])
-
-
-def _start_logits(initialization: Initialization, embedded: Episode) -> torch.Tensor:
-    kind, support = initialization.inner_loop.head_start, embedded.support
-    start = head.start(kind, support.images, support)
-    return head.logits({**initialization.params, **start}, embedded.query_images)
 
 
 def _nearest_centroid_accuracy(embedded: Episode) -> float:

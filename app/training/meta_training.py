@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import torch
 
@@ -96,7 +97,7 @@ class MetaTraining:
 
     def _with(self, params: Params, step_sizes: Params) -> Initialization:
         start = self._started_from
-        return Initialization({**start.params, **params}, step_sizes, start.inner_loop)
+        return replace(start, params={**start.params, **params}, step_sizes=step_sizes)
 
     def _accumulate(self, learned: Params, gradients: Params) -> None:
         for name, tensor in learned.items():

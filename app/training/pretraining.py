@@ -7,6 +7,7 @@ once; the head is thrown away. UNICORN-MAML (Ye and Chao, ICLR 2022) starts so t
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import torch
 from torch.nn import functional
@@ -96,7 +97,7 @@ class Pretraining:
         """The pre-trained backbone in place of the one that the stage started from."""
         start = self._started_from
         learned = copied({**self._backbone, **self._statistics})
-        return Initialization({**start.params, **learned}, start.step_sizes, start.inner_loop)
+        return replace(start, params={**start.params, **learned})
 
     def tensors(self) -> Params:
         """Backbone, statistics, head and optimizer."""

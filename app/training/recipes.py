@@ -67,7 +67,11 @@ class InnerLoopTable(_Table):
 
     steps: Positive
     head_start: Literal["class_means", "zero"] = "class_means"
-    adapt: Literal["all", "head"] = "all"
+    adapt: Literal["all", "last", "head"] = "all"
+    """What moves beside the head: the whole network, its last part, or nothing (ANIL)."""
+    view_pairs: Annotated[int, Field(ge=0)] = 0
+    """How many pairs of opposite views of the support images are adapted to beside them."""
+    view_jitter: Jitter = Jitter()
     step_sizes_per: Literal["tensor", "number"] = "tensor"
     """One step size for each tensor of the network, or for each number of it (Meta-SGD)."""
     step_size: Rate

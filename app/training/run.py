@@ -1,7 +1,8 @@
 """A training run: the stages of a recipe one after the other, in a folder that it resumes from.
 
 The folder holds `state.safetensors` (all that later updates depend on), `log.jsonl` and, at the
-end, `checkpoint/`.
+end, `checkpoint/`; after pre-training also `pretraining.safetensors`, the state that any recipe
+with the same pre-training can begin its meta-training from, and `pretrained/`, a checkpoint of it.
 """
 
 from __future__ import annotations
@@ -35,13 +36,14 @@ from ..checkpoints.config import (
     name_inner_loop,
 )
 from ..checkpoints.tensor_files import encode_tensors, read_tensors, write_file
-from ..data.episodes import ClassImages, EpisodeShape
+from ..data.episodes import ClassImages, EpisodeShape, seeded
 from ..errors import BadCheckpoint, BadRecipe
 from ..images.preprocess import Drawing
 from ..meta.head import BIAS, SCALE, WEIGHT
 from ..meta.inner_loop import Initialization, InnerLoop
 from ..meta.network import Network
 from ..meta.params import Params
+from ..meta.views import draw_views
 from .evaluation import (
     Interval,
     Setting,
@@ -55,7 +57,10 @@ from .recipes import NamedRecipe, Recipe
 from .stages import Stage
 
 STATE_FILE, LOG_FILE, CHECKPOINT_FOLDER = "state.safetensors", "log.jsonl", "checkpoint"
+PRETRAINING_FILE, PRETRAINED_FOLDER = "pretraining.safetensors", "pretrained"
 Built = TypeVar("Built")
+VIEWS_DRAW = 1
+"""Which draw of a recipe's seed the views come from."""
 CURVE_FACTOR = 2
 """How many times the trained number of steps an adaptation curve goes up to."""
 CURVE_MARGIN = 0.005
@@ -120,9 +125,38 @@ class TrainingRun:
             position = self._beginning(0, fresh_initialization(self._recipe, self._network))
         best = yield from self._run_stage(position, save_every_seconds)
         for number in range(position.stage_number + 1, self._n_stages()):
+            if number == self._first_meta_stage():
+                self._keep_pretraining(best.initialization)
             position = self._beginning(number, best.initialization)
             best = yield from self._run_stage(position, save_every_seconds)
-        self._publish(best.initialization)
+        self._publish(CHECKPOINT_FOLDER, best.initialization)
+
+    def begin_from_pretraining_of(self, folder: Path) -> None:
+        """Take over the finished pre-training of another run, which had the same tables.
+
+        A run that has a state already goes on from that. Raises BadRecipe when the other run
+        has not finished its pre-training or had another one.
+        """
+        kept = folder / PRETRAINING_FILE
+        if not kept.is_file():
+            raise BadRecipe(f"{folder}: expected a run that has finished its pre-training")
+        _, metadata = read_tensors(kept)
+        if self._recipe.pretraining is None or metadata["digest"] != self._digest(0):
+            raise BadRecipe(
+                f"{folder}: its pre-training is not this recipe's: seed, data, preprocessing, "
+                "network and pretraining have to be the same"
+            )
+        self._folder.mkdir(parents=True, exist_ok=True)
+        if not (self._folder / STATE_FILE).exists():
+            write_file(self._folder / STATE_FILE, kept.read_bytes())
+
+    def _keep_pretraining(self, pretrained: Initialization) -> None:
+        """Keep what pre-training made, which the next stage's state is about to replace."""
+        content = (self._folder / STATE_FILE).read_bytes()
+        write_file(self._folder / PRETRAINING_FILE, content)
+        self._publish(
+            PRETRAINED_FOLDER, with_fresh_inner_loop(self._recipe, self._network, pretrained.params)
+        )
 
     def checkpoint(self) -> Checkpoint:
         """What the run has made, once `run` is through."""
@@ -144,7 +178,7 @@ class TrainingRun:
         self, position: _Position, save_every_seconds: float
     ) -> Generator[Progress, None, _Best]:
         stage = self._stage(position.stage_number, position.start)
-        if position.tensors:
+        if position.tensors and position.iteration < stage.iterations:
             stage.restore(position.tensors)
         best, last_save = position.best, time.monotonic()
         for iteration in range(position.iteration + 1, stage.iterations + 1):
@@ -248,7 +282,7 @@ class TrainingRun:
             for pair in table.settings
         ]
 
-    def _publish(self, initialization: Initialization) -> None:
+    def _publish(self, folder: str, initialization: Initialization) -> None:
         recipe = self._recipe
         config = Config(
             name=recipe.name,
@@ -275,7 +309,7 @@ class TrainingRun:
                 },
             ),
         )
-        save_checkpoint(self._folder / CHECKPOINT_FOLDER, config, initialization)
+        save_checkpoint(self._folder / folder, config, initialization)
 
     def _validated_steps(self, initialization: Initialization) -> int:
         """The largest number of steps up to which held-out accuracy keeps its level."""
@@ -391,14 +425,19 @@ def with_fresh_inner_loop(recipe: Recipe, network: Network, params: Params) -> I
     """Parameters with the step sizes and the head's scale that the recipe starts from."""
     table = recipe.inner_loop
     sizes = {name: torch.full((table.steps,), table.head_step_size) for name in (WEIGHT, BIAS)}
-    if table.adapt == "all":
-        for name in sorted(network.initialize(torch.Generator()).keys() - network.fixed()):
-            own = params[name].shape if table.step_sizes_per == "number" else ()
-            sizes[name] = torch.full((table.steps, *own), table.step_size)
+    adapting = {"all": network.parts, "last": network.parts[-1:], "head": ()}[table.adapt]
+    for name in sorted(frozenset().union(*adapting) - network.fixed()):
+        own = params[name].shape if table.step_sizes_per == "number" else ()
+        sizes[name] = torch.full((table.steps, *own), table.step_size)
+    jitter = table.view_jitter
+    widest = torch.tensor(
+        [jitter.degrees, jitter.scale, jitter.aspect, jitter.shear, jitter.shift, jitter.shift]
+    )
     return Initialization(
         params={**params, SCALE: torch.tensor(float(table.head_scale))},
         step_sizes=sizes,
         inner_loop=recipe_inner_loop(recipe),
+        views=draw_views(table.view_pairs, widest, seeded(recipe.seed, VIEWS_DRAW)),
     )
 
 

@@ -7,7 +7,7 @@ import torch
 from inkling.checkpoints.checkpoint import Checkpoint
 from inkling.data.episodes import ClassImages, EpisodeShape, draw_episode, seeded
 from inkling.meta.episode import Support
-from inkling.meta.head import BIAS, WEIGHT
+from inkling.meta.head import BIAS, WEIGHT, start
 from inkling.meta.inner_loop import adapt, probabilities, support_loss, trajectory
 
 from .toy import SmoothNetwork, toy_episode, toy_initialization
@@ -36,7 +36,9 @@ def test_steps_follow_the_gradient_of_the_support_loss() -> None:
     support = toy_episode().support
     first, second, _ = trajectory(NETWORK, initialization, support)
     layer = first.fast_weights["layer"].clone().requires_grad_()
-    loss = support_loss(NETWORK, {**first.fast_weights, "layer": layer}, support)
+    moved = {**first.fast_weights, "layer": layer}
+    follows = start("class_means", NETWORK.features(moved, support.images), support)
+    loss = support_loss(NETWORK, {**moved, **follows}, support)
     (gradient,) = torch.autograd.grad(loss, layer)
     torch.testing.assert_close(
         second.fast_weights["layer"], first.fast_weights["layer"] - 0.3 * gradient

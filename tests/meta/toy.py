@@ -32,6 +32,13 @@ class SmoothNetwork:
     def features(self, params: Params, images: torch.Tensor) -> torch.Tensor:
         return torch.tanh(images.flatten(1) @ params["layer"].T)
 
+    @property
+    def parts(self) -> tuple[frozenset[str], ...]:
+        return (frozenset({"layer"}),)
+
+    def through(self, params: Params, hidden: torch.Tensor, first: int, stop: int) -> torch.Tensor:
+        return self.features(params, hidden) if first < stop else hidden
+
     def features_in_pretraining(
         self, params: Params, images: torch.Tensor, _generator: torch.Generator
     ) -> tuple[torch.Tensor, Params]:

@@ -1,0 +1,75 @@
+"""Views: the support images seen again, each time moved a little.
+
+One drawing of a class shows little of how drawings of it vary. The inner loop therefore adapts to
+the support set together with slightly turned, scaled, sheared and shifted copies of it. Each view
+moves all images alike, so that neither their order nor their number matters, and the views are a
+part of the initialization, so that the same support set gives the same model.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch.nn import functional
+
+from .episode import Support
+
+SHAPE = (2, 3)
+"""Of an affine matrix: from output to input positions, both axes from -1 to 1."""
+
+
+def no_views() -> torch.Tensor:
+    """`(0, 2, 3)`: the support images are seen once, as they are."""
+    return torch.empty(0, *SHAPE)
+
+
+def affine(change: torch.Tensor) -> torch.Tensor:
+    """`(view, 6)` changes to `(view, 2, 3)` affine matrices.
+
+    A change is: degrees turned, share scaled, share of aspect, shear, and the shares of half a
+    side that it is shifted across and down.
+    """
+    angle, (scale, aspect) = change[:, 0] * (math.pi / 180), 1 + change[:, 1:3].T
+    shear, across, down = change[:, 3:].T
+    return torch.stack(
+        [
+            torch.stack([angle.cos() * scale * aspect, shear - angle.sin() * scale, across], 1),
+            torch.stack([angle.sin() * scale, angle.cos() * scale / aspect, down], 1),
+        ],
+        dim=1,
+    )
+
+
+def draw_views(pairs: int, widest: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    """Draw `(2 * pairs, 2, 3)` views: random changes within +-``widest``, and their opposites.
+
+    In opposite pairs the views of an image have it in their middle, so that the class means
+    stay where they are.
+    """
+    drawn = (2 * torch.rand((pairs, 6), generator=generator) - 1) * widest
+    return affine(torch.stack([drawn, -drawn], dim=1).flatten(0, 1))
+
+
+def with_views(support: Support, views: torch.Tensor) -> Support:
+    """The support set followed by its views, `((1 + view) * support, ...)` images in all.
+
+    What moves in from outside repeats the nearest edge.
+    """
+    if not len(views):
+        return support
+    images = support.images
+    moved = [
+        functional.grid_sample(
+            images,
+            functional.affine_grid(
+                view.to(images).expand(len(images), *SHAPE), list(images.shape), align_corners=False
+            ),
+            padding_mode="border",
+            align_corners=False,
+        )
+        for view in views
+    ]
+    return Support(
+        torch.cat([images, *moved]), support.labels.repeat(1 + len(views)), support.n_way
+    )
