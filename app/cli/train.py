@@ -29,6 +29,10 @@ def train(
         Path | None,
         typer.Option(help="Folder of a finished run whose pre-training to take over."),
     ] = None,
+    untrained: Annotated[
+        bool,
+        typer.Option(help="Only write the untrained checkpoint that a run starts from."),
+    ] = False,
     download: Annotated[
         bool, typer.Option(help="Let torchvision fetch Omniglot into --data first.")
     ] = False,
@@ -62,6 +66,9 @@ def train(
         standardize(for_episodes(named.recipe.data.format, validation), preprocessing),
         preprocessing,
     )
+    if untrained:
+        console.print(f"The untrained checkpoint is in {run.publish_untrained()}.")
+        return
     if pretraining is not None:
         run.begin_from_pretraining_of(pretraining)
     with Progress(

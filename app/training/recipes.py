@@ -1,4 +1,8 @@
-"""Recipes: all that decides what a training run learns, as one TOML file."""
+"""Recipes: all that decides what a training run learns, as a TOML file.
+
+A recipe may name another one as its ``base`` and state only what differs: tables are merged
+unless they name another kind, everything else, lists of stages too, takes the base's place.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +10,7 @@ import hashlib
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -162,24 +166,61 @@ def load_recipe(name_or_path: str) -> NamedRecipe:
 
     Raises BadRecipe that lists every deviation.
     """
-    path = Path(name_or_path)
-    if not path.is_file():
-        path = RECIPES / f"{name_or_path}.toml"
+    path = _recipe_path(name_or_path, Path())
+    tables, texts = _read_tables(path)
     try:
-        content = path.read_bytes()
-    except OSError:
-        raise BadRecipe(
-            f"expected a recipe file or one of {', '.join(shipped_recipes())}, got {name_or_path!r}"
-        ) from None
-    try:
-        recipe = Recipe.model_validate(tomllib.loads(content.decode()))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as broken:
-        raise BadRecipe(f"{path}: not a TOML file: {broken}") from None
+        recipe = Recipe.model_validate(tables)
     except ValidationError as invalid:
         raise BadRecipe(f"{path}: {listed(invalid, 'recipe')}") from None
-    return NamedRecipe(recipe, path.name, hashlib.sha256(content).hexdigest())
+    return NamedRecipe(recipe, path.name, hashlib.sha256(b"".join(texts)).hexdigest())
 
 
 def shipped_recipes() -> list[str]:
     """Names of the recipes that ship with this installation."""
     return sorted(path.stem for path in RECIPES.glob("*.toml"))
+
+
+def _read_tables(path: Path) -> tuple[dict[str, Any], list[bytes]]:
+    """The tables of a recipe, merged with those of its bases, and the texts they come from."""
+    texts: list[bytes] = []
+    merged: dict[str, Any] = {}
+    seen: set[Path] = set()
+    while path not in seen:
+        seen.add(path)
+        text = path.read_bytes()
+        texts.append(text)
+        try:
+            tables = tomllib.loads(text.decode())
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as broken:
+            raise BadRecipe(f"{path}: not a TOML file: {broken}") from None
+        base = tables.pop("base", None)
+        merged = _merged(tables, merged)
+        if base is None:
+            return merged, texts
+        path = _recipe_path(str(base), path.parent)
+    raise BadRecipe(f"{path}: a recipe cannot be its own base")
+
+
+def _recipe_path(name_or_path: str, folder: Path) -> Path:
+    candidates = (folder / name_or_path, RECIPES / f"{name_or_path}.toml")
+    found = next((path for path in candidates if path.is_file()), None)
+    if found is None:
+        raise BadRecipe(
+            f"expected a recipe file or one of {', '.join(shipped_recipes())}, got {name_or_path!r}"
+        )
+    return found
+
+
+def _merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    merged = dict(base)
+    for name, value in changes.items():
+        old = base.get(name)
+        if isinstance(old, dict) and isinstance(value, dict) and _of_a_kind(old, value):
+            merged[name] = _merged(old, value)
+        else:
+            merged[name] = value
+    return merged
+
+
+def _of_a_kind(base: dict[str, Any], changes: dict[str, Any]) -> bool:
+    return "name" not in changes or changes["name"] == base.get("name")

@@ -58,6 +58,7 @@ from .stages import Stage
 
 STATE_FILE, LOG_FILE, CHECKPOINT_FOLDER = "state.safetensors", "log.jsonl", "checkpoint"
 PRETRAINING_FILE, PRETRAINED_FOLDER = "pretraining.safetensors", "pretrained"
+UNTRAINED_FOLDER = "untrained"
 Built = TypeVar("Built")
 VIEWS_DRAW = 1
 """Which draw of a recipe's seed the views come from."""
@@ -130,6 +131,12 @@ class TrainingRun:
             position = self._beginning(number, best.initialization)
             best = yield from self._run_stage(position, save_every_seconds)
         self._publish(CHECKPOINT_FOLDER, best.initialization)
+
+    def publish_untrained(self) -> Path:
+        """Write what the run starts from as a checkpoint, to measure what training adds."""
+        start = fresh_initialization(self._recipe, self._network)
+        self._publish(UNTRAINED_FOLDER, start)
+        return self._folder / UNTRAINED_FOLDER
 
     def begin_from_pretraining_of(self, folder: Path) -> None:
         """Take over the finished pre-training of another run, which had the same tables.

@@ -7,10 +7,12 @@ import pytest
 import torch
 from inkling.checkpoints.checkpoint import Checkpoint
 from inkling.data.episodes import ClassImages, EpisodePlan, EpisodeShape
+from inkling.meta.views import no_views
 from inkling.training.datasets import for_episodes
 from inkling.training.evaluation import (
     Interval,
     Setting,
+    embed,
     evaluate,
     evaluate_by_step,
     evaluate_nearest_centroid,
@@ -65,7 +67,8 @@ def test_with_no_steps_class_means_are_nearest_centroid(
 ) -> None:
     network, initialization = checkpoint.network, checkpoint.initialization
     assert initialization.inner_loop.head_start == "class_means"
-    found = evaluate(network, initialization, classes, SETTING, steps=0)
+    unmoved = replace(initialization, views=no_views())
+    found = evaluate(network, unmoved, classes, SETTING, steps=0)
     assert found.accuracy == found.nearest_centroid
     assert found.difference == Interval(0, 0)
     alone = evaluate_nearest_centroid(network, initialization, classes, SETTING)
@@ -102,3 +105,13 @@ def test_the_zero_step_row_is_the_accuracy_of_the_heads_start(
     untold = evaluate(network, zero_head, classes, SETTING)
     assert untold.zero_steps.mean == pytest.approx(1 / 5)
     assert untold.difference_to_zero_steps.mean == pytest.approx(untold.accuracy.mean - 1 / 5)
+
+
+def test_nearest_centroid_in_other_features_stands_beside(
+    checkpoint: Checkpoint, classes: ClassImages
+) -> None:
+    network, initialization = checkpoint.network, checkpoint.initialization
+    own = embed(network, initialization, classes)
+    found = evaluate(network, initialization, classes, SETTING, pretrained=own)
+    assert found.pretrained_centroid == found.nearest_centroid
+    assert found.difference_to_pretrained == found.difference

@@ -8,6 +8,7 @@ from typing import cast
 
 import pytest
 import torch
+from inkling.checkpoints.checkpoint import load_checkpoint
 from inkling.data.sources import EncodedClass
 from inkling.errors import BadData, BadRecipe
 from inkling.meta.inner_loop import Initialization
@@ -288,3 +289,64 @@ def test_classes_with_a_bad_image_are_refused_by_its_name(
     bad = EncodedClass("cat", "", (("broken.png", b"x"),))
     with pytest.raises(BadData, match=r"cat/broken\.png"):
         preprocess_classes(iter([bad]), recipe_preprocessing(recipe.recipe))
+
+
+def test_a_run_takes_over_the_pretraining_of_another(
+    make_run: MakeRun, recipe: NamedRecipe, tmp_path: Path
+) -> None:
+    whole = make_run("whole")
+    expected = [step for step in losses(list(whole.run())) if step[0] != "pretraining"]
+    taking = make_run("taking")
+    taking.begin_from_pretraining_of(tmp_path / "whole")
+    assert losses(list(taking.run())) == expected
+    pretrained = load_checkpoint(tmp_path / "taking/pretrained")
+    assert pretrained.identity == load_checkpoint(tmp_path / "whole/pretrained").identity
+    assert pretrained.identity != taking.checkpoint().identity
+
+    with pytest.raises(BadRecipe, match="finished its pre-training"):
+        make_run("third").begin_from_pretraining_of(tmp_path / "nowhere")
+    other = replace(recipe, recipe=recipe.recipe.model_copy(update={"seed": 1}))
+    with pytest.raises(BadRecipe, match="not this recipe's"):
+        make_run("third", other).begin_from_pretraining_of(tmp_path / "whole")
+
+
+def test_the_untrained_checkpoint_is_what_a_run_starts_from(make_run: MakeRun) -> None:
+    run = make_run("run")
+    untrained = load_checkpoint(run.publish_untrained())
+    network = untrained.network
+    drawn = network.initialize(torch.Generator().manual_seed(0))
+    torch.testing.assert_close(
+        dict(untrained.initialization.params), {**drawn, "head.scale": torch.tensor(10.0)}
+    )
+
+
+def test_a_recipe_can_state_what_differs_from_its_base(recipe: NamedRecipe, tmp_path: Path) -> None:
+    path = tmp_path / "changed.toml"
+    path.write_text(
+        'base = "small.toml"\nname = "changed"\n[inner_loop]\nadapt = "last"\nview_pairs = 1\n'
+        '[network]\nname = "lstm"\nlayers = 1\n'
+    )
+    changed = load_recipe(str(path))
+    assert changed.recipe.inner_loop == recipe.recipe.inner_loop.model_copy(
+        update={"adapt": "last", "view_pairs": 1}
+    )
+    assert changed.recipe.network.options() == {"layers": 1}
+    assert changed.recipe.meta_training == recipe.recipe.meta_training
+    assert changed.sha256 != recipe.sha256
+    path.write_text('base = "changed.toml"')
+    with pytest.raises(BadRecipe, match="its own base"):
+        load_recipe(str(path))
+    path.write_text('base = "nothing"')
+    with pytest.raises(BadRecipe, match="got 'nothing'"):
+        load_recipe(str(path))
+
+
+def test_the_last_part_alone_adapts_on_request(make_run: MakeRun, tmp_path: Path) -> None:
+    path = tmp_path / "last.toml"
+    path.write_text(SMALL.replace("steps = 2", 'steps = 2\nadapt = "last"\nview_pairs = 1'))
+    run = make_run("last", load_recipe(str(path)))
+    list(run.run())
+    made = run.checkpoint().initialization
+    block = {f"block4.{kind}" for kind in ("weight", "gain", "bias")}
+    assert made.step_sizes.keys() == block | {"head.weight", "head.bias"}
+    assert made.views.shape == (2, 2, 3)
