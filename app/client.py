@@ -43,11 +43,16 @@ class LabelProbability:
 
 @dataclass(frozen=True)
 class Prediction:
-    """The prediction for one image; ``ranking`` has the most probable label first."""
+    """The prediction for one image; ``ranking`` has the most probable label first.
+
+    ``none_of_these`` tells whether the image is likely of none of the session's classes; None
+    where the initialization cannot tell.
+    """
 
     label: str
     probability: float
     ranking: tuple[LabelProbability, ...]
+    none_of_these: bool | None
 
 
 class Client:
@@ -118,6 +123,7 @@ class Client:
                     LabelProbability(entry["label"], entry["probability"])
                     for entry in prediction["probabilities"]
                 ),
+                none_of_these=(prediction["none_of_these"] or {}).get("likely"),
             )
             for prediction in answer["predictions"]
         ]

@@ -106,9 +106,14 @@ class Adapted:
 
 @dataclass(frozen=True)
 class Ranked:
-    """One image's labels with probabilities, the most probable first."""
+    """One image's labels with probabilities, the most probable first.
+
+    ``none_of_these`` is how far it is from them all, above 1 further than images of theirs are;
+    None if the initialization has no such threshold.
+    """
 
     labels: tuple[tuple[str, float], ...]
+    none_of_these: float | None
 
 
 @dataclass(frozen=True)
@@ -181,6 +186,7 @@ class Service:
             steps=options.steps,
             deadline_seconds=deadline - time.monotonic(),
         )
+        unlike = self._unlike_warnings(images, tensors, checkpoint, deadline)
         began = time.perf_counter()
         session = self._new_session(checkpoint, options, adaptation.adapted, names, labels)
         self._sessions.put(session)
@@ -189,7 +195,7 @@ class Service:
             checkpoint=checkpoint,
             losses=adaptation.losses,
             support_accuracy=adaptation.support_accuracy,
-            warnings=_warnings(images, labels, tensors, checkpoint.preprocessing),
+            warnings=(*_warnings(images, labels, tensors, checkpoint.preprocessing), *unlike),
             timing=Timing(
                 decode=decode_seconds,
                 queue=waited + adaptation.queue_seconds,
@@ -228,9 +234,7 @@ class Service:
         return Predicted(
             session=session,
             checkpoint=checkpoint,
-            predictions=tuple(
-                _ranked(session.labels, row, top_k) for row in classified.probabilities.tolist()
-            ),
+            predictions=_predictions(session, checkpoint, classified.logits, top_k),
             warnings=_blank_warnings(images, tensors, checkpoint.preprocessing),
             timing=Timing(
                 decode_seconds,
@@ -292,6 +296,32 @@ class Service:
         if listed:
             raise InvalidInput(listed)
         return torch.stack(tensors), waited, decoding
+
+    def _unlike_warnings(
+        self,
+        images: Sequence[LabelledImage],
+        tensors: torch.Tensor,
+        checkpoint: Checkpoint,
+        deadline: float,
+    ) -> tuple[Warned, ...]:
+        found = _unlikeness(checkpoint, tensors)
+        if found is None or found <= 1:
+            return ()
+        others = {
+            name: _unlikeness(other, self._preprocess(images, other, (), deadline)[0])
+            for name, other in self.checkpoints.items()
+            if other is not checkpoint and other.config.calibration is not None
+        }
+        fitting = {name: there for name, there in others.items() if there is not None and there < 1}
+        better = min(fitting, key=lambda name: fitting[name], default=None)
+        advice = "" if better is None else f"; initialization {better!r} fits them better"
+        return (
+            Warned(
+                "unlike_training_data",
+                f"these images are unlike those that {checkpoint.name!r} learned from "
+                f"({found:.1f} times its limit), so expect less of it{advice}",
+            ),
+        )
 
     def _chosen(self, name: str | None) -> Checkpoint:
         wanted = self._default if name is None else name
@@ -445,10 +475,29 @@ def _blank_warnings(
     )
 
 
-def _ranked(labels: tuple[str, ...], row: Sequence[float], top_k: int | None) -> Ranked:
+def _unlikeness(checkpoint: Checkpoint, tensors: torch.Tensor) -> float | None:
+    """How unlike the training data a support set is, in units of the threshold."""
+    calibration = checkpoint.config.calibration
+    if calibration is None:
+        return None
+    return calibration.likeness.unlikeness(tensors) / calibration.likeness.threshold
+
+
+def _predictions(
+    session: Session, checkpoint: Checkpoint, logits: torch.Tensor, top_k: int | None
+) -> tuple[Ranked, ...]:
+    rows = checkpoint.calibrated(logits).tolist()
+    apart = checkpoint.none_of_these(logits, session.image_counts)
+    scores = [None] * len(rows) if apart is None else apart.tolist()
+    return tuple(
+        Ranked(_ranking(session.labels, row)[:top_k], score)
+        for row, score in zip(rows, scores, strict=True)
+    )
+
+
+def _ranking(labels: tuple[str, ...], row: Sequence[float]) -> tuple[tuple[str, float], ...]:
     """Sorted by probability; ties go to the first label in sorted order."""
-    ranking = sorted(zip(labels, row, strict=True), key=lambda entry: (-entry[1], entry[0]))
-    return Ranked(tuple(ranking[:top_k]))
+    return tuple(sorted(zip(labels, row, strict=True), key=lambda entry: (-entry[1], entry[0])))
 
 
 def _quoted(labels: Sequence[str]) -> str:

@@ -43,6 +43,13 @@ def drawings(encoded: tuple[EncodedClass, ...]) -> dict[str, list[bytes]]:
 
 
 @pytest.fixture(scope="session")
+def photographs() -> list[bytes]:
+    """Photographs of groceries, one of each kind (JPEG)."""
+    folder = Path(__file__).parent / "photographs"
+    return [path.read_bytes() for path in sorted(folder.glob("*.jpg"))]
+
+
+@pytest.fixture(scope="session")
 def checkpoint() -> Checkpoint:
     """The initialization that ships."""
     return load_checkpoint(find_checkpoint("omniglot"))

@@ -16,6 +16,7 @@ from .schemas import (
     InitializationRef,
     LabelProbability,
     Measured,
+    NoneOfThese,
     PredictAnswer,
     Prediction,
     SessionInfo,
@@ -51,6 +52,7 @@ def predict_answer(predicted: Predicted, service: Service) -> PredictAnswer:
                     LabelProbability(label=label, probability=probability)
                     for label, probability in ranked.labels
                 ],
+                none_of_these=_none_of_these(ranked.none_of_these),
             )
             for ranked in predicted.predictions
         ],
@@ -116,6 +118,10 @@ def _initialization(checkpoint: Checkpoint, service: Service) -> InitializationI
             for result in config.results
         ],
     )
+
+
+def _none_of_these(score: float | None) -> NoneOfThese | None:
+    return None if score is None else NoneOfThese(score=score, likely=score > 1)
 
 
 def _warnings(found: Sequence[Warned]) -> list[WarningInfo]:

@@ -114,12 +114,26 @@ class LabelProbability(_Out):
     probability: Probability
 
 
+class NoneOfThese(_Out):
+    """Whether an image is of none of the session's classes."""
+
+    score: Annotated[
+        float,
+        Field(ge=0, description="distance to the nearest class, 1 being the limit of its images"),
+    ]
+    likely: Annotated[bool, Field(description="the score is above 1")]
+
+
 class Prediction(_Out):
     """The prediction for one image; `probabilities` has the most probable label first."""
 
     label: str
     probability: Probability
     probabilities: list[LabelProbability]
+    none_of_these: Annotated[
+        NoneOfThese | None,
+        Field(description="null where the initialization was not calibrated for it"),
+    ]
 
 
 class PredictAnswer(_Out):

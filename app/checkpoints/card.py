@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .calibration import Calibration
 from .config import Config, Result
 
 
@@ -29,6 +30,8 @@ def card(config: Config, identity: str) -> str:
         f"| identity | `{identity}` |",
         "",
     ]
+    if config.calibration is not None:
+        lines += _calibration(config.calibration)
     if config.results:
         lines += [
             "## Accuracy",
@@ -37,13 +40,35 @@ def card(config: Config, identity: str) -> str:
             "intervals, beside a nearest-centroid classifier in this file's own features on the "
             "same episodes.",
             "",
+            "Calibration error is the expected one (15 bins), none-of-these AUROC that between "
+            "queries of the episode's classes and of others, and flagged the share of the former "
+            "that count as none of these.",
+            "",
             "| split | way | shot | queries a class | episodes | seed | accuracy | "
-            "nearest centroid |",
-            "| --- | --- | --- | --- | --- | --- | --- | --- |",
+            "nearest centroid | calibration error | none-of-these AUROC | flagged |",
+            "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
             *[_row(result) for result in config.results],
             "",
         ]
     return "\n".join(lines)
+
+
+def _calibration(fitted: Calibration) -> list[str]:
+    settings = ", ".join(f"{way}-way {shot}-shot" for way, shot in fitted.settings)
+    apart = (
+        "no none-of-these score (its head does not start at class means)."
+        if fitted.none_of_these is None
+        else f"none of these above a distance of {fitted.none_of_these:.3f}, which keeps "
+        f"{100 * fitted.kept:.0f} % of the images of a session's classes."
+    )
+    return [
+        "## Calibration",
+        "",
+        f"Fitted on the held-out classes ({settings}): temperature {fitted.temperature:.3f}; "
+        f"{apart} Support sets {fitted.likeness.threshold:.2f} times as far from the training "
+        "images as these are from each other are warned about.",
+        "",
+    ]
 
 
 def _row(result: Result) -> str:
@@ -52,8 +77,14 @@ def _row(result: Result) -> str:
         f"{result.episodes:,} | {result.seed} | "
         f"{100 * result.accuracy:.2f} ± {100 * result.interval:.2f} % | "
         f"{100 * result.nearest_centroid:.2f} ± "
-        f"{100 * result.nearest_centroid_interval:.2f} % |"
+        f"{100 * result.nearest_centroid_interval:.2f} % | "
+        f"{_maybe(result.calibration_error)} | {_maybe(result.none_of_these_auroc)} | "
+        f"{_maybe(result.known_flagged)} |"
     )
+
+
+def _maybe(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4f}"
 
 
 def _options(options: dict[str, object] | dict[str, str]) -> str:

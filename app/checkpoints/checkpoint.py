@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from ..meta.network import Network
 from ..meta.params import Params, copied_channels_last
 from ..meta.views import SHAPE as VIEW_SHAPE
 from ..meta.views import no_views
+from .calibration import Calibration, distance
 from .card import card
 from .config import Config, Result, build_network, build_preprocessing, parse_config
 from .tensor_files import encode_tensors, read_tensors, write_file
@@ -38,6 +40,22 @@ class Checkpoint:
     preprocessing: Drawing
     initialization: Initialization
     identity: str
+
+    def calibrated(self, logits: torch.Tensor) -> torch.Tensor:
+        """`(query, way)` logits to probabilities, at the fitted temperature if there is one."""
+        calibration = self.config.calibration
+        return (logits / (calibration.temperature if calibration else 1.0)).softmax(1)
+
+    def none_of_these(self, logits: torch.Tensor, counts: Sequence[int]) -> torch.Tensor | None:
+        """`(query,)` distances, in units of the threshold; None without a calibrated one.
+
+        Above 1 an image counts as none of the classes. ``counts`` are the images of each.
+        """
+        calibration = self.config.calibration
+        if calibration is None or calibration.none_of_these is None:
+            return None
+        scale = float(self.initialization.params[SCALE])
+        return distance(logits, scale, counts).clamp(min=0) / calibration.none_of_these
 
     @property
     def name(self) -> str:
@@ -87,6 +105,16 @@ def record_result(folder: Path, result: Result) -> None:
     config = load_checkpoint(folder).config
     others = [other for other in config.results if not other.same_setting(result)]
     _write_config(folder, config.model_copy(update={"results": [*others, result]}))
+
+
+def record_calibration(folder: Path, calibration: Calibration) -> None:
+    """Put a calibration into the config and the card.
+
+    It changes answers, so it changes the identity, and the results of the old one go.
+    """
+    config = load_checkpoint(folder).config
+    changed = {"calibration": calibration, "results": []}
+    _write_config(folder, config.model_copy(update=changed))
 
 
 def _write_config(folder: Path, config: Config) -> None:

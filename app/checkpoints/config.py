@@ -12,6 +12,7 @@ from ..errors import BadCheckpoint
 from ..images.preprocess import Drawing
 from ..meta.inner_loop import InnerLoop
 from ..networks.catalogue import NETWORKS, NetworkKind
+from .calibration import Calibration
 
 
 class _Strict(BaseModel):
@@ -50,6 +51,9 @@ class Result(_Strict):
     interval: float
     nearest_centroid: float
     nearest_centroid_interval: float
+    calibration_error: float | None = None
+    none_of_these_auroc: float | None = None
+    known_flagged: float | None = None
 
     def same_setting(self, other: Result) -> bool:
         """Tell whether both were measured on the same episodes."""
@@ -82,12 +86,13 @@ class Config(_Strict):
     preprocessing: Named
     weights_sha256: str
     provenance: Provenance
+    calibration: Calibration | None = None
     results: list[Result] = []
 
     def functional(self) -> dict[str, Any]:
         """What an answer depends on, the weights aside."""
-        keys = {"network", "inner_loop", "preprocessing"}
-        return self.model_dump(mode="json", include=keys)
+        keys = {"network", "inner_loop", "preprocessing", "calibration"}
+        return self.model_dump(mode="json", include=keys, exclude_none=True)
 
     def to_json(self) -> str:
         """The text of the file."""

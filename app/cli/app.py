@@ -8,6 +8,7 @@ from typing import NoReturn
 import typer
 
 from ..errors import InklingError
+from .calibrate import calibrate
 from .demo import demo
 from .evaluate import evaluate
 from .serve import serve
@@ -23,6 +24,7 @@ app.command()(serve)
 app.command()(demo)
 app.command()(train)
 app.command()(evaluate)
+app.command()(calibrate)
 
 
 def main() -> None:

@@ -48,6 +48,10 @@ def evaluate(
             help="A checkpoint whose features nearest centroid gets too, as a run's pretrained."
         ),
     ] = None,
+    unlike: Annotated[
+        list[Path] | None,
+        typer.Option(help="A folder per class of another kind of images; again for more."),
+    ] = None,
     threads: Annotated[int, typer.Option(help="CPU threads.", min=1)] = 1,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print JSON instead, a line for each setting.")
@@ -66,6 +70,7 @@ def evaluate(
     from ..checkpoints.config import Result
     from ..data.episodes import EpisodeShape
     from ..training import evaluation
+    from ..training.calibration import CalibrationMeter, warned_share
     from ..training.datasets import for_episodes, preprocess_classes, read_split
 
     torch.set_num_threads(threads)
@@ -86,17 +91,25 @@ def evaluate(
         if beside.preprocessing != loaded.preprocessing:
             raise typer.BadParameter("--pretrained: expected a checkpoint of equal preprocessing")
         other = evaluation.embed(beside.network, beside.initialization, classes)
+    strangers = {
+        str(path): preprocess_classes(read_split("folders", path, "test", []), loaded.preprocessing)
+        for path in unlike or []
+    }
     for way, shot in itertools.product(n_way or [5], n_shot or [1]):
+        setting = evaluation.Setting(EpisodeShape.fixed(way, shot, n_query), episodes, seed)
+        meter = CalibrationMeter(loaded, classes, seed)
         with _episode_bar(progress, f"{way}-way {shot}-shot", episodes) as advance:
             found = evaluation.evaluate(
                 loaded.network,
                 loaded.initialization,
                 classes,
-                evaluation.Setting(EpisodeShape.fixed(way, shot, n_query), episodes, seed),
+                setting,
                 steps=steps,
                 pretrained=other,
                 on_episode=advance,
+                on_scores=meter.watch,
             )
+        worth = meter.found()
         result = Result(
             split=f"{data_format} {split}",
             n_way=way,
@@ -108,6 +121,9 @@ def evaluate(
             interval=found.accuracy.half_width,
             nearest_centroid=found.nearest_centroid.mean,
             nearest_centroid_interval=found.nearest_centroid.half_width,
+            calibration_error=worth.error,
+            none_of_these_auroc=worth.auroc,
+            known_flagged=worth.flagged,
         )
         if record:
             record_result(folder, result)
@@ -116,6 +132,14 @@ def evaluate(
             typer.echo(_json(loaded, taken, result, found))
         else:
             Console().print(_table(loaded, taken, result, found))
+        calibration = loaded.config.calibration
+        if calibration is not None and strangers:
+            bare = evaluation.Setting(EpisodeShape.fixed(way, shot, 0), episodes, seed)
+            for name, images in {result.split: classes, **strangers}.items():
+                share = warned_share(calibration.likeness, images, bare)
+                entry = {"data": name, "n_way": way, "n_shot": shot, "warned": share}
+                told = f"{name}: {100 * share:.2f} % of support sets are warned about"
+                typer.echo(json.dumps(entry) if as_json else told)
 
 
 def _json(loaded: Checkpoint, steps: int, result: Result, found: Evaluation) -> str:
@@ -166,6 +190,13 @@ def _table(loaded: Checkpoint, steps: int, result: Result, found: Evaluation) ->
         if interval is None:
             continue
         table.add_row(name, f"{100 * interval.mean:.2f} %", f"± {100 * interval.half_width:.2f}")
+    for name, value in (
+        ("calibration error", result.calibration_error),
+        ("none-of-these AUROC", result.none_of_these_auroc),
+        ("flagged, though of its classes", result.known_flagged),
+    ):
+        if value is not None:
+            table.add_row(name, f"{value:.4f}", "")
     return table
 
 

@@ -12,7 +12,7 @@ import torch
 from ..checkpoints.checkpoint import Checkpoint
 from ..errors import InnerLoopDiverged
 from ..meta.episode import Support
-from ..meta.inner_loop import HEAD, Initialization, logits, probabilities, trajectory
+from ..meta.inner_loop import HEAD, Initialization, logits, trajectory
 from ..meta.params import Params, all_finite, detached, mapped
 from .device import describe_device, use_exact_arithmetic
 from .workers import Workers
@@ -38,9 +38,9 @@ class Adaptation:
 
 @dataclass(frozen=True)
 class Classification:
-    """``probabilities`` is `(query, n_way)` on the CPU, rows summing to 1."""
+    """``logits`` is `(query, n_way)` on the CPU."""
 
-    probabilities: torch.Tensor
+    logits: torch.Tensor
     queue_seconds: float
     compute_seconds: float
 
@@ -147,7 +147,7 @@ class Engine:
         network = self._networks[identity]
         found = torch.cat(
             [
-                probabilities(network, fast_weights, chunk.to(self._device)).cpu()
+                logits(network, fast_weights, chunk.to(self._device)).cpu()
                 for chunk in torch.split(images, QUERIES_AT_ONCE)
             ]
         )

@@ -14,6 +14,7 @@ from ..meta.episode import Episode
 from ..meta.head import class_means, unit
 from ..meta.inner_loop import Initialization, logits, trajectory
 from ..meta.network import Network
+from ..meta.params import Params
 
 NORMAL_QUANTILE = 1.96
 
@@ -79,13 +80,13 @@ def evaluate(
     steps: int | None = None,
     pretrained: ClassImages | None = None,
     on_episode: Callable[[float], None] = lambda _: None,
-    on_probabilities: Callable[[EpisodePlan, torch.Tensor], None] = lambda *_: None,
+    on_scores: Callable[[EpisodePlan, Params, torch.Tensor], None] = lambda *_: None,
 ) -> Evaluation:
     """Adapt to the support set of each episode and classify its queries, each by itself.
 
     ``pretrained`` are the classes as another initialization embeds them, see `embed`.
-    ``on_episode`` is told each episode's accuracy, ``on_probabilities`` its plan and the
-    `(query, n_way)` probabilities of its queries.
+    ``on_episode`` is told each episode's accuracy, ``on_scores`` its plan, its
+    fast weights and the `(query, n_way)` logits of its queries.
     """
     embedded = embed(network, initialization, classes)
     adapted_shares, start_shares, centroid_shares, pretrained_shares = [], [], [], []
@@ -101,7 +102,7 @@ def evaluate(
         if pretrained is not None:
             pretrained_shares.append(_nearest_centroid_accuracy(realize(pretrained, plan)))
         on_episode(adapted_shares[-1])
-        on_probabilities(plan, scores.softmax(1))
+        on_scores(plan, states[-1].fast_weights, scores)
     return Evaluation(
         setting.episodes,
         Interval.of(adapted_shares),

@@ -23,6 +23,7 @@ from ..checkpoints.checkpoint import (
     Checkpoint,
     from_tensors,
     load_checkpoint,
+    record_calibration,
     save_checkpoint,
     to_tensors,
 )
@@ -44,6 +45,7 @@ from ..meta.inner_loop import Initialization, InnerLoop
 from ..meta.network import Network
 from ..meta.params import Params
 from ..meta.views import draw_views
+from .calibration import fit_calibration
 from .evaluation import (
     Interval,
     Setting,
@@ -130,12 +132,22 @@ class TrainingRun:
                 self._keep_pretraining(best.initialization)
             position = self._beginning(number, best.initialization)
             best = yield from self._run_stage(position, save_every_seconds)
-        self._publish(CHECKPOINT_FOLDER, best.initialization)
+        max_steps = self._validated_steps(best.initialization)
+        self._publish(CHECKPOINT_FOLDER, best.initialization, max_steps)
+        if not self._recipe.data.train_on_validation:
+            calibration = fit_calibration(
+                self._network,
+                best.initialization,
+                self._training,
+                self._validation,
+                self._recipe.seed,
+            )
+            record_calibration(self._folder / CHECKPOINT_FOLDER, calibration)
 
     def publish_untrained(self) -> Path:
         """Write what the run starts from as a checkpoint, to measure what training adds."""
         start = fresh_initialization(self._recipe, self._network)
-        self._publish(UNTRAINED_FOLDER, start)
+        self._publish(UNTRAINED_FOLDER, start, start.inner_loop.steps)
         return self._folder / UNTRAINED_FOLDER
 
     def begin_from_pretraining_of(self, folder: Path) -> None:
@@ -161,9 +173,8 @@ class TrainingRun:
         """Keep what pre-training made, which the next stage's state is about to replace."""
         content = (self._folder / STATE_FILE).read_bytes()
         write_file(self._folder / PRETRAINING_FILE, content)
-        self._publish(
-            PRETRAINED_FOLDER, with_fresh_inner_loop(self._recipe, self._network, pretrained.params)
-        )
+        fresh = with_fresh_inner_loop(self._recipe, self._network, pretrained.params)
+        self._publish(PRETRAINED_FOLDER, fresh, fresh.inner_loop.steps)
 
     def checkpoint(self) -> Checkpoint:
         """What the run has made, once `run` is through."""
@@ -289,15 +300,13 @@ class TrainingRun:
             for pair in table.settings
         ]
 
-    def _publish(self, folder: str, initialization: Initialization) -> None:
+    def _publish(self, folder: str, initialization: Initialization, max_steps: int) -> None:
         recipe = self._recipe
         config = Config(
             name=recipe.name,
             description=recipe.description,
             network=describe(recipe.network.name, self._network),
-            inner_loop=name_inner_loop(
-                initialization.inner_loop, self._validated_steps(initialization)
-            ),
+            inner_loop=name_inner_loop(initialization.inner_loop, max_steps),
             preprocessing=describe(recipe.preprocessing.name, self._preprocessing),
             weights_sha256="",
             provenance=Provenance(

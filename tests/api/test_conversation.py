@@ -130,8 +130,8 @@ def test_http_predicts_what_evaluate_measures(
         checkpoint.initialization,
         classes,
         Setting(shape, 1, seed),
-        on_probabilities=lambda p, rows: seen.append(
-            ([classes.names[index] for index in p.classes], rows.tolist())
+        on_scores=lambda p, _, rows: seen.append(
+            ([classes.names[index] for index in p.classes], checkpoint.calibrated(rows).tolist())
         ),
     )
     assert realize(classes, plan).query_labels.numel() == len(queries)
@@ -326,3 +326,30 @@ def test_the_documentation_page_needs_nothing_from_elsewhere(http: httpx.Client)
     for path in ("/adapt", "/predict"):
         content = paths[path]["post"]["requestBody"]["content"]
         assert set(content) == {"multipart/form-data", "application/json"}
+
+
+def test_an_image_of_no_class_is_told_apart(
+    http: httpx.Client, drawings: dict[str, list[bytes]]
+) -> None:
+    """Most drawings of other characters score above the limit, few of the session's own do."""
+    names = sorted(drawings)
+    session_id = adapt(http, {name: drawings[name][:5] for name in names[:5]})["session_id"]
+
+    def flagged(chosen: list[str]) -> float:
+        queries = [content for name in chosen for content in drawings[name][5:15]]
+        found = [p["none_of_these"] for p in predict(http, session_id, queries)]
+        assert all(entry["likely"] == (entry["score"] > 1) for entry in found)
+        return sum(bool(entry["likely"]) for entry in found) / len(found)
+
+    assert flagged(names[:5]) < 0.25
+    assert flagged(names[10:15]) > 0.75
+
+
+def test_photographs_are_warned_about_and_drawings_are_not(
+    http: httpx.Client, drawings: dict[str, list[bytes]], photographs: list[bytes]
+) -> None:
+    def codes(support: Drawings) -> list[str]:
+        return [warning["code"] for warning in adapt(http, support)["warnings"]]
+
+    assert "unlike_training_data" in codes({"a": photographs[:3], "b": photographs[3:]})
+    assert "unlike_training_data" not in codes({name: d[:2] for name, d in drawings.items()})

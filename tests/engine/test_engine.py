@@ -12,7 +12,7 @@ from inkling.data.episodes import ClassImages, EpisodeShape, draw_episode, seede
 from inkling.engine.device import available_cores, choose_device
 from inkling.engine.engine import Engine
 from inkling.errors import BadSetting, InnerLoopDiverged
-from inkling.meta.inner_loop import adapt, probabilities
+from inkling.meta.inner_loop import adapt, logits
 
 SHAPE = EpisodeShape((3, 8), (1, 5), 3, uneven=True)
 
@@ -35,10 +35,10 @@ def test_the_engine_computes_what_meta_defines(
     )
     with torch.no_grad():
         last = adapt(checkpoint.network, checkpoint.initialization, episode.support)
-        expected = probabilities(checkpoint.network, last.fast_weights, episode.query_images)
+        expected = logits(checkpoint.network, last.fast_weights, episode.query_images)
     assert len(adaptation.losses) == checkpoint.initialization.inner_loop.steps + 1
     assert adaptation.losses[-1] == pytest.approx(float(last.loss), abs=1e-6)
-    torch.testing.assert_close(found.probabilities, expected, rtol=0, atol=1e-5)
+    torch.testing.assert_close(found.logits, expected, rtol=0, atol=1e-4)
 
 
 def test_the_same_call_twice_gives_bit_equal_answers(
@@ -53,7 +53,7 @@ def test_the_same_call_twice_gives_bit_equal_answers(
         classified = engine.predict(
             checkpoint.identity, adaptation.adapted, episode.query_images, deadline_seconds=60
         )
-        answers.append((adaptation.losses, classified.probabilities))
+        answers.append((adaptation.losses, classified.logits))
     assert answers[0][0] == answers[1][0]
     assert torch.equal(answers[0][1], answers[1][1])
 
@@ -112,6 +112,6 @@ def test_the_gpu_answers_as_the_cpu_does(
             classified = each.predict(
                 checkpoint.identity, adaptation.adapted, episode.query_images, deadline_seconds=60
             )
-            found.append(classified.probabilities)
+            found.append(classified.logits)
         torch.testing.assert_close(found[0], found[1], rtol=0, atol=1e-5)
     on_gpu.close()

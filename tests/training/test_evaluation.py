@@ -7,6 +7,7 @@ import pytest
 import torch
 from inkling.checkpoints.checkpoint import Checkpoint
 from inkling.data.episodes import ClassImages, EpisodePlan, EpisodeShape
+from inkling.meta.params import Params
 from inkling.meta.views import no_views
 from inkling.training.datasets import for_episodes
 from inkling.training.evaluation import (
@@ -40,7 +41,7 @@ def test_nothing_is_taken_from_the_queries(checkpoint: Checkpoint, classes: Clas
     seen: list[dict[tuple[int, int], torch.Tensor]] = []
     for n_query in (5, 1):
 
-        def note(plan: EpisodePlan, rows: torch.Tensor) -> None:
+        def note(plan: EpisodePlan, _fast_weights: Params, rows: torch.Tensor) -> None:
             found = seen[-1]
             images = [
                 (c, i) for c, members in zip(plan.classes, plan.query, strict=True) for i in members
@@ -54,7 +55,7 @@ def test_nothing_is_taken_from_the_queries(checkpoint: Checkpoint, classes: Clas
             checkpoint.initialization,
             classes,
             setting,
-            on_probabilities=note,
+            on_scores=note,
         )
     many, few = seen
     assert len(few) == 5

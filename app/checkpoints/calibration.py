@@ -1,0 +1,86 @@
+"""What an initialization knows of its own limits, fitted on classes it has not learned from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+
+STATISTICS = ("mean", "deviation", "roughness", "half_tones", "edge")
+
+
+class Likeness(BaseModel):
+    """How images of the training data look: mean and whitening of `image_statistics`.
+
+    A support set is unlike it when its `unlikeness` is above ``threshold``.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    means: list[float]
+    whitening: list[list[float]]
+    threshold: Annotated[float, Field(gt=0)]
+
+    def unlikeness(self, images: torch.Tensor) -> float:
+        """The mean squared Mahalanobis distance of preprocessed images, over its expectation.
+
+        About 1 for training images, more for others; ``images`` are `(image, channel, height,
+        width)`, and their order and number do not matter.
+        """
+        deviations = image_statistics(images) - torch.tensor(self.means)
+        return float((deviations @ torch.tensor(self.whitening)).square().mean())
+
+
+class Calibration(BaseModel):
+    """Fitted on held-out training classes; ``settings`` are the ways and shots of its episodes.
+
+    ``none_of_these`` is the `distance` above which an image counts as none of a session's
+    classes; ``kept`` is the share of images of the classes that it kept. None where the head
+    does not start at class means, whose distance it is.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    temperature: Annotated[float, Field(gt=0)]
+    none_of_these: float | None
+    kept: Annotated[float, Field(gt=0, le=1)]
+    settings: list[tuple[int, int]]
+    likeness: Likeness
+
+
+def distance(logits: torch.Tensor, scale: float, counts: Sequence[int]) -> torch.Tensor:
+    """`(query,)` squared distances of unit features to the nearest class mean, from `(query, way)`.
+
+    A logit is scale * (f.m - |m|^2 / 2), so |f - m|^2 = 1 - 2 logit / scale. A mean of K images
+    is itself off by 1/K of a class's variance, so the distance is taken in units of 1 + 1/K:
+    that makes it comparable over numbers of shots. ``counts`` has the K of each class.
+    """
+    nearest, label = logits.max(1)
+    spread = 1 + 1 / torch.tensor(counts, dtype=logits.dtype)
+    return (1 - 2 * nearest / scale) / spread[label]
+
+
+def image_statistics(images: torch.Tensor) -> torch.Tensor:
+    """`(image, channel, height, width)` to `(image, 5)`: what kind of picture it is.
+
+    In the order of `STATISTICS`: mean, deviation, mean step between neighbours, share of values
+    between the outer sixths of an image's range, mean along the four edges.
+    """
+    flat = images.flatten(1)
+    low, high = flat.min(1, keepdim=True).values, flat.max(1, keepdim=True).values
+    relative = (flat - low) / (high - low).clamp(min=1e-6)
+    down = (images[:, :, 1:] - images[:, :, :-1]).abs().flatten(1).mean(1)
+    across = (images[..., 1:] - images[..., :-1]).abs().flatten(1).mean(1)
+    edges = [images[:, :, 0], images[:, :, -1], images[..., 0], images[..., -1]]
+    return torch.stack(
+        [
+            flat.mean(1),
+            flat.std(1),
+            (down + across) / 2,
+            ((relative > 1 / 6) & (relative < 5 / 6)).to(flat.dtype).mean(1),
+            torch.cat([edge.flatten(1) for edge in edges], 1).mean(1),
+        ],
+        dim=1,
+    )

@@ -1,0 +1,41 @@
+"""`inkling calibrate`: fit a calibration on classes that a checkpoint has not learned from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+
+def calibrate(
+    checkpoint: Annotated[Path, typer.Argument(help="A checkpoint folder, which is changed.")],
+    data: Annotated[Path, typer.Option(help="Folder of the data set that it learned from.")],
+    data_format: Annotated[
+        Literal["omniglot", "folders"], typer.Option(help="How the data is laid out.")
+    ] = "omniglot",
+    seed: Annotated[int, typer.Option(help="Which episodes.", min=0)] = 0,
+) -> None:
+    """Fit temperature, none-of-these threshold and likeness, as the end of a training run does.
+
+    The checkpoint's identity changes, and the results measured before are dropped.
+    """
+    import torch
+
+    from ..checkpoints.checkpoint import load_checkpoint, record_calibration
+    from ..training.calibration import fit_calibration
+    from ..training.datasets import preprocess_classes, read_split
+
+    torch.set_num_threads(1)
+    loaded = load_checkpoint(checkpoint)
+    groups = loaded.config.provenance.validation_groups
+    training, held_out = (
+        preprocess_classes(read_split(data_format, data, split, groups), loaded.preprocessing)
+        for split in ("train", "validation")
+    )
+    fitted = fit_calibration(loaded.network, loaded.initialization, training, held_out, seed)
+    record_calibration(checkpoint, fitted)
+    typer.echo(
+        f"temperature {fitted.temperature:.3f}, none of these above {fitted.none_of_these}, "
+        f"unlike the training data above {fitted.likeness.threshold:.2f}"
+    )
