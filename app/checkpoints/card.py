@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from .config import Config, Result
 
+LEARNING_CURVE, ADAPTATION_CURVE = "learning_curve.png", "adaptation_curve.png"
+CAPTIONS = {
+    LEARNING_CURVE: "Loss, and accuracy on training and validation classes, by update",
+    ADAPTATION_CURVE: "Accuracy on validation classes by inner step",
+}
+"""The pictures that may lie beside a card, in the order that it shows them."""
 
-def card(config: Config, identity: str) -> str:
-    """The Markdown text of a card."""
+
+def card(config: Config, identity: str, pictures: Collection[str] = ()) -> str:
+    """The Markdown text of a card; ``pictures`` names those of `CAPTIONS` that lie beside it."""
     origin = config.provenance
     lines = [
         f"# {config.name}",
@@ -43,6 +52,9 @@ def card(config: Config, identity: str) -> str:
             *[_row(result) for result in config.results],
             "",
         ]
+    shown = [f"![{caption}]({name})" for name, caption in CAPTIONS.items() if name in pictures]
+    if shown:
+        lines += ["## Training", "", *[line for link in shown for line in (link, "")]]
     return "\n".join(lines)
 
 

@@ -1,7 +1,7 @@
 """A training run: the stages of a recipe one after the other, in a folder that it resumes from.
 
 The folder holds `state.safetensors` (all that later updates depend on), `log.jsonl` and, at the
-end, `checkpoint/`.
+end, `checkpoint/` with pictures of how it learned and how it adapts.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import hashlib
 import json
 import platform
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -18,6 +18,7 @@ from typing import TypeVar
 
 import torch
 
+from ..checkpoints.card import ADAPTATION_CURVE, LEARNING_CURVE
 from ..checkpoints.checkpoint import (
     Checkpoint,
     from_tensors,
@@ -42,13 +43,9 @@ from ..meta.head import BIAS, SCALE, WEIGHT
 from ..meta.inner_loop import Initialization, InnerLoop
 from ..meta.network import Network
 from ..meta.params import Params
-from .evaluation import (
-    Interval,
-    Setting,
-    evaluate,
-    evaluate_by_step,
-    evaluate_nearest_centroid,
-)
+from .adaptation_curve import AdaptationCurve, measure_curve, validated_steps
+from .evaluation import Interval, Setting, evaluate, evaluate_nearest_centroid
+from .figures import adaptation_curves, learning_curve, read_log
 from .meta_training import MetaTraining
 from .pretraining import Pretraining
 from .recipes import NamedRecipe, Recipe
@@ -56,10 +53,6 @@ from .stages import Stage
 
 STATE_FILE, LOG_FILE, CHECKPOINT_FOLDER = "state.safetensors", "log.jsonl", "checkpoint"
 Built = TypeVar("Built")
-CURVE_FACTOR = 2
-"""How many times the trained number of steps an adaptation curve goes up to."""
-CURVE_MARGIN = 0.005
-"""How far below the trained number of steps an accuracy may lie and count as validated."""
 
 
 @dataclass(frozen=True)
@@ -249,14 +242,17 @@ class TrainingRun:
         ]
 
     def _publish(self, initialization: Initialization) -> None:
-        recipe = self._recipe
+        recipe, trained = self._recipe, initialization.inner_loop.steps
+        curves = [
+            measure_curve(self._network, initialization, self._validation, setting)
+            for setting in self._settings()
+        ]
+        validated = validated_steps(curves, trained)
         config = Config(
             name=recipe.name,
             description=recipe.description,
             network=describe(recipe.network.name, self._network),
-            inner_loop=name_inner_loop(
-                initialization.inner_loop, self._validated_steps(initialization)
-            ),
+            inner_loop=name_inner_loop(initialization.inner_loop, validated),
             preprocessing=describe(recipe.preprocessing.name, self._preprocessing),
             weights_sha256="",
             provenance=Provenance(
@@ -275,30 +271,20 @@ class TrainingRun:
                 },
             ),
         )
-        save_checkpoint(self._folder / CHECKPOINT_FOLDER, config, initialization)
+        pictures = self._pictures(curves, trained, validated)
+        save_checkpoint(self._folder / CHECKPOINT_FOLDER, config, initialization, pictures)
 
-    def _validated_steps(self, initialization: Initialization) -> int:
-        """The largest number of steps up to which held-out accuracy keeps its level."""
-        trained = initialization.inner_loop.steps
-        curves = [
-            evaluate_by_step(
-                self._network,
-                initialization,
-                self._validation,
-                setting,
-                steps=CURVE_FACTOR * trained,
+    def _pictures(
+        self, curves: Sequence[AdaptationCurve], trained: int, validated: int
+    ) -> dict[str, bytes]:
+        pictures = {
+            ADAPTATION_CURVE: adaptation_curves(
+                curves, trained=trained, validated=validated, classes="validation"
             )
-            for setting in self._settings()
-        ]
-        accuracy = [
-            sum(interval.mean for interval in at) / len(at) for at in zip(*curves, strict=True)
-        ]
-        validated = trained
-        for steps in range(trained + 1, len(accuracy)):
-            if accuracy[steps] < accuracy[trained] - CURVE_MARGIN:
-                break
-            validated = steps
-        return validated
+        }
+        if stages := read_log(self._folder / LOG_FILE):
+            pictures[LEARNING_CURVE] = learning_curve(stages)
+        return pictures
 
     def _log(self, progress: Progress) -> None:
         entry = {"time": time.time(), **vars(progress)}

@@ -21,6 +21,7 @@ from inkling.training.run import (
     standardize,
     standardized,
 )
+from PIL import Image
 
 SMALL = """
 name = "small"
@@ -124,6 +125,11 @@ def test_a_run_goes_through_its_stages_learns_and_publishes(
     assert made.config.provenance.n_classes == 15
     logged = [json.loads(line) for line in (tmp_path / "run/log.jsonl").read_text().splitlines()]
     assert [entry["loss"] for entry in logged] == [p.loss for p in progress]
+    for name in ("learning_curve.png", "adaptation_curve.png"):
+        with Image.open(tmp_path / "run/checkpoint" / name) as picture:
+            assert picture.format == "PNG"
+            assert len(picture.convert("RGB").getcolors(maxcolors=1_000_000) or []) > 20
+        assert name in (tmp_path / "run/checkpoint/README.md").read_text()
 
 
 @pytest.mark.parametrize("stop_after", [17, 43, 48])
