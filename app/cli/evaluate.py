@@ -5,11 +5,13 @@ from __future__ import annotations
 import contextlib
 import itertools
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
+
+from .curves import check_picture, curve_rows, curve_table, draw_curves
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
 
     from ..checkpoints.checkpoint import Checkpoint
     from ..checkpoints.config import Result
+    from ..training.adaptation_curve import AdaptationCurve
     from ..training.evaluation import Evaluation
 
 
@@ -42,6 +45,13 @@ def evaluate(
     data_format: Annotated[
         Literal["omniglot", "vinyals", "folders"], typer.Option(help="How the data is laid out.")
     ] = "omniglot",
+    curve: Annotated[
+        Path | None,
+        typer.Option(
+            help="Measure accuracy by inner step, up to twice the checkpoint's own, too: "
+            "as numbers and as this PNG file."
+        ),
+    ] = None,
     threads: Annotated[int, typer.Option(help="CPU threads.", min=1)] = 1,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print JSON instead, a line for each setting.")
@@ -60,6 +70,7 @@ def evaluate(
     from ..checkpoints.config import Result
     from ..data.episodes import EpisodeShape
     from ..training import evaluation
+    from ..training.adaptation_curve import measure_curve
     from ..training.datasets import for_episodes, preprocess_classes, read_split
 
     torch.set_num_threads(threads)
@@ -68,19 +79,23 @@ def evaluate(
     loaded = load_checkpoint(folder)
     if record and steps is not None:
         raise typer.BadParameter("--record takes the checkpoint's own steps")
+    if curve is not None:
+        check_picture(curve)
     encoded = read_split(data_format, data, split, loaded.config.provenance.validation_groups)
     classes = preprocess_classes(
         iter(track(encoded, description=f"reading {split} classes", console=progress)),
         loaded.preprocessing,
     )
     classes = for_episodes(data_format, classes)
+    curves: list[AdaptationCurve] = []
     for way, shot in itertools.product(n_way or [5], n_shot or [1]):
+        setting = evaluation.Setting(EpisodeShape.fixed(way, shot, n_query), episodes, seed)
         with _episode_bar(progress, f"{way}-way {shot}-shot", episodes) as advance:
             found = evaluation.evaluate(
                 loaded.network,
                 loaded.initialization,
                 classes,
-                evaluation.Setting(EpisodeShape.fixed(way, shot, n_query), episodes, seed),
+                setting,
                 steps=steps,
                 on_episode=advance,
             )
@@ -99,13 +114,27 @@ def evaluate(
         if record:
             record_result(folder, result)
         taken = loaded.config.inner_loop.steps if steps is None else steps
+        if curve is not None:
+            with progress.status(f"{way}-way {shot}-shot by inner step"):
+                curves.append(
+                    measure_curve(loaded.network, loaded.initialization, classes, setting)
+                )
         if as_json:
-            typer.echo(_json(loaded, taken, result, found))
+            typer.echo(_json(loaded, taken, result, found, curves[-1:]))
         else:
-            Console().print(_table(loaded, taken, result, found))
+            Console().print(_table(loaded, taken, result, found), *map(curve_table, curves[-1:]))
+    if curve is not None:
+        draw_curves(curve, curves, loaded, f"{data_format} {split}")
 
 
-def _json(loaded: Checkpoint, steps: int, result: Result, found: Evaluation) -> str:
+def _json(
+    loaded: Checkpoint,
+    steps: int,
+    result: Result,
+    found: Evaluation,
+    curves: Sequence[AdaptationCurve],
+) -> str:
+    told = {"curve": curve_rows(curves[0])} if curves else {}
     return json.dumps(
         {
             "checkpoint": loaded.name,
@@ -118,6 +147,7 @@ def _json(loaded: Checkpoint, steps: int, result: Result, found: Evaluation) -> 
             "zero_steps_interval": found.zero_steps.half_width,
             "difference_to_zero_steps": found.difference_to_zero_steps.mean,
             "difference_to_zero_steps_interval": found.difference_to_zero_steps.half_width,
+            **told,
         }
     )
 
