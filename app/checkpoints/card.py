@@ -12,6 +12,11 @@ CAPTIONS = {
     ADAPTATION_CURVE: "Accuracy on validation classes by inner step",
 }
 """The pictures that may lie beside a card, in the order that it shows them."""
+TRANSDUCTIVE = (
+    "Rows marked transductive are for comparison with papers alone: there, all queries of an "
+    "episode were normalised together. No call is answered so.",
+    "",
+)
 
 
 def card(config: Config, identity: str, pictures: Collection[str] = ()) -> str:
@@ -46,6 +51,7 @@ def card(config: Config, identity: str, pictures: Collection[str] = ()) -> str:
             "intervals, beside a nearest-centroid classifier in this file's own features on the "
             "same episodes.",
             "",
+            *(TRANSDUCTIVE if any(result.transductive for result in config.results) else ()),
             "| split | way | shot | queries a class | episodes | seed | accuracy | "
             "nearest centroid |",
             "| --- | --- | --- | --- | --- | --- | --- | --- |",
@@ -60,7 +66,7 @@ def card(config: Config, identity: str, pictures: Collection[str] = ()) -> str:
 
 def _row(result: Result) -> str:
     return (
-        f"| {result.split} | {result.n_way} | {result.n_shot} | {result.n_query} | "
+        f"| {result.told_split()} | {result.n_way} | {result.n_shot} | {result.n_query} | "
         f"{result.episodes:,} | {result.seed} | "
         f"{100 * result.accuracy:.2f} ± {100 * result.interval:.2f} % | "
         f"{100 * result.nearest_centroid:.2f} ± "

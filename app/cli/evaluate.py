@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from ..checkpoints.checkpoint import Checkpoint
     from ..checkpoints.config import Result
+    from ..meta.network import Network
     from ..training.adaptation_curve import AdaptationCurve
     from ..training.evaluation import Evaluation
 
@@ -52,6 +53,14 @@ def evaluate(
             "as numbers and as this PNG file."
         ),
     ] = None,
+    by_batch: Annotated[
+        bool,
+        typer.Option(
+            "--transductive",
+            help="Normalise the queries of an episode together, as some papers do; no call is "
+            "answered so.",
+        ),
+    ] = False,
     threads: Annotated[int, typer.Option(help="CPU threads.", min=1)] = 1,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print JSON instead, a line for each setting.")
@@ -81,6 +90,7 @@ def evaluate(
         raise typer.BadParameter("--record takes the checkpoint's own steps")
     if curve is not None:
         check_picture(curve)
+    network = _transductive(loaded.network) if by_batch else loaded.network
     encoded = read_split(data_format, data, split, loaded.config.provenance.validation_groups)
     classes = preprocess_classes(
         iter(track(encoded, description=f"reading {split} classes", console=progress)),
@@ -92,7 +102,7 @@ def evaluate(
         setting = evaluation.Setting(EpisodeShape.fixed(way, shot, n_query), episodes, seed)
         with _episode_bar(progress, f"{way}-way {shot}-shot", episodes) as advance:
             found = evaluation.evaluate(
-                loaded.network,
+                network,
                 loaded.initialization,
                 classes,
                 setting,
@@ -110,21 +120,29 @@ def evaluate(
             interval=found.accuracy.half_width,
             nearest_centroid=found.nearest_centroid.mean,
             nearest_centroid_interval=found.nearest_centroid.half_width,
+            transductive=by_batch,
         )
         if record:
             record_result(folder, result)
         taken = loaded.config.inner_loop.steps if steps is None else steps
         if curve is not None:
             with progress.status(f"{way}-way {shot}-shot by inner step"):
-                curves.append(
-                    measure_curve(loaded.network, loaded.initialization, classes, setting)
-                )
+                curves.append(measure_curve(network, loaded.initialization, classes, setting))
         if as_json:
             typer.echo(_json(loaded, taken, result, found, curves[-1:]))
         else:
             Console().print(_table(loaded, taken, result, found), *map(curve_table, curves[-1:]))
     if curve is not None:
-        draw_curves(curve, curves, loaded, f"{data_format} {split}")
+        draw_curves(curve, curves, loaded, result.told_split())
+
+
+def _transductive(network: Network) -> Network:
+    from ..training.transductive import transductive
+
+    try:
+        return transductive(network)
+    except ValueError as unchanged:
+        raise typer.BadParameter(f"--transductive: {unchanged}") from None
 
 
 def _json(
@@ -155,12 +173,14 @@ def _json(
 def _table(loaded: Checkpoint, steps: int, result: Result, found: Evaluation) -> Table:
     from rich.table import Table
 
+    kind = ", transductive" if result.transductive else ""
     table = Table(
         "classifier",
         "accuracy",
         "95 % interval",
-        title=f"{loaded.name}: {result.n_way}-way {result.n_shot}-shot, {result.n_query} queries "
-        f"a class, {result.episodes} episodes of {result.split} classes, seed {result.seed}",
+        title=f"{loaded.name}{kind}: {result.n_way}-way {result.n_shot}-shot, "
+        f"{result.n_query} queries a class, {result.episodes} episodes of {result.split} classes, "
+        f"seed {result.seed}",
     )
     for name, interval in (
         (f"adapted, {steps} steps", found.accuracy),

@@ -14,6 +14,7 @@ from ..meta.episode import Episode
 from ..meta.head import class_means, unit
 from ..meta.inner_loop import Initialization, adapt, logits, trajectory
 from ..meta.network import Network
+from .transductive import Transductive, embed_episode
 
 NORMAL_QUANTILE = 1.96
 
@@ -79,17 +80,19 @@ def evaluate(
 ) -> Evaluation:
     """Adapt to the support set of each episode and classify its queries, each by itself.
 
+    With a `Transductive` network, queries are classified as one batch instead.
+
     ``on_episode`` is told each episode's accuracy, ``on_probabilities`` its plan and the
     `(query, n_way)` probabilities of its queries.
     """
-    embedded = embed(network, initialization, classes)
+    embedding = _embedding(network, initialization, classes)
     adapted_shares, start_shares, centroid_shares = [], [], []
     for plan in setting.plans(classes):
         episode = realize(classes, plan)
         adapted = adapt(network, initialization, episode.support, steps=steps)
         scores = logits(network, adapted.fast_weights, episode.query_images)
         adapted_shares.append(_accuracy(scores, episode))
-        features = realize(embedded, plan)
+        features = embedding(plan, episode)
         start_shares.append(_accuracy(_start_logits(initialization, features), features))
         centroid_shares.append(_nearest_centroid_accuracy(features))
         on_episode(adapted_shares[-1])
@@ -146,6 +149,16 @@ def embed(network: Network, initialization: Initialization, classes: ClassImages
             unit(network.features(initialization.params, images)) for images in classes.images
         ),
     )
+
+
+def _embedding(
+    network: Network, initialization: Initialization, classes: ClassImages
+) -> Callable[[EpisodePlan, Episode], Episode]:
+    """What gives an episode's features; those of all images are made once where they may be."""
+    if isinstance(network, Transductive):
+        return lambda _, episode: embed_episode(network, initialization, episode)
+    embedded = embed(network, initialization, classes)
+    return lambda plan, _: realize(embedded, plan)
 
 
 def _paired(ours: Sequence[float], theirs: Sequence[float]) -> Interval:

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
+from inkling.checkpoints.checkpoint import Checkpoint, save_checkpoint
+from inkling.checkpoints.config import describe
 from inkling.cli.app import app
 from inkling.data.sources import EncodedClass
+from inkling.networks.conv4 import Conv4
 from PIL import Image
 from typer.testing import CliRunner, Result
 
@@ -67,3 +72,28 @@ def test_a_curve_that_cannot_be_written_is_refused_first(
     assert done.exit_code == 2
     assert told in done.output
     assert "reading" not in done.output
+
+
+def test_transductive_results_say_so(measure: list[str], tmp_path: Path) -> None:
+    (inductive,) = rows(*measure)
+    (together,) = rows(*measure, "--transductive")
+    assert (inductive["transductive"], together["transductive"]) == (False, True)
+    path = tmp_path / "curve.png"
+    table = invoked(*measure, "--transductive", "--curve", str(path)).stdout
+    assert "omniglot, transductive: 4-way 1-shot" in table
+    assert path.exists()
+    assert "transductive" not in invoked(*measure).stdout
+
+
+def test_a_network_that_normalises_each_image_is_not_measured_transductively(
+    measure: list[str], checkpoint: Checkpoint, tmp_path: Path
+) -> None:
+    network = replace(Conv4(), norm="group")
+    config = checkpoint.config.model_copy(update={"network": describe("conv4", network)})
+    kept = network.initialize(torch.Generator()).keys() | {"head.scale"}
+    params = {name: checkpoint.initialization.params[name] for name in kept}
+    save_checkpoint(tmp_path / "group", config, replace(checkpoint.initialization, params=params))
+    command = ["evaluate", str(tmp_path / "group"), *measure[2:], "--transductive"]
+    done = invoked(*command)
+    assert done.exit_code == 2
+    assert "nothing would change" in " ".join(done.output.split())
