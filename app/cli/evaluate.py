@@ -61,6 +61,9 @@ def evaluate(
             "answered so.",
         ),
     ] = False,
+    device: Annotated[
+        Literal["cpu", "cuda"], typer.Option(help="What computes the answers.")
+    ] = "cpu",
     threads: Annotated[int, typer.Option(help="CPU threads.", min=1)] = 1,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print JSON instead, a line for each setting.")
@@ -78,14 +81,19 @@ def evaluate(
     from ..checkpoints.checkpoint import load_checkpoint, record_result
     from ..checkpoints.config import Result
     from ..data.episodes import EpisodeShape
+    from ..engine.device import choose_device, use_exact_arithmetic
+    from ..meta.placement import placed
     from ..training import evaluation
     from ..training.adaptation_curve import measure_curve
     from ..training.datasets import for_episodes, preprocess_classes, read_split
 
     torch.set_num_threads(threads)
+    chosen = choose_device(device)
+    use_exact_arithmetic()
     progress = Console(stderr=True)
     folder = find_checkpoint(checkpoint)
     loaded = load_checkpoint(folder)
+    initialization = placed(loaded.initialization, chosen)
     if record and steps is not None:
         raise typer.BadParameter("--record takes the checkpoint's own steps")
     if curve is not None:
@@ -96,14 +104,14 @@ def evaluate(
         iter(track(encoded, description=f"reading {split} classes", console=progress)),
         loaded.preprocessing,
     )
-    classes = for_episodes(data_format, classes)
+    classes = for_episodes(data_format, classes).placed(chosen)
     curves: list[AdaptationCurve] = []
     for way, shot in itertools.product(n_way or [5], n_shot or [1]):
         setting = evaluation.Setting(EpisodeShape.fixed(way, shot, n_query), episodes, seed)
         with _episode_bar(progress, f"{way}-way {shot}-shot", episodes) as advance:
             found = evaluation.evaluate(
                 network,
-                loaded.initialization,
+                initialization,
                 classes,
                 setting,
                 steps=steps,
@@ -127,7 +135,7 @@ def evaluate(
         taken = loaded.config.inner_loop.steps if steps is None else steps
         if curve is not None:
             with progress.status(f"{way}-way {shot}-shot by inner step"):
-                curves.append(measure_curve(network, loaded.initialization, classes, setting))
+                curves.append(measure_curve(network, initialization, classes, setting))
         if as_json:
             typer.echo(_json(loaded, taken, result, found, curves[-1:]))
         else:

@@ -43,6 +43,7 @@ from ..meta.head import BIAS, SCALE, WEIGHT
 from ..meta.inner_loop import Initialization, InnerLoop
 from ..meta.network import Network
 from ..meta.params import Params
+from ..meta.placement import placed
 from .adaptation_curve import AdaptationCurve, measure_curve, validated_steps
 from .evaluation import Interval, Setting, evaluate, evaluate_nearest_centroid
 from .figures import adaptation_curves, learning_curve, read_log
@@ -52,6 +53,7 @@ from .recipes import NamedRecipe, Recipe
 from .stages import Stage
 
 STATE_FILE, LOG_FILE, CHECKPOINT_FOLDER = "state.safetensors", "log.jsonl", "checkpoint"
+CPU = torch.device("cpu")
 Built = TypeVar("Built")
 
 
@@ -87,7 +89,7 @@ class _Position:
 
 
 class TrainingRun:
-    """One run of a recipe over preprocessed training and validation classes."""
+    """One run of a recipe over preprocessed training and validation classes, on one device."""
 
     def __init__(
         self,
@@ -96,11 +98,14 @@ class TrainingRun:
         training: ClassImages,
         validation: ClassImages,
         preprocessing: Drawing,
+        *,
+        device: torch.device = CPU,
     ) -> None:
         self._named, self._recipe, self._folder = named, named.recipe, folder
         self._n_classes = len(training.names)
-        self._training = training.with_rotations() if self._recipe.data.rotations else training
-        self._validation = validation
+        turned = training.with_rotations() if self._recipe.data.rotations else training
+        self._training, self._validation = turned.placed(device), validation.placed(device)
+        self._device = device
         self._preprocessing = preprocessing
         self._network = recipe_network(self._recipe)
         self._background = -preprocessing.mean / preprocessing.std
@@ -110,7 +115,8 @@ class TrainingRun:
         self._folder.mkdir(parents=True, exist_ok=True)
         position = self._read_state()
         if position is None:
-            position = self._beginning(0, fresh_initialization(self._recipe, self._network))
+            fresh = fresh_initialization(self._recipe, self._network)
+            position = self._beginning(0, placed(fresh, self._device))
         best = yield from self._run_stage(position, save_every_seconds)
         for number in range(position.stage_number + 1, self._n_stages()):
             position = self._beginning(number, best.initialization)
@@ -129,7 +135,8 @@ class TrainingRun:
         first_meta = self._first_meta_stage()
         start = initialization
         if number == first_meta:
-            start = with_fresh_inner_loop(self._recipe, self._network, start.params)
+            fresh = with_fresh_inner_loop(self._recipe, self._network, start.params)
+            start = placed(fresh, self._device)
         score = self._held_out(start) if number >= first_meta else -1.0
         return _Position(number, 0, start, _Best(score, start))
 
@@ -317,11 +324,14 @@ class TrainingRun:
                 "another folder, or remove this one to start anew"
             )
         inner_loop = recipe_inner_loop(self._recipe)
-        best = from_tensors(_unprefixed("best.", tensors), inner_loop)
+        start, best = (
+            placed(from_tensors(_unprefixed(prefix, tensors), inner_loop), self._device)
+            for prefix in ("start.", "best.")
+        )
         return _Position(
             stage_number=number,
             iteration=int(metadata["iteration"]),
-            start=from_tensors(_unprefixed("start.", tensors), inner_loop),
+            start=start,
             best=_Best(float(metadata["best_score"]), best),
             tensors=_unprefixed("stage.", tensors),
         )

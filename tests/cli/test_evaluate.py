@@ -13,6 +13,7 @@ from inkling.checkpoints.checkpoint import Checkpoint, save_checkpoint
 from inkling.checkpoints.config import describe
 from inkling.cli.app import app
 from inkling.data.sources import EncodedClass
+from inkling.errors import BadSetting
 from inkling.networks.conv4 import Conv4
 from PIL import Image
 from typer.testing import CliRunner, Result
@@ -97,3 +98,13 @@ def test_a_network_that_normalises_each_image_is_not_measured_transductively(
     done = invoked(*command)
     assert done.exit_code == 2
     assert "nothing would change" in " ".join(done.output.split())
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_gpu_that_is_not_there_is_refused(measure: list[str], tmp_path: Path) -> None:
+    train = ["train", "omniglot", "--data", str(tmp_path / "data"), "--output", str(tmp_path / "r")]
+    for command in (measure, train):
+        with pytest.raises(BadSetting, match="expected a CUDA GPU"):
+            invoked(*command, "--device", "cuda")
+    assert not (tmp_path / "r").exists()
+    assert invoked(*measure, "--device", "tpu").exit_code == 2
