@@ -86,6 +86,7 @@ def learning_curve(stages: Sequence[Sequence[Update]]) -> bytes:
         accuracy.legend()
         for axes in (loss, accuracy):
             axes.grid(alpha=0.3)
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     return _png(figure)
 
 

@@ -90,13 +90,14 @@ def make_run(recipe: NamedRecipe, encoded: tuple[EncodedClass, ...], tmp_path: P
     validation = preprocess_classes(iter(encoded[15:]), bare)
     preprocessing = standardized(bare, training)
 
-    def make(name: str, named: NamedRecipe = recipe) -> TrainingRun:
+    def make(name: str, named: NamedRecipe = recipe, device: str = "cpu") -> TrainingRun:
         return TrainingRun(
             named,
             tmp_path / name,
             standardize(training, preprocessing),
             standardize(validation, preprocessing),
             preprocessing,
+            device=torch.device(device),
         )
 
     return make
@@ -149,6 +150,18 @@ def test_a_run_that_was_stopped_goes_on_bit_equal(make_run: MakeRun, stop_after:
         strict=True,
     ):
         assert torch.equal(one, other)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_a_run_on_a_gpu_sees_what_one_on_the_cpu_sees_and_goes_on(make_run: MakeRun) -> None:
+    first = next(make_run("cpu").run())
+    updates = cast(Generator[Progress], make_run("gpu", device="cuda").run(save_every_seconds=0))
+    progress = [next(updates) for _ in range(43)]
+    updates.close()
+    assert progress[0].loss == pytest.approx(first.loss, rel=1e-3)
+    rest = list(make_run("gpu", device="cuda").run())
+    assert (rest[0].stage, rest[0].iteration) == ("first_order_maml", 4)
+    assert rest[-1].stage == "maml"
 
 
 def changed(tmp_path: Path, old: str, new: str) -> NamedRecipe:
