@@ -25,6 +25,12 @@ def test_importing_the_package_loads_neither_torch_nor_fastapi() -> None:
     assert done.returncode == 0, done.stderr
 
 
+def test_serving_needs_nothing_that_draws_pictures() -> None:
+    code = "import sys, inkling.main; sys.exit('matplotlib' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
 def test_only_api_and_main_know_the_web_framework() -> None:
     knowing = {
         path.relative_to(ROOT / "app").parts[0]

@@ -116,6 +116,7 @@ def _initialization(checkpoint: Checkpoint, service: Service) -> InitializationI
         measured=[
             Measured(**result.model_dump(include=set(Measured.model_fields)))
             for result in config.results
+            if not result.transductive
         ],
     )
 

@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from .calibration import Calibration
 from .config import Config, Result
 
+LEARNING_CURVE, ADAPTATION_CURVE = "learning_curve.png", "adaptation_curve.png"
+CAPTIONS = {
+    LEARNING_CURVE: "Loss, and accuracy on training and validation classes, by update",
+    ADAPTATION_CURVE: "Accuracy on validation classes by inner step",
+}
+"""The pictures that may lie beside a card, in the order that it shows them."""
+TRANSDUCTIVE = (
+    "Rows marked transductive are for comparison with papers alone: there, all queries of an "
+    "episode were normalised together. No call is answered so.",
+    "",
+)
 
-def card(config: Config, identity: str) -> str:
-    """The Markdown text of a card."""
+
+def card(config: Config, identity: str, pictures: Collection[str] = ()) -> str:
+    """The Markdown text of a card; ``pictures`` names those of `CAPTIONS` that lie beside it."""
     origin = config.provenance
     lines = [
         f"# {config.name}",
@@ -44,12 +58,16 @@ def card(config: Config, identity: str) -> str:
             "queries of the episode's classes and of others, and flagged the share of the former "
             "that count as none of these.",
             "",
+            *(TRANSDUCTIVE if any(result.transductive for result in config.results) else ()),
             "| split | way | shot | queries a class | episodes | seed | accuracy | "
             "nearest centroid | calibration error | none-of-these AUROC | flagged |",
             "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
             *[_row(result) for result in config.results],
             "",
         ]
+    shown = [f"![{caption}]({name})" for name, caption in CAPTIONS.items() if name in pictures]
+    if shown:
+        lines += ["## Training", "", *[line for link in shown for line in (link, "")]]
     return "\n".join(lines)
 
 
@@ -73,7 +91,7 @@ def _calibration(fitted: Calibration) -> list[str]:
 
 def _row(result: Result) -> str:
     return (
-        f"| {result.split} | {result.n_way} | {result.n_shot} | {result.n_query} | "
+        f"| {result.told_split()} | {result.n_way} | {result.n_shot} | {result.n_query} | "
         f"{result.episodes:,} | {result.seed} | "
         f"{100 * result.accuracy:.2f} ± {100 * result.interval:.2f} % | "
         f"{100 * result.nearest_centroid:.2f} ± "

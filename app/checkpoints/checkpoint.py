@@ -1,10 +1,13 @@
-"""A checkpoint: a folder with `config.json`, `model.safetensors` and its card `README.md`."""
+"""A checkpoint: a folder with `config.json`, `model.safetensors` and its card `README.md`.
+
+Pictures of its training may lie beside them; nothing depends on these.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -19,7 +22,7 @@ from ..meta.params import Params, copied_channels_last
 from ..meta.views import SHAPE as VIEW_SHAPE
 from ..meta.views import no_views
 from .calibration import Calibration, distance
-from .card import card
+from .card import CAPTIONS, card
 from .config import Config, Result, build_network, build_preprocessing, parse_config
 from .tensor_files import encode_tensors, read_tensors, write_file
 
@@ -91,9 +94,19 @@ def load_checkpoint(folder: Path) -> Checkpoint:
     )
 
 
-def save_checkpoint(folder: Path, config: Config, initialization: Initialization) -> None:
-    """Write a checkpoint folder; its weights' sha256 is put into the config."""
+def save_checkpoint(
+    folder: Path,
+    config: Config,
+    initialization: Initialization,
+    pictures: Mapping[str, bytes] | None = None,
+) -> None:
+    """Write a checkpoint folder; its weights' sha256 is put into the config.
+
+    ``pictures`` are PNG files by name, among `CAPTIONS`, which the card shows.
+    """
     folder.mkdir(parents=True, exist_ok=True)
+    for name, content in (pictures or {}).items():
+        write_file(folder / name, content)
     weights = encode_tensors(to_tensors(initialization))
     sealed = config.model_copy(update={"weights_sha256": hashlib.sha256(weights).hexdigest()})
     write_file(folder / WEIGHTS_FILE, weights)
@@ -118,9 +131,10 @@ def record_calibration(folder: Path, calibration: Calibration) -> None:
 
 
 def _write_config(folder: Path, config: Config) -> None:
-    """Write the config and the card that follows from it."""
+    """Write the config and the card that follows from it and from the pictures beside it."""
     write_file(folder / CONFIG_FILE, config.to_json().encode())
-    write_file(folder / CARD_FILE, card(config, _identity(config)).encode())
+    pictures = [name for name in CAPTIONS if (folder / name).exists()]
+    write_file(folder / CARD_FILE, card(config, _identity(config), pictures).encode())
 
 
 def to_tensors(initialization: Initialization) -> dict[str, torch.Tensor]:

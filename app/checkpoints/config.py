@@ -39,7 +39,10 @@ class InnerLoopConfig(_Strict):
 
 
 class Result(_Strict):
-    """One measured accuracy: mean and half-width of its 95 % interval, in 0..1."""
+    """One measured accuracy: mean and half-width of its 95 % interval, in 0..1.
+
+    ``transductive`` tells that queries were normalised by all queries of their episode.
+    """
 
     split: str
     n_way: int
@@ -54,10 +57,15 @@ class Result(_Strict):
     calibration_error: float | None = None
     none_of_these_auroc: float | None = None
     known_flagged: float | None = None
+    transductive: bool = False
+
+    def told_split(self) -> str:
+        """The split's name, with a word on a transductive measurement."""
+        return f"{self.split}, transductive" if self.transductive else self.split
 
     def same_setting(self, other: Result) -> bool:
-        """Tell whether both were measured on the same episodes."""
-        keys = ("split", "n_way", "n_shot", "n_query", "episodes", "seed")
+        """Tell whether both were measured on the same episodes in the same way."""
+        keys = ("split", "n_way", "n_shot", "n_query", "episodes", "seed", "transductive")
         return all(getattr(self, key) == getattr(other, key) for key in keys)
 
 

@@ -5,19 +5,27 @@ from __future__ import annotations
 import contextlib
 import itertools
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from .curves import check_picture, curve_rows, curve_table, draw_curves
+
 if TYPE_CHECKING:
+    import torch
     from rich.console import Console
     from rich.table import Table
 
     from ..checkpoints.checkpoint import Checkpoint
     from ..checkpoints.config import Result
-    from ..training.evaluation import Evaluation
+    from ..data.episodes import ClassImages
+    from ..meta.network import Network
+    from ..training.adaptation_curve import AdaptationCurve
+    from ..training.calibration import CalibrationFound
+    from ..training.evaluation import Evaluation, Setting
 
 
 def evaluate(
@@ -52,6 +60,24 @@ def evaluate(
         list[Path] | None,
         typer.Option(help="A folder per class of another kind of images; again for more."),
     ] = None,
+    curve: Annotated[
+        Path | None,
+        typer.Option(
+            help="Measure accuracy by inner step, up to twice the checkpoint's own, too: "
+            "as numbers and as this PNG file."
+        ),
+    ] = None,
+    by_batch: Annotated[
+        bool,
+        typer.Option(
+            "--transductive",
+            help="Normalise the queries of an episode together, as some papers do; no call is "
+            "answered so.",
+        ),
+    ] = False,
+    device: Annotated[
+        Literal["cpu", "cuda"], typer.Option(help="What computes the answers.")
+    ] = "cpu",
     threads: Annotated[int, typer.Option(help="CPU threads.", min=1)] = 1,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print JSON instead, a line for each setting.")
@@ -67,82 +93,142 @@ def evaluate(
 
     from ..checkpoints.catalogue import find_checkpoint
     from ..checkpoints.checkpoint import load_checkpoint, record_result
-    from ..checkpoints.config import Result
     from ..data.episodes import EpisodeShape
+    from ..engine.device import choose_device, use_exact_arithmetic
+    from ..meta.placement import placed
     from ..training import evaluation
-    from ..training.calibration import CalibrationMeter, warned_share
+    from ..training.adaptation_curve import measure_curve
+    from ..training.calibration import CalibrationMeter
     from ..training.datasets import for_episodes, preprocess_classes, read_split
 
     torch.set_num_threads(threads)
+    chosen = choose_device(device)
+    use_exact_arithmetic()
     progress = Console(stderr=True)
     folder = find_checkpoint(checkpoint)
     loaded = load_checkpoint(folder)
+    initialization = placed(loaded.initialization, chosen)
     if record and steps is not None:
         raise typer.BadParameter("--record takes the checkpoint's own steps")
+    if curve is not None:
+        check_picture(curve)
+    network = _transductive(loaded.network) if by_batch else loaded.network
     encoded = read_split(data_format, data, split, loaded.config.provenance.validation_groups)
     classes = preprocess_classes(
         iter(track(encoded, description=f"reading {split} classes", console=progress)),
         loaded.preprocessing,
     )
-    classes = for_episodes(data_format, classes)
-    other = None
-    if pretrained is not None:
-        beside = load_checkpoint(find_checkpoint(pretrained))
-        if beside.preprocessing != loaded.preprocessing:
-            raise typer.BadParameter("--pretrained: expected a checkpoint of equal preprocessing")
-        other = evaluation.embed(beside.network, beside.initialization, classes)
+    classes = for_episodes(data_format, classes).placed(chosen)
+    other = None if pretrained is None else _embedded(pretrained, loaded, classes, chosen)
     strangers = {
         str(path): preprocess_classes(read_split("folders", path, "test", []), loaded.preprocessing)
         for path in unlike or []
     }
+    curves: list[AdaptationCurve] = []
     for way, shot in itertools.product(n_way or [5], n_shot or [1]):
         setting = evaluation.Setting(EpisodeShape.fixed(way, shot, n_query), episodes, seed)
-        meter = CalibrationMeter(loaded, classes, seed)
+        meter = None if by_batch else CalibrationMeter(loaded, classes, seed)
         with _episode_bar(progress, f"{way}-way {shot}-shot", episodes) as advance:
             found = evaluation.evaluate(
-                loaded.network,
-                loaded.initialization,
+                network,
+                initialization,
                 classes,
                 setting,
                 steps=steps,
                 pretrained=other,
                 on_episode=advance,
-                on_scores=meter.watch,
+                on_scores=meter.watch if meter else lambda *_: None,
             )
-        worth = meter.found()
-        result = Result(
-            split=f"{data_format} {split}",
-            n_way=way,
-            n_shot=shot,
-            n_query=n_query,
-            episodes=episodes,
-            seed=seed,
-            accuracy=found.accuracy.mean,
-            interval=found.accuracy.half_width,
-            nearest_centroid=found.nearest_centroid.mean,
-            nearest_centroid_interval=found.nearest_centroid.half_width,
-            calibration_error=worth.error,
-            none_of_these_auroc=worth.auroc,
-            known_flagged=worth.flagged,
-        )
+        result = _result(f"{data_format} {split}", setting, found, meter.found() if meter else None)
         if record:
             record_result(folder, result)
         taken = loaded.config.inner_loop.steps if steps is None else steps
+        if curve is not None:
+            with progress.status(f"{way}-way {shot}-shot by inner step"):
+                curves.append(measure_curve(network, initialization, classes, setting))
         if as_json:
-            typer.echo(_json(loaded, taken, result, found))
+            typer.echo(_json(loaded, taken, result, found, curves[-1:]))
         else:
-            Console().print(_table(loaded, taken, result, found))
-        calibration = loaded.config.calibration
-        if calibration is not None and strangers:
-            bare = evaluation.Setting(EpisodeShape.fixed(way, shot, 0), episodes, seed)
-            for name, images in {result.split: classes, **strangers}.items():
-                share = warned_share(calibration.likeness, images, bare)
-                entry = {"data": name, "n_way": way, "n_shot": shot, "warned": share}
-                told = f"{name}: {100 * share:.2f} % of support sets are warned about"
-                typer.echo(json.dumps(entry) if as_json else told)
+            Console().print(_table(loaded, taken, result, found), *map(curve_table, curves[-1:]))
+        if strangers:
+            _tell_warned(loaded, {result.split: classes, **strangers}, setting, as_json)
+    if curve is not None:
+        draw_curves(curve, curves, loaded, result.told_split())
 
 
-def _json(loaded: Checkpoint, steps: int, result: Result, found: Evaluation) -> str:
+def _result(
+    split: str, setting: Setting, found: Evaluation, worth: CalibrationFound | None
+) -> Result:
+    """What is recorded; without a ``worth`` it was measured transductively."""
+    from ..checkpoints.config import Result
+
+    shape = setting.shape
+    return Result(
+        split=split,
+        n_way=shape.n_way[0],
+        n_shot=shape.n_shot[0],
+        n_query=shape.n_query,
+        episodes=setting.episodes,
+        seed=setting.seed,
+        accuracy=found.accuracy.mean,
+        interval=found.accuracy.half_width,
+        nearest_centroid=found.nearest_centroid.mean,
+        nearest_centroid_interval=found.nearest_centroid.half_width,
+        calibration_error=worth and worth.error,
+        none_of_these_auroc=worth and worth.auroc,
+        known_flagged=worth and worth.flagged,
+        transductive=worth is None,
+    )
+
+
+def _embedded(
+    name_or_path: str, loaded: Checkpoint, classes: ClassImages, device: torch.device
+) -> ClassImages:
+    from ..checkpoints.catalogue import find_checkpoint
+    from ..checkpoints.checkpoint import load_checkpoint
+    from ..meta.placement import placed
+    from ..training.evaluation import embed
+
+    other = load_checkpoint(find_checkpoint(name_or_path))
+    if other.preprocessing != loaded.preprocessing:
+        raise typer.BadParameter("--pretrained: expected a checkpoint of equal preprocessing")
+    return embed(other.network, placed(other.initialization, device), classes)
+
+
+def _tell_warned(
+    loaded: Checkpoint, data: Mapping[str, ClassImages], setting: Setting, as_json: bool
+) -> None:
+    from ..training.calibration import warned_share
+
+    if loaded.config.calibration is None:
+        raise typer.BadParameter("--unlike: expected a calibrated checkpoint")
+    shape = replace(setting.shape, n_query=0)
+    for name, classes in data.items():
+        share = warned_share(
+            loaded.config.calibration.likeness, classes, replace(setting, shape=shape)
+        )
+        entry = {"data": name, "n_way": shape.n_way[0], "n_shot": shape.n_shot[0], "warned": share}
+        told = f"{name}: {100 * share:.2f} % of support sets are warned about"
+        typer.echo(json.dumps(entry) if as_json else told)
+
+
+def _transductive(network: Network) -> Network:
+    from ..training.transductive import transductive
+
+    try:
+        return transductive(network)
+    except ValueError as unchanged:
+        raise typer.BadParameter(f"--transductive: {unchanged}") from None
+
+
+def _json(
+    loaded: Checkpoint,
+    steps: int,
+    result: Result,
+    found: Evaluation,
+    curves: Sequence[AdaptationCurve],
+) -> str:
+    told = {"curve": curve_rows(curves[0])} if curves else {}
     return json.dumps(
         {
             "checkpoint": loaded.name,
@@ -164,6 +250,7 @@ def _json(loaded: Checkpoint, steps: int, result: Result, found: Evaluation) -> 
                 if interval is not None
                 for key, value in ((name, interval.mean), (f"{name}_interval", interval.half_width))
             },
+            **told,
         }
     )
 
@@ -171,12 +258,14 @@ def _json(loaded: Checkpoint, steps: int, result: Result, found: Evaluation) -> 
 def _table(loaded: Checkpoint, steps: int, result: Result, found: Evaluation) -> Table:
     from rich.table import Table
 
+    kind = ", transductive" if result.transductive else ""
     table = Table(
         "classifier",
         "accuracy",
         "95 % interval",
-        title=f"{loaded.name}: {result.n_way}-way {result.n_shot}-shot, {result.n_query} queries "
-        f"a class, {result.episodes} episodes of {result.split} classes, seed {result.seed}",
+        title=f"{loaded.name}{kind}: {result.n_way}-way {result.n_shot}-shot, "
+        f"{result.n_query} queries a class, {result.episodes} episodes of {result.split} classes, "
+        f"seed {result.seed}",
     )
     for name, interval in (
         (f"adapted, {steps} steps", found.accuracy),

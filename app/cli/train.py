@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -36,6 +36,9 @@ def train(
     download: Annotated[
         bool, typer.Option(help="Let torchvision fetch Omniglot into --data first.")
     ] = False,
+    device: Annotated[
+        Literal["cpu", "cuda"], typer.Option(help="What computes the updates.")
+    ] = "cpu",
     threads: Annotated[int, typer.Option(help="CPU threads.", min=1)] = 1,
 ) -> None:
     """Meta-train an initialization. A run in the same folder goes on where it stopped."""
@@ -44,11 +47,14 @@ def train(
     from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
     from ..data import omniglot
+    from ..engine.device import choose_device, use_exact_arithmetic
     from ..training.datasets import for_episodes
     from ..training.recipes import load_recipe
     from ..training.run import TrainingRun, recipe_preprocessing, standardize, standardized
 
     torch.set_num_threads(threads)
+    chosen = choose_device(device)
+    use_exact_arithmetic()
     console = Console()
     named = load_recipe(recipe)
     folder = output or Path("runs") / named.recipe.name
@@ -65,6 +71,7 @@ def train(
         standardize(training, preprocessing),
         standardize(for_episodes(named.recipe.data.format, validation), preprocessing),
         preprocessing,
+        device=chosen,
     )
     if untrained:
         console.print(f"The untrained checkpoint is in {run.publish_untrained()}.")

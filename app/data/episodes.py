@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -27,6 +27,10 @@ class ClassImages:
         return ClassImages(
             self.names + other.names, self.groups + other.groups, self.images + other.images
         )
+
+    def placed(self, device: torch.device) -> ClassImages:
+        """The same classes with their images on ``device``."""
+        return replace(self, images=tuple(images.to(device) for images in self.images))
 
     def mirrored(self) -> ClassImages:
         """A mirror image of each class."""
@@ -134,7 +138,10 @@ def _gather(
             for index, positions in zip(chosen, members, strict=True)
         ]
     )
-    labels = torch.tensor([label for label, positions in enumerate(members) for _ in positions])
+    labels = torch.tensor(
+        [label for label, positions in enumerate(members) for _ in positions],
+        device=images.device,
+    )
     return images, labels
 
 

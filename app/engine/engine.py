@@ -12,8 +12,9 @@ import torch
 from ..checkpoints.checkpoint import Checkpoint
 from ..errors import InnerLoopDiverged
 from ..meta.episode import Support
-from ..meta.inner_loop import HEAD, Initialization, logits, trajectory
-from ..meta.params import Params, all_finite, detached, mapped
+from ..meta.inner_loop import HEAD, logits, trajectory
+from ..meta.params import Params, all_finite, detached
+from ..meta.placement import placed
 from .device import describe_device, use_exact_arithmetic
 from .workers import Workers
 
@@ -69,7 +70,7 @@ class Engine:
         )
         self._networks = {checkpoint.identity: checkpoint.network for checkpoint in checkpoints}
         self._initializations = {
-            checkpoint.identity: _placed(checkpoint.initialization, self._device)
+            checkpoint.identity: placed(checkpoint.initialization, self._device)
             for checkpoint in checkpoints
         }
 
@@ -152,15 +153,6 @@ class Engine:
             ]
         )
         return found, time.perf_counter() - began
-
-
-def _placed(initialization: Initialization, device: torch.device) -> Initialization:
-    return Initialization(
-        mapped(lambda tensor: tensor.to(device), initialization.params),
-        mapped(lambda tensor: tensor.to(device), initialization.step_sizes),
-        initialization.inner_loop,
-        initialization.views.to(device),
-    )
 
 
 def _bounded(seconds: float) -> float:

@@ -15,7 +15,7 @@ def jittered(
 ) -> torch.Tensor:
     """Turn, scale, shear and shift each of `(batch, channel, height, width)` by its own draw.
 
-    What moves in from outside is ``background``.
+    What moves in from outside is ``background``. Draws are made on the CPU, wherever images are.
     """
 
     def draw(widest: float) -> torch.Tensor:
@@ -31,6 +31,6 @@ def jittered(
         ],
         dim=1,
     )
-    grid = functional.affine_grid(affine, list(images.shape), align_corners=False)
+    grid = functional.affine_grid(affine.to(images.device), list(images.shape), align_corners=False)
     moved = functional.grid_sample(images - background, grid, align_corners=False)
     return moved + background

@@ -104,7 +104,7 @@ def area_under_roc(known: torch.Tensor, unknown: torch.Tensor) -> float:
 def warned_share(likeness: Likeness, classes: ClassImages, setting: Setting) -> float:
     """The share of support sets that are told to be unlike the training data."""
     warned = [
-        likeness.unlikeness(realize(classes, plan).support.images) > likeness.threshold
+        likeness.unlikeness(realize(classes, plan).support.images.cpu()) > likeness.threshold
         for plan in setting.plans(classes)
     ]
     return sum(warned) / len(warned)
@@ -138,13 +138,14 @@ class CalibrationMeter:
     def watch(self, plan: EpisodePlan, fast_weights: Params, scores: torch.Tensor) -> None:
         """Take in an episode: its plan, fast weights and the `(query, n_way)` logits."""
         checkpoint, shots = self._checkpoint, [len(members) for members in plan.support]
+        scores = scores.cpu()
         self._probabilities.append(checkpoint.calibrated(scores).max(1).values)
         labels = [label for label, members in enumerate(plan.query) for _ in members]
         self._labels.append(scores.argmax(1) == torch.tensor(labels))
         images = self._others(plan, len(scores), len(self._labels))
         known = checkpoint.none_of_these(scores, shots)
         if known is not None and images is not None:
-            others = logits(checkpoint.network, fast_weights, images)
+            others = logits(checkpoint.network, fast_weights, images).cpu()
             unknown = checkpoint.none_of_these(others, shots)
             self._known.append(known)
             self._unknown.extend([] if unknown is None else [unknown])

@@ -15,6 +15,7 @@ from ..meta.head import class_means, unit
 from ..meta.inner_loop import Initialization, logits, trajectory
 from ..meta.network import Network
 from ..meta.params import Params
+from .transductive import Transductive, embed_episode
 
 NORMAL_QUANTILE = 1.96
 
@@ -84,18 +85,20 @@ def evaluate(
 ) -> Evaluation:
     """Adapt to the support set of each episode and classify its queries, each by itself.
 
+    With a `Transductive` network, queries are classified as one batch instead.
+
     ``pretrained`` are the classes as another initialization embeds them, see `embed`.
     ``on_episode`` is told each episode's accuracy, ``on_scores`` its plan, its
     fast weights and the `(query, n_way)` logits of its queries.
     """
-    embedded = embed(network, initialization, classes)
+    embedding = _embedding(network, initialization, classes)
     adapted_shares, start_shares, centroid_shares, pretrained_shares = [], [], [], []
     for plan in setting.plans(classes):
         episode = realize(classes, plan)
         states = list(trajectory(network, initialization, episode.support, steps=steps))
         scores = logits(network, states[-1].fast_weights, episode.query_images)
         adapted_shares.append(_accuracy(scores, episode))
-        features = realize(embedded, plan)
+        features = embedding(plan, episode)
         start_scores = head.logits(states[0].fast_weights, features.query_images)
         start_shares.append(_accuracy(start_scores, episode))
         centroid_shares.append(_nearest_centroid_accuracy(features))
@@ -157,6 +160,16 @@ def embed(network: Network, initialization: Initialization, classes: ClassImages
             unit(network.features(initialization.params, images)) for images in classes.images
         ),
     )
+
+
+def _embedding(
+    network: Network, initialization: Initialization, classes: ClassImages
+) -> Callable[[EpisodePlan, Episode], Episode]:
+    """What gives an episode's features; those of all images are made once where they may be."""
+    if isinstance(network, Transductive):
+        return lambda _, episode: embed_episode(network, initialization, episode)
+    embedded = embed(network, initialization, classes)
+    return lambda plan, _: realize(embedded, plan)
 
 
 def _paired(ours: Sequence[float], theirs: Sequence[float]) -> Interval:

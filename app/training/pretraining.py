@@ -42,7 +42,8 @@ class Pretraining:
         self._network, self._table = network, table
         self._images = torch.cat(classes.images)
         self._labels = torch.tensor(
-            [label for label, images in enumerate(classes.images) for _ in images]
+            [label for label, images in enumerate(classes.images) for _ in images],
+            device=self._images.device,
         )
         self._background, self._seed = background, seed
         self._started_from = initialization
@@ -57,9 +58,12 @@ class Pretraining:
             if name not in fixed
         }
         rows = torch.randn((len(classes.images), network.feature_size), generator=seeded(seed, 1))
+        head = {
+            HEAD: rows / network.feature_size**0.5,
+            HEAD_SCALE: torch.tensor(float(table.cosine_scale)),
+        }
         self._head = {
-            HEAD: (rows / network.feature_size**0.5).requires_grad_(),
-            HEAD_SCALE: torch.tensor(float(table.cosine_scale)).requires_grad_(),
+            name: tensor.to(self._images.device).requires_grad_() for name, tensor in head.items()
         }
         self._optimizer = torch.optim.AdamW(
             [
@@ -77,7 +81,9 @@ class Pretraining:
         drawn = torch.randint(len(self._images), (table.batch_size,), generator=generator)
         images = jittered(self._images[drawn], table.jitter, self._background, generator)
         labels = self._labels[drawn]
-        with torch.autocast("cpu", torch.bfloat16, enabled=table.precision == "bfloat16"):
+        with torch.autocast(
+            images.device.type, torch.bfloat16, enabled=table.precision == "bfloat16"
+        ):
             features, statistics = self._network.features_in_pretraining(
                 {**self._backbone, **self._statistics},
                 images.contiguous(memory_format=torch.channels_last),
@@ -110,5 +116,8 @@ class Pretraining:
     def restore(self, tensors: Params) -> None:
         """Take up the state that `tensors` gave."""
         copy_into({**self._backbone, **self._head}, tensors, "state.")
-        self._statistics = {name: tensors[f"state.{name}"] for name in self._statistics}
+        self._statistics = {
+            name: tensors[f"state.{name}"].to(held.device)
+            for name, held in self._statistics.items()
+        }
         restore_optimizer(self._optimizer, tensors)

@@ -1,8 +1,9 @@
 """A training run: the stages of a recipe one after the other, in a folder that it resumes from.
 
 The folder holds `state.safetensors` (all that later updates depend on), `log.jsonl` and, at the
-end, `checkpoint/`; after pre-training also `pretraining.safetensors`, the state that any recipe
-with the same pre-training can begin its meta-training from, and `pretrained/`, a checkpoint of it.
+end, `checkpoint/` with pictures of how it learned and how it adapts; after pre-training also
+`pretraining.safetensors`, the state that any recipe with the same pre-training can begin its
+meta-training from, and `pretrained/`, a checkpoint of it.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import hashlib
 import json
 import platform
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -19,6 +20,7 @@ from typing import TypeVar
 
 import torch
 
+from ..checkpoints.card import ADAPTATION_CURVE, LEARNING_CURVE
 from ..checkpoints.checkpoint import (
     Checkpoint,
     from_tensors,
@@ -44,15 +46,12 @@ from ..meta.head import BIAS, SCALE, WEIGHT
 from ..meta.inner_loop import Initialization, InnerLoop
 from ..meta.network import Network
 from ..meta.params import Params
+from ..meta.placement import placed
 from ..meta.views import draw_views
+from .adaptation_curve import AdaptationCurve, measure_curve, validated_steps
 from .calibration import fit_calibration
-from .evaluation import (
-    Interval,
-    Setting,
-    evaluate,
-    evaluate_by_step,
-    evaluate_nearest_centroid,
-)
+from .evaluation import Interval, Setting, evaluate, evaluate_nearest_centroid
+from .figures import adaptation_curves, learning_curve, read_log
 from .meta_training import MetaTraining
 from .pretraining import Pretraining
 from .recipes import NamedRecipe, Recipe
@@ -61,13 +60,10 @@ from .stages import Stage
 STATE_FILE, LOG_FILE, CHECKPOINT_FOLDER = "state.safetensors", "log.jsonl", "checkpoint"
 PRETRAINING_FILE, PRETRAINED_FOLDER = "pretraining.safetensors", "pretrained"
 UNTRAINED_FOLDER = "untrained"
+CPU = torch.device("cpu")
 Built = TypeVar("Built")
 VIEWS_DRAW = 1
 """Which draw of a recipe's seed the views come from."""
-CURVE_FACTOR = 2
-"""How many times the trained number of steps an adaptation curve goes up to."""
-CURVE_MARGIN = 0.005
-"""How far below the trained number of steps an accuracy may lie and count as validated."""
 
 
 @dataclass(frozen=True)
@@ -102,7 +98,7 @@ class _Position:
 
 
 class TrainingRun:
-    """One run of a recipe over preprocessed training and validation classes."""
+    """One run of a recipe over preprocessed training and validation classes, on one device."""
 
     def __init__(
         self,
@@ -111,11 +107,14 @@ class TrainingRun:
         training: ClassImages,
         validation: ClassImages,
         preprocessing: Drawing,
+        *,
+        device: torch.device = CPU,
     ) -> None:
         self._named, self._recipe, self._folder = named, named.recipe, folder
         self._n_classes = len(training.names)
-        self._training = training.with_rotations() if self._recipe.data.rotations else training
-        self._validation = validation
+        turned = training.with_rotations() if self._recipe.data.rotations else training
+        self._training, self._validation = turned.placed(device), validation.placed(device)
+        self._device = device
         self._preprocessing = preprocessing
         self._network = recipe_network(self._recipe)
         self._background = -preprocessing.mean / preprocessing.std
@@ -125,21 +124,25 @@ class TrainingRun:
         self._folder.mkdir(parents=True, exist_ok=True)
         position = self._read_state()
         if position is None:
-            position = self._beginning(0, fresh_initialization(self._recipe, self._network))
+            fresh = fresh_initialization(self._recipe, self._network)
+            position = self._beginning(0, placed(fresh, self._device))
         best = yield from self._run_stage(position, save_every_seconds)
         for number in range(position.stage_number + 1, self._n_stages()):
             if number == self._first_meta_stage():
                 self._keep_pretraining(best.initialization)
             position = self._beginning(number, best.initialization)
             best = yield from self._run_stage(position, save_every_seconds)
-        max_steps = self._validated_steps(best.initialization)
-        self._publish(CHECKPOINT_FOLDER, best.initialization, max_steps)
+        curves = [
+            measure_curve(self._network, best.initialization, self._validation, setting)
+            for setting in self._settings()
+        ]
+        self._publish(CHECKPOINT_FOLDER, best.initialization, curves)
         if not self._recipe.data.train_on_validation:
             calibration = fit_calibration(
                 self._network,
-                best.initialization,
-                self._training,
-                self._validation,
+                placed(best.initialization, CPU),
+                self._training.placed(CPU),
+                self._validation.placed(CPU),
                 self._recipe.seed,
             )
             record_calibration(self._folder / CHECKPOINT_FOLDER, calibration)
@@ -147,7 +150,7 @@ class TrainingRun:
     def publish_untrained(self) -> Path:
         """Write what the run starts from as a checkpoint, to measure what training adds."""
         start = fresh_initialization(self._recipe, self._network)
-        self._publish(UNTRAINED_FOLDER, start, start.inner_loop.steps)
+        self._publish(UNTRAINED_FOLDER, start)
         return self._folder / UNTRAINED_FOLDER
 
     def begin_from_pretraining_of(self, folder: Path) -> None:
@@ -174,7 +177,7 @@ class TrainingRun:
         content = (self._folder / STATE_FILE).read_bytes()
         write_file(self._folder / PRETRAINING_FILE, content)
         fresh = with_fresh_inner_loop(self._recipe, self._network, pretrained.params)
-        self._publish(PRETRAINED_FOLDER, fresh, fresh.inner_loop.steps)
+        self._publish(PRETRAINED_FOLDER, fresh)
 
     def checkpoint(self) -> Checkpoint:
         """What the run has made, once `run` is through."""
@@ -188,7 +191,8 @@ class TrainingRun:
         first_meta = self._first_meta_stage()
         start = initialization
         if number == first_meta:
-            start = with_fresh_inner_loop(self._recipe, self._network, start.params)
+            fresh = with_fresh_inner_loop(self._recipe, self._network, start.params)
+            start = placed(fresh, self._device)
         score = self._held_out(start) if number >= first_meta else -1.0
         return _Position(number, 0, start, _Best(score, start))
 
@@ -300,13 +304,16 @@ class TrainingRun:
             for pair in table.settings
         ]
 
-    def _publish(self, folder: str, initialization: Initialization, max_steps: int) -> None:
-        recipe = self._recipe
+    def _publish(
+        self, folder: str, initialization: Initialization, curves: Sequence[AdaptationCurve] = ()
+    ) -> None:
+        recipe, trained = self._recipe, initialization.inner_loop.steps
+        validated = validated_steps(curves, trained) if curves else trained
         config = Config(
             name=recipe.name,
             description=recipe.description,
             network=describe(recipe.network.name, self._network),
-            inner_loop=name_inner_loop(initialization.inner_loop, max_steps),
+            inner_loop=name_inner_loop(initialization.inner_loop, validated),
             preprocessing=describe(recipe.preprocessing.name, self._preprocessing),
             weights_sha256="",
             provenance=Provenance(
@@ -325,30 +332,20 @@ class TrainingRun:
                 },
             ),
         )
-        save_checkpoint(self._folder / folder, config, initialization)
+        pictures = self._pictures(curves, trained, validated) if curves else {}
+        save_checkpoint(self._folder / folder, config, initialization, pictures)
 
-    def _validated_steps(self, initialization: Initialization) -> int:
-        """The largest number of steps up to which held-out accuracy keeps its level."""
-        trained = initialization.inner_loop.steps
-        curves = [
-            evaluate_by_step(
-                self._network,
-                initialization,
-                self._validation,
-                setting,
-                steps=CURVE_FACTOR * trained,
+    def _pictures(
+        self, curves: Sequence[AdaptationCurve], trained: int, validated: int
+    ) -> dict[str, bytes]:
+        pictures = {
+            ADAPTATION_CURVE: adaptation_curves(
+                curves, trained=trained, validated=validated, classes="validation"
             )
-            for setting in self._settings()
-        ]
-        accuracy = [
-            sum(interval.mean for interval in at) / len(at) for at in zip(*curves, strict=True)
-        ]
-        validated = trained
-        for steps in range(trained + 1, len(accuracy)):
-            if accuracy[steps] < accuracy[trained] - CURVE_MARGIN:
-                break
-            validated = steps
-        return validated
+        }
+        if stages := read_log(self._folder / LOG_FILE):
+            pictures[LEARNING_CURVE] = learning_curve(stages)
+        return pictures
 
     def _log(self, progress: Progress) -> None:
         entry = {"time": time.time(), **vars(progress)}
@@ -381,11 +378,14 @@ class TrainingRun:
                 "another folder, or remove this one to start anew"
             )
         inner_loop = recipe_inner_loop(self._recipe)
-        best = from_tensors(_unprefixed("best.", tensors), inner_loop)
+        start, best = (
+            placed(from_tensors(_unprefixed(prefix, tensors), inner_loop), self._device)
+            for prefix in ("start.", "best.")
+        )
         return _Position(
             stage_number=number,
             iteration=int(metadata["iteration"]),
-            start=from_tensors(_unprefixed("start.", tensors), inner_loop),
+            start=start,
             best=_Best(float(metadata["best_score"]), best),
             tensors=_unprefixed("stage.", tensors),
         )

@@ -22,6 +22,7 @@ from inkling.training.run import (
     standardize,
     standardized,
 )
+from PIL import Image
 
 SMALL = """
 name = "small"
@@ -90,13 +91,14 @@ def make_run(recipe: NamedRecipe, encoded: tuple[EncodedClass, ...], tmp_path: P
     validation = preprocess_classes(iter(encoded[15:]), bare)
     preprocessing = standardized(bare, training)
 
-    def make(name: str, named: NamedRecipe = recipe) -> TrainingRun:
+    def make(name: str, named: NamedRecipe = recipe, device: str = "cpu") -> TrainingRun:
         return TrainingRun(
             named,
             tmp_path / name,
             standardize(training, preprocessing),
             standardize(validation, preprocessing),
             preprocessing,
+            device=torch.device(device),
         )
 
     return make
@@ -125,6 +127,11 @@ def test_a_run_goes_through_its_stages_learns_and_publishes(
     assert made.config.provenance.n_classes == 15
     logged = [json.loads(line) for line in (tmp_path / "run/log.jsonl").read_text().splitlines()]
     assert [entry["loss"] for entry in logged] == [p.loss for p in progress]
+    for name in ("learning_curve.png", "adaptation_curve.png"):
+        with Image.open(tmp_path / "run/checkpoint" / name) as picture:
+            assert picture.format == "PNG"
+            assert len(picture.convert("RGB").getcolors(maxcolors=1_000_000) or []) > 20
+        assert name in (tmp_path / "run/checkpoint/README.md").read_text()
 
 
 @pytest.mark.parametrize("stop_after", [17, 43, 48])
@@ -144,6 +151,18 @@ def test_a_run_that_was_stopped_goes_on_bit_equal(make_run: MakeRun, stop_after:
         strict=True,
     ):
         assert torch.equal(one, other)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_a_run_on_a_gpu_sees_what_one_on_the_cpu_sees_and_goes_on(make_run: MakeRun) -> None:
+    first = next(make_run("cpu").run())
+    updates = cast(Generator[Progress], make_run("gpu", device="cuda").run(save_every_seconds=0))
+    progress = [next(updates) for _ in range(43)]
+    updates.close()
+    assert progress[0].loss == pytest.approx(first.loss, rel=1e-3)
+    rest = list(make_run("gpu", device="cuda").run())
+    assert (rest[0].stage, rest[0].iteration) == ("first_order_maml", 4)
+    assert rest[-1].stage == "maml"
 
 
 def changed(tmp_path: Path, old: str, new: str) -> NamedRecipe:

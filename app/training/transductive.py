@@ -1,0 +1,100 @@
+"""Transductive evaluation, which figures of some papers come from: queries share statistics.
+
+A network that normalises by the batch, and is given all queries of an episode as one batch,
+learns something of each from the others. MAML was first measured so (Nichol, Achiam and
+Schulman, 2018, who report both kinds and call this one transductive). Nothing is served or
+selected so.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+
+from ..meta.episode import Episode
+from ..meta.head import unit
+from ..meta.inner_loop import Initialization
+from ..meta.network import Network
+from ..meta.params import Params
+from ..networks.resnet12 import ResNet12
+
+
+@dataclass(frozen=True)
+class Transductive:
+    """A network whose `features` normalise by their batch instead of by stored statistics.
+
+    The batch is the support set in the inner loop, and all queries of an episode afterwards.
+    """
+
+    network: Network
+
+    @property
+    def feature_size(self) -> int:
+        """Length of a feature vector."""
+        return self.network.feature_size
+
+    @property
+    def input_shape(self) -> tuple[int, int, int]:
+        """Channels, height and width of one image."""
+        return self.network.input_shape
+
+    def initialize(self, generator: torch.Generator) -> Params:
+        """Draw fresh parameters."""
+        return self.network.initialize(generator)
+
+    def fixed(self) -> frozenset[str]:
+        """Names of the stored statistics, which are not read here."""
+        return self.network.fixed()
+
+    def features(self, params: Params, images: torch.Tensor) -> torch.Tensor:
+        """`(batch, channel, height, width)` to `(batch, feature_size)`; rows share statistics."""
+        features, _ = self.features_in_pretraining(params, images, torch.Generator())
+        return features
+
+    @property
+    def parts(self) -> tuple[frozenset[str], ...]:
+        """All names as one part: what lies before a moving tensor sees the batch too."""
+        return (frozenset().union(*self.network.parts),)
+
+    def through(
+        self, params: Params, hidden: torch.Tensor, first: int, stop: int, /
+    ) -> torch.Tensor:
+        """All of the network, or nothing."""
+        return self.features(params, hidden) if first < stop else hidden
+
+    def features_in_pretraining(
+        self, params: Params, images: torch.Tensor, generator: torch.Generator, /
+    ) -> tuple[torch.Tensor, Params]:
+        """The network's own, which normalises by the batch."""
+        return self.network.features_in_pretraining(params, images, generator)
+
+
+def transductive(network: Network) -> Transductive:
+    """The same network, normalised by the batch and without DropBlock.
+
+    Raises ValueError for a network without stored statistics, which would stay as it is.
+    """
+    if not network.fixed():
+        raise ValueError(
+            "expected a network with stored statistics (norm = 'stored'); this one normalises "
+            "every image by itself, so that nothing would change"
+        )
+    if isinstance(network, ResNet12):
+        network = replace(network, drop_rate=0.0)
+    return Transductive(network)
+
+
+def embed_episode(
+    network: Transductive, initialization: Initialization, episode: Episode
+) -> Episode:
+    """An episode with the unit features `(image, feature)` of its two batches for images."""
+
+    def embed(images: torch.Tensor) -> torch.Tensor:
+        return unit(network.features(initialization.params, images))
+
+    return replace(
+        episode,
+        support=replace(episode.support, images=embed(episode.support.images)),
+        query_images=embed(episode.query_images),
+    )

@@ -1,0 +1,110 @@
+"""What `inkling evaluate` can be asked for beside one accuracy."""
+
+from __future__ import annotations
+
+import io
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from inkling.checkpoints.checkpoint import Checkpoint, save_checkpoint
+from inkling.checkpoints.config import describe
+from inkling.cli.app import app
+from inkling.data.sources import EncodedClass
+from inkling.errors import BadSetting
+from inkling.networks.conv4 import Conv4
+from PIL import Image
+from typer.testing import CliRunner, Result
+
+
+@pytest.fixture
+def measure(tmp_path: Path, encoded: tuple[EncodedClass, ...]) -> list[str]:
+    """The start of a command that measures the shipped initialization on a few characters."""
+    splits = {"test": encoded[:6], "train": encoded[6:7], "validation": encoded[7:8]}
+    for split, members in splits.items():
+        for entry in members:
+            folder = tmp_path / "data" / split / entry.name
+            folder.mkdir(parents=True)
+            for name, content in entry.files:
+                (folder / name).write_bytes(content)
+    options = "--data-format folders --n-way 4 --n-query 3 --episodes 6 --seed 2"
+    return ["evaluate", "omniglot", "--data", str(tmp_path / "data"), *options.split()]
+
+
+def invoked(*arguments: str) -> Result:
+    return CliRunner().invoke(app, arguments, catch_exceptions=False, env={"COLUMNS": "200"})
+
+
+def rows(*arguments: str) -> list[dict[str, object]]:
+    done = invoked(*arguments, "--json")
+    assert done.exit_code == 0, done.output
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def test_a_curve_is_drawn_and_told_in_numbers(measure: list[str], tmp_path: Path) -> None:
+    path = tmp_path / "curve.png"
+    found = rows(*measure, "--n-shot", "1", "--n-shot", "2", "--curve", str(path))
+    with Image.open(io.BytesIO(path.read_bytes())) as picture:
+        assert picture.format == "PNG"
+        assert len(picture.convert("RGB").getcolors(maxcolors=1_000_000) or []) > 20
+    for row in found:
+        curve = row["curve"]
+        assert isinstance(curve, list)
+        assert [point["steps"] for point in curve] == list(range(11))
+        assert curve[5]["accuracy"] == row["accuracy"]
+        assert curve[5]["interval"] == row["interval"]
+        assert curve[0]["accuracy"] == row["zero_steps"]
+    path.unlink()
+    table = invoked(*measure, "--curve", str(path)).stdout
+    assert "4-way 1-shot by inner step" in table
+    assert path.exists()
+    assert "curve" not in rows(*measure)[0]
+
+
+@pytest.mark.parametrize(
+    ("path", "told"), [("curve.pdf", "ending in .png"), ("nowhere/curve.png", "existing folder")]
+)
+def test_a_curve_that_cannot_be_written_is_refused_first(
+    measure: list[str], tmp_path: Path, path: str, told: str
+) -> None:
+    done = invoked(*measure, "--curve", str(tmp_path / path))
+    assert done.exit_code == 2
+    assert told in done.output
+    assert "reading" not in done.output
+
+
+def test_transductive_results_say_so(measure: list[str], tmp_path: Path) -> None:
+    (inductive,) = rows(*measure)
+    (together,) = rows(*measure, "--transductive")
+    assert (inductive["transductive"], together["transductive"]) == (False, True)
+    path = tmp_path / "curve.png"
+    table = invoked(*measure, "--transductive", "--curve", str(path)).stdout
+    assert "omniglot, transductive: 4-way 1-shot" in table
+    assert path.exists()
+    assert "transductive" not in invoked(*measure).stdout
+
+
+def test_a_network_that_normalises_each_image_is_not_measured_transductively(
+    measure: list[str], checkpoint: Checkpoint, tmp_path: Path
+) -> None:
+    network = replace(Conv4(), norm="group")
+    config = checkpoint.config.model_copy(update={"network": describe("conv4", network)})
+    kept = network.initialize(torch.Generator()).keys() | {"head.scale"}
+    params = {name: checkpoint.initialization.params[name] for name in kept}
+    save_checkpoint(tmp_path / "group", config, replace(checkpoint.initialization, params=params))
+    command = ["evaluate", str(tmp_path / "group"), *measure[2:], "--transductive"]
+    done = invoked(*command)
+    assert done.exit_code == 2
+    assert "nothing would change" in " ".join(done.output.split())
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_gpu_that_is_not_there_is_refused(measure: list[str], tmp_path: Path) -> None:
+    train = ["train", "omniglot", "--data", str(tmp_path / "data"), "--output", str(tmp_path / "r")]
+    for command in (measure, train):
+        with pytest.raises(BadSetting, match="expected a CUDA GPU"):
+            invoked(*command, "--device", "cuda")
+    assert not (tmp_path / "r").exists()
+    assert invoked(*measure, "--device", "tpu").exit_code == 2
