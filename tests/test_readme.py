@@ -103,7 +103,7 @@ def test_commands_name_options_that_exist(page: str) -> None:
 
     commands = get_command(app).commands  # type: ignore[attr-defined]
     lines = re.findall(
-        r"inkling (serve|demo|train|evaluate)\b([^\n|`]*)", (ROOT / page).read_text()
+        r"inkling (serve|demo|train|evaluate|calibrate)\b([^\n|`]*)", (ROOT / page).read_text()
     )
     assert lines
     for command, rest in lines:
