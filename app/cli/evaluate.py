@@ -112,6 +112,7 @@ def evaluate(
         raise typer.BadParameter("--record takes the checkpoint's own steps")
     if curve is not None:
         check_picture(curve)
+    strangers = _strangers(unlike or [], loaded)
     network = _transductive(loaded.network) if by_batch else loaded.network
     encoded = read_split(data_format, data, split, loaded.config.provenance.validation_groups)
     classes = preprocess_classes(
@@ -120,10 +121,6 @@ def evaluate(
     )
     classes = for_episodes(data_format, classes).placed(chosen)
     other = None if pretrained is None else _embedded(pretrained, loaded, classes, chosen)
-    strangers = {
-        str(path): preprocess_classes(read_split("folders", path, "test", []), loaded.preprocessing)
-        for path in unlike or []
-    }
     curves: list[AdaptationCurve] = []
     for way, shot in itertools.product(n_way or [5], n_shot or [1]):
         setting = evaluation.Setting(EpisodeShape.fixed(way, shot, n_query), episodes, seed)
@@ -195,13 +192,24 @@ def _embedded(
     return embed(other.network, placed(other.initialization, device), classes)
 
 
+def _strangers(folders: Sequence[Path], loaded: Checkpoint) -> dict[str, ClassImages]:
+    from ..training.datasets import preprocess_classes, read_split
+
+    if folders and loaded.config.calibration is None:
+        raise typer.BadParameter("--unlike: expected a calibrated checkpoint")
+    return {
+        str(path): preprocess_classes(read_split("folders", path, "test", []), loaded.preprocessing)
+        for path in folders
+    }
+
+
 def _tell_warned(
     loaded: Checkpoint, data: Mapping[str, ClassImages], setting: Setting, as_json: bool
 ) -> None:
     from ..training.calibration import warned_share
 
     if loaded.config.calibration is None:
-        raise typer.BadParameter("--unlike: expected a calibrated checkpoint")
+        return
     shape = replace(setting.shape, n_query=0)
     for name, classes in data.items():
         share = warned_share(
