@@ -30,6 +30,8 @@ from .sessions.session import Session, new_session_id
 MAX_LABEL_LENGTH = 100
 MIN_CLASSES = 2
 TOO_MANY_IMAGES = "too_many_images"
+LOOKED_AT = 20
+"""Images of a support set that other initializations are compared by."""
 
 
 @dataclass(frozen=True)
@@ -307,13 +309,7 @@ class Service:
         found = _unlikeness(checkpoint, tensors)
         if found is None or found <= 1:
             return ()
-        others = {
-            name: _unlikeness(other, self._preprocess(images, other, (), deadline)[0])
-            for name, other in self.checkpoints.items()
-            if other is not checkpoint and other.config.calibration is not None
-        }
-        fitting = {name: there for name, there in others.items() if there is not None and there < 1}
-        better = min(fitting, key=lambda name: fitting[name], default=None)
+        better = self._fitting_better(images, checkpoint, deadline)
         advice = "" if better is None else f"; initialization {better!r} fits them better"
         return (
             Warned(
@@ -322,6 +318,27 @@ class Service:
                 f"({found:.1f} times its limit), so expect less of it{advice}",
             ),
         )
+
+    def _fitting_better(
+        self, images: Sequence[LabelledImage], checkpoint: Checkpoint, deadline: float
+    ) -> str | None:
+        """The initialization whose training data some of the images are most like, if any.
+
+        It is advice: None rather than a refusal when ``deadline`` passes.
+        """
+        some = images[:: math.ceil(len(images) / LOOKED_AT)]
+        fitting: dict[str, float] = {}
+        for name, other in self.checkpoints.items():
+            if other is checkpoint or other.config.calibration is None:
+                continue
+            try:
+                tensors, _, _ = self._preprocess(some, other, (), deadline)
+            except DeadlineExceeded:
+                return None
+            found = _unlikeness(other, tensors)
+            if found is not None and found <= 1:
+                fitting[name] = found
+        return min(fitting, key=lambda name: fitting[name], default=None)
 
     def _chosen(self, name: str | None) -> Checkpoint:
         wanted = self._default if name is None else name

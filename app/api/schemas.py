@@ -73,7 +73,10 @@ class TimingInfo(_Out):
 class WarningInfo(_Out):
     """Something to know that was no reason to refuse."""
 
-    code: str
+    code: Annotated[
+        str,
+        Field(description="few_images, same_image, blank_image or unlike_training_data"),
+    ]
     message: str
 
 
@@ -125,7 +128,11 @@ class NoneOfThese(_Out):
 
 
 class Prediction(_Out):
-    """The prediction for one image; `probabilities` has the most probable label first."""
+    """The prediction for one image; `probabilities` has the most probable label first.
+
+    They are calibrated on classes that training has not seen, and are among the session's classes
+    alone: `none_of_these` tells whether the image is of another one.
+    """
 
     label: str
     probability: Probability

@@ -10,17 +10,21 @@ from pydantic import BaseModel, ConfigDict, Field
 
 STATISTICS = ("mean", "deviation", "roughness", "half_tones", "edge")
 
+Row = Annotated[list[float], Field(min_length=len(STATISTICS), max_length=len(STATISTICS))]
 
-class Likeness(BaseModel):
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class Likeness(_Strict):
     """How images of the training data look: mean and whitening of `image_statistics`.
 
     A support set is unlike it when its `unlikeness` is above ``threshold``.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    means: list[float]
-    whitening: list[list[float]]
+    means: Row
+    whitening: Annotated[list[Row], Field(min_length=len(STATISTICS), max_length=len(STATISTICS))]
     threshold: Annotated[float, Field(gt=0)]
 
     def unlikeness(self, images: torch.Tensor) -> float:
@@ -33,7 +37,7 @@ class Likeness(BaseModel):
         return float((deviations @ torch.tensor(self.whitening)).square().mean())
 
 
-class Calibration(BaseModel):
+class Calibration(_Strict):
     """Fitted on held-out training classes; ``settings`` are the ways and shots of its episodes.
 
     ``none_of_these`` is the `distance` above which an image counts as none of a session's
@@ -41,10 +45,8 @@ class Calibration(BaseModel):
     does not start at class means, whose distance it is.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
     temperature: Annotated[float, Field(gt=0)]
-    none_of_these: float | None
+    none_of_these: Annotated[float, Field(gt=0)] | None
     kept: Annotated[float, Field(gt=0, le=1)]
     settings: list[tuple[int, int]]
     likeness: Likeness

@@ -55,13 +55,14 @@ def card(config: Config, identity: str, pictures: Collection[str] = ()) -> str:
             "same episodes.",
             "",
             "Calibration error is the expected one (15 bins), none-of-these AUROC that between "
-            "queries of the episode's classes and of others, and flagged the share of the former "
-            "that count as none of these.",
+            "queries of the episode's classes and of others, flagged the share of the former that "
+            "count as none of these, and warned about that of support sets, of these and of other "
+            "data, that are told to be unlike the training data.",
             "",
             *(TRANSDUCTIVE if any(result.transductive for result in config.results) else ()),
             "| split | way | shot | queries a class | episodes | seed | accuracy | "
-            "nearest centroid | calibration error | none-of-these AUROC | flagged |",
-            "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+            "nearest centroid | calibration error | none-of-these AUROC | flagged | warned about |",
+            "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
             *[_row(result) for result in config.results],
             "",
         ]
@@ -97,12 +98,16 @@ def _row(result: Result) -> str:
         f"{100 * result.nearest_centroid:.2f} ± "
         f"{100 * result.nearest_centroid_interval:.2f} % | "
         f"{_maybe(result.calibration_error)} | {_maybe(result.none_of_these_auroc)} | "
-        f"{_maybe(result.known_flagged)} |"
+        f"{_maybe(result.known_flagged)} | {_shares(result.warned)} |"
     )
 
 
 def _maybe(value: float | None) -> str:
     return "-" if value is None else f"{value:.4f}"
+
+
+def _shares(warned: dict[str, float] | None) -> str:
+    return ", ".join(f"{data} {100 * share:.2f} %" for data, share in (warned or {}).items()) or "-"
 
 
 def _options(options: dict[str, object] | dict[str, str]) -> str:

@@ -41,6 +41,7 @@ class InnerLoopConfig(_Strict):
 class Result(_Strict):
     """One measured accuracy: mean and half-width of its 95 % interval, in 0..1.
 
+    ``warned`` has the shares of support sets that are warned about, by data, the split first;
     ``transductive`` tells that queries were normalised by all queries of their episode.
     """
 
@@ -57,6 +58,7 @@ class Result(_Strict):
     calibration_error: float | None = None
     none_of_these_auroc: float | None = None
     known_flagged: float | None = None
+    warned: dict[str, float] | None = None
     transductive: bool = False
 
     def told_split(self) -> str:

@@ -28,6 +28,10 @@ if TYPE_CHECKING:
     from ..training.evaluation import Evaluation, Setting
 
 
+UNLIKE_IMAGES = 20
+"""Images that are read of each class of an --unlike folder."""
+
+
 def evaluate(
     checkpoint: Annotated[str, typer.Argument(help="A checkpoint folder or a shipped name.")],
     data: Annotated[Path, typer.Option(help="Folder of the data set.")],
@@ -58,7 +62,10 @@ def evaluate(
     ] = None,
     unlike: Annotated[
         list[Path] | None,
-        typer.Option(help="A folder per class of another kind of images; again for more."),
+        typer.Option(
+            help="A folder per class of another kind of images, for the share of support sets that "
+            "is warned about; again for more."
+        ),
     ] = None,
     curve: Annotated[
         Path | None,
@@ -137,6 +144,8 @@ def evaluate(
                 on_scores=meter.watch if meter else lambda *_: None,
             )
         result = _result(f"{data_format} {split}", setting, found, meter.found() if meter else None)
+        if not by_batch:
+            result = _with_warned(result, loaded, {result.split: classes, **strangers}, setting)
         if record:
             record_result(folder, result)
         taken = loaded.config.inner_loop.steps if steps is None else steps
@@ -147,8 +156,6 @@ def evaluate(
             typer.echo(_json(loaded, taken, result, found, curves[-1:]))
         else:
             Console().print(_table(loaded, taken, result, found), *map(curve_table, curves[-1:]))
-        if strangers:
-            _tell_warned(loaded, {result.split: classes, **strangers}, setting, as_json)
     if curve is not None:
         draw_curves(curve, curves, loaded, result.told_split())
 
@@ -193,31 +200,37 @@ def _embedded(
 
 
 def _strangers(folders: Sequence[Path], loaded: Checkpoint) -> dict[str, ClassImages]:
-    from ..training.datasets import preprocess_classes, read_split
+    """The classes of each folder, under its name."""
+    from ..data import folders as layout
+    from ..training.datasets import preprocess_classes
 
     if folders and loaded.config.calibration is None:
         raise typer.BadParameter("--unlike: expected a calibrated checkpoint")
-    return {
-        str(path): preprocess_classes(read_split("folders", path, "test", []), loaded.preprocessing)
+    found = {
+        path.resolve().name: preprocess_classes(
+            layout.read_all(path, UNLIKE_IMAGES), loaded.preprocessing
+        )
         for path in folders
     }
+    if len(found) < len(folders):
+        raise typer.BadParameter("--unlike: expected folders of different names")
+    return found
 
 
-def _tell_warned(
-    loaded: Checkpoint, data: Mapping[str, ClassImages], setting: Setting, as_json: bool
-) -> None:
+def _with_warned(
+    result: Result, loaded: Checkpoint, data: Mapping[str, ClassImages], setting: Setting
+) -> Result:
+    """The result with the shares of support sets that are warned about, where that is known."""
     from ..training.calibration import warned_share
 
-    if loaded.config.calibration is None:
-        return
-    shape = replace(setting.shape, n_query=0)
-    for name, classes in data.items():
-        share = warned_share(
-            loaded.config.calibration.likeness, classes, replace(setting, shape=shape)
-        )
-        entry = {"data": name, "n_way": shape.n_way[0], "n_shot": shape.n_shot[0], "warned": share}
-        told = f"{name}: {100 * share:.2f} % of support sets are warned about"
-        typer.echo(json.dumps(entry) if as_json else told)
+    calibration = loaded.config.calibration
+    if calibration is None:
+        return result
+    alone = replace(setting, shape=replace(setting.shape, n_query=0))
+    warned = {
+        name: warned_share(calibration.likeness, classes, alone) for name, classes in data.items()
+    }
+    return result.model_copy(update={"warned": warned})
 
 
 def _transductive(network: Network) -> Network:
@@ -294,6 +307,8 @@ def _table(loaded: Checkpoint, steps: int, result: Result, found: Evaluation) ->
     ):
         if value is not None:
             table.add_row(name, f"{value:.4f}", "")
+    for data, share in (result.warned or {}).items():
+        table.add_row(f"support sets warned about, {data}", f"{100 * share:.2f} %", "")
     return table
 
 

@@ -33,12 +33,25 @@ def read(path: Path, split: Split, seed: int = 0) -> Iterator[EncodedClass]:
     if len(wanted) < 2:
         raise BadData(f"expected at least 2 classes for {split} in {root}, got {len(wanted)}")
     for name in wanted:
-        files = (
-            (file.name, file.read_bytes())
-            for file in sorted((root / name).iterdir())
-            if file.is_file() and is_image(PurePosixPath(file.name))
-        )
-        yield EncodedClass(name=name, group="", files=tuple(files))
+        yield _encoded_class(root / name)
+
+
+def read_all(path: Path, most: int) -> Iterator[EncodedClass]:
+    """Yield every class folder in ``path`` with the first ``most`` images of each."""
+    if not path.is_dir():
+        raise BadData(f"expected a folder of class folders, got {path}")
+    for name in _class_names(path):
+        yield _encoded_class(path / name, most)
+
+
+def _encoded_class(folder: Path, most: int | None = None) -> EncodedClass:
+    files = [
+        file
+        for file in sorted(folder.iterdir())
+        if file.is_file() and is_image(PurePosixPath(file.name))
+    ]
+    read_in = tuple((file.name, file.read_bytes()) for file in files[:most])
+    return EncodedClass(name=folder.name, group="", files=read_in)
 
 
 def _class_names(root: Path) -> list[str]:

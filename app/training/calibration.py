@@ -10,6 +10,7 @@ from torch.nn import functional
 from ..checkpoints.calibration import Calibration, Likeness, distance, image_statistics
 from ..checkpoints.checkpoint import Checkpoint
 from ..data.episodes import ClassImages, EpisodePlan, EpisodeShape, realize, seeded
+from ..errors import BadData
 from ..meta.head import SCALE
 from ..meta.inner_loop import Initialization, adapt, logits
 from ..meta.network import Network
@@ -39,7 +40,7 @@ def fit_calibration(
 ) -> Calibration:
     """Fit temperature and threshold on episodes of held-out classes, likeness on both.
 
-    Every setting of SETTINGS that has enough classes weighs alike.
+    Every setting of SETTINGS that has enough classes weighs alike. Raises BadData when none has.
     """
     counts = [len(images) for images in held_out.images]
     settings = [
@@ -47,6 +48,12 @@ def fit_calibration(
         for way, shot in SETTINGS
         if sum(count >= shot + N_QUERY for count in counts) >= way
     ]
+    if not settings:
+        (way, shot), *_ = SETTINGS
+        raise BadData(
+            f"to calibrate, expected at least {way} held-out classes of {shot + N_QUERY} images "
+            f"or more, got {sum(count >= shot + N_QUERY for count in counts)}"
+        )
     found, distances = [], []
     scale = float(initialization.params[SCALE])
     for way, shot in settings:

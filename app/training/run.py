@@ -8,6 +8,7 @@ meta-training from, and `pretrained/`, a checkpoint of it.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import platform
@@ -40,7 +41,7 @@ from ..checkpoints.config import (
 )
 from ..checkpoints.tensor_files import encode_tensors, read_tensors, write_file
 from ..data.episodes import ClassImages, EpisodeShape, seeded
-from ..errors import BadCheckpoint, BadRecipe
+from ..errors import BadCheckpoint, BadData, BadRecipe
 from ..images.preprocess import Drawing
 from ..meta.head import BIAS, SCALE, WEIGHT
 from ..meta.inner_loop import Initialization, InnerLoop
@@ -138,14 +139,7 @@ class TrainingRun:
         ]
         self._publish(CHECKPOINT_FOLDER, best.initialization, curves)
         if not self._recipe.data.train_on_validation:
-            calibration = fit_calibration(
-                self._network,
-                placed(best.initialization, CPU),
-                self._training.placed(CPU),
-                self._validation.placed(CPU),
-                self._recipe.seed,
-            )
-            record_calibration(self._folder / CHECKPOINT_FOLDER, calibration)
+            self._calibrate(best.initialization)
 
     def publish_untrained(self) -> Path:
         """Write what the run starts from as a checkpoint, to measure what training adds."""
@@ -178,6 +172,18 @@ class TrainingRun:
         write_file(self._folder / PRETRAINING_FILE, content)
         fresh = with_fresh_inner_loop(self._recipe, self._network, pretrained.params)
         self._publish(PRETRAINED_FOLDER, fresh)
+
+    def _calibrate(self, initialization: Initialization) -> None:
+        """Fit a calibration; too few held-out images leave the checkpoint without one."""
+        with contextlib.suppress(BadData):
+            calibration = fit_calibration(
+                self._network,
+                placed(initialization, CPU),
+                self._training.placed(CPU),
+                self._validation.placed(CPU),
+                self._recipe.seed,
+            )
+            record_calibration(self._folder / CHECKPOINT_FOLDER, calibration)
 
     def checkpoint(self) -> Checkpoint:
         """What the run has made, once `run` is through."""

@@ -165,6 +165,8 @@ def test_company_does_not_move_a_prediction(
     (alone,) = predict(http, session_id, [query])
     together = predict(http, session_id, [query, *drawings["Avesta_01"], *drawings["Oriya_01"]])[0]
     assert alone["label"] == together["label"]
+    score = together["none_of_these"]["score"]
+    assert alone["none_of_these"]["score"] == pytest.approx(score, abs=1e-5)
     for one, other in zip(alone["probabilities"], together["probabilities"], strict=True):
         assert one["probability"] == pytest.approx(other["probability"], abs=1e-5)
 
@@ -181,6 +183,8 @@ def test_the_order_of_classes_and_images_does_not_move_a_prediction(
         chooser.shuffle(fields)
     for other in found[1:]:
         for one, two in zip(found[0], other, strict=True):
+            score = one["none_of_these"]["score"]
+            assert two["none_of_these"]["score"] == pytest.approx(score, abs=1e-5)
             expected = {e["label"]: e["probability"] for e in one["probabilities"]}
             for entry in two["probabilities"]:
                 assert entry["probability"] == pytest.approx(expected[entry["label"]], abs=1e-5)

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
-from inkling.checkpoints.checkpoint import Checkpoint, save_checkpoint
+from inkling.checkpoints.catalogue import find_checkpoint
+from inkling.checkpoints.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from inkling.checkpoints.config import describe
 from inkling.cli.app import app
 from inkling.data.sources import EncodedClass
-from inkling.errors import BadSetting
+from inkling.errors import BadData, BadSetting
 from inkling.networks.conv4 import Conv4
 from PIL import Image
 from typer.testing import CliRunner, Result
@@ -101,6 +103,57 @@ def test_a_network_that_normalises_each_image_is_not_measured_transductively(
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_other_images_are_warned_about_and_the_card_says_so(
+    measure: list[str], tmp_path: Path, photographs: list[bytes]
+) -> None:
+    for number, content in enumerate(photographs):
+        folder = tmp_path / "groceries" / str(number)
+        folder.mkdir(parents=True)
+        (folder / f"{number}.jpg").write_bytes(content)
+    copy = tmp_path / "copy"
+    shutil.copytree(find_checkpoint("omniglot"), copy)
+    measure[1] = str(copy)
+    measure += ["--unlike", str(tmp_path / "groceries")]
+    expected = {"folders test": 0.0, "groceries": 1.0}
+    (row,) = rows(*measure, "--record")
+    assert row["warned"] == expected
+    assert load_checkpoint(copy).config.results[-1].warned == expected
+    assert "folders test 0.00 %, groceries 100.00 % |" in (copy / "README.md").read_text()
+    assert "warned about, groceries" in invoked(*measure).stdout
+    with pytest.raises(BadData, match="class folders"):
+        invoked(*measure, "--unlike", str(tmp_path / "nothing"))
+    twice = invoked(*measure, "--unlike", str(tmp_path / "groceries"))
+    assert twice.exit_code == 2
+    assert "different names" in twice.stderr
+    config = json.loads((copy / "config.json").read_text())
+    (copy / "config.json").write_text(json.dumps({**config, "calibration": None}))
+    bare = invoked(*measure)
+    assert bare.exit_code == 2
+    assert "calibrated checkpoint" in bare.stderr
+
+
+def test_a_checkpoint_can_be_calibrated_by_itself(
+    measure: list[str], tmp_path: Path, encoded: tuple[EncodedClass, ...]
+) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(find_checkpoint("omniglot"), copy)
+    command = ["calibrate", str(copy), "--data", measure[3], "--data-format", "folders"]
+    for split, members in (("train", encoded[8:10]), ("validation", encoded[10:14])):
+        for entry in members:
+            folder = tmp_path / "data" / split / entry.name
+            folder.mkdir()
+            for name, content in entry.files[:5]:
+                (folder / name).write_bytes(content)
+    before = load_checkpoint(copy)
+    assert "temperature" in invoked(*command).stdout
+    after = load_checkpoint(copy)
+    assert after.config.calibration is not None
+    assert after.config.calibration.settings == [(2, 1), (5, 1)]
+    assert after.identity != before.identity
+    assert invoked(*command).exit_code == 0
+    assert load_checkpoint(copy).identity == after.identity
+
+
 def test_a_gpu_that_is_not_there_is_refused(measure: list[str], tmp_path: Path) -> None:
     train = ["train", "omniglot", "--data", str(tmp_path / "data"), "--output", str(tmp_path / "r")]
     for command in (measure, train):

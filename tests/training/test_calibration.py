@@ -7,6 +7,7 @@ import torch
 from inkling.checkpoints.calibration import Likeness, distance, image_statistics
 from inkling.checkpoints.checkpoint import Checkpoint
 from inkling.data.episodes import ClassImages, EpisodeShape
+from inkling.errors import BadData
 from inkling.images.decode import decode
 from inkling.meta.head import SCALE
 from inkling.training import calibration
@@ -66,6 +67,12 @@ def test_a_temperature_undoes_overconfidence(
     )
     assert other.temperature == pytest.approx(1.5 * one.temperature, rel=0.05)
     assert other.none_of_these == pytest.approx(one.none_of_these, rel=1e-3)
+
+
+def test_too_few_held_out_images_are_told(checkpoint: Checkpoint, classes: ClassImages) -> None:
+    few = ClassImages(classes.names, classes.groups, tuple(images[:3] for images in classes.images))
+    with pytest.raises(BadData, match="at least 2 held-out classes of 4 images or more, got 0"):
+        fit_calibration(checkpoint.network, checkpoint.initialization, classes, few, 0)
 
 
 def test_photographs_are_unlike_drawings(

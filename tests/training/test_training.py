@@ -369,3 +369,16 @@ def test_the_last_part_alone_adapts_on_request(make_run: MakeRun, tmp_path: Path
     block = {f"block4.{kind}" for kind in ("weight", "gain", "bias")}
     assert made.step_sizes.keys() == block | {"head.weight", "head.bias"}
     assert made.views.shape == (2, 2, 3)
+
+
+def test_too_few_held_out_images_leave_the_calibration_out(
+    recipe: NamedRecipe, encoded: tuple[EncodedClass, ...], tmp_path: Path
+) -> None:
+    selection = recipe.recipe.selection.model_copy(update={"settings": [(2, 1)], "n_query": 1})
+    small = replace(recipe, recipe=recipe.recipe.model_copy(update={"selection": selection}))
+    bare = recipe_preprocessing(small.recipe)
+    training = preprocess_classes(iter(encoded[:15]), bare)
+    few = [replace(entry, files=entry.files[:3]) for entry in encoded[15:]]
+    run = TrainingRun(small, tmp_path / "few", training, preprocess_classes(iter(few), bare), bare)
+    list(run.run())
+    assert run.checkpoint().config.calibration is None

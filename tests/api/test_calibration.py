@@ -1,0 +1,142 @@
+"""What a calibration changes in the answers of a real server, and what its lack leaves out."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import torch
+from inkling.checkpoints.catalogue import find_checkpoint
+from inkling.checkpoints.checkpoint import Checkpoint, load_checkpoint, record_calibration
+from inkling.cli.local_server import local_server
+from inkling.data.episodes import ClassImages
+from inkling.engine.engine import Engine
+from inkling.errors import DeadlineExceeded
+from inkling.images.decode import decode
+from inkling.main import create_app
+from inkling.service import AdaptOptions, LabelledImage, Limits, Service
+from inkling.sessions.memory import MemorySessions
+from inkling.settings import Settings
+from inkling.training.calibration import fit_likeness
+
+from .test_conversation import NAMES, Drawings, adapt, predict
+
+UNLIKE = "unlike_training_data"
+
+
+def copied(folder: Path, name: str, change: Callable[[dict[str, Any]], None]) -> Path:
+    """The shipped initialization under another name."""
+    shutil.copytree(find_checkpoint("omniglot"), folder / name)
+    config = json.loads((folder / name / "config.json").read_text())
+    config["name"] = name
+    change(config)
+    (folder / name / "config.json").write_text(json.dumps(config))
+    return folder / name
+
+
+@pytest.fixture(scope="module")
+def of_photographs(folder: Path, checkpoint: Checkpoint, photographs: list[bytes]) -> Path:
+    """The shipped initialization, told that photographs are what it learned from."""
+    read = torch.stack([checkpoint.preprocessing(decode(content)) for content in photographs])
+    seen = ClassImages(("odd", "even"), ("", ""), (read[::2], read[1::2]))
+    found = copied(folder, "photographs", lambda _: None)
+    calibration = load_checkpoint(found).config.calibration
+    assert calibration is not None
+    likeness = fit_likeness(seen, seen, 0)
+    record_calibration(found, calibration.model_copy(update={"likeness": likeness}))
+    return found
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("initializations")
+
+
+@pytest.fixture(scope="module")
+def three(folder: Path, of_photographs: Path) -> Iterator[httpx.Client]:
+    """A server with drawings, photographs, and an initialization that was not calibrated."""
+    names = (
+        "omniglot",
+        str(of_photographs),
+        str(copied(folder, "older", lambda config: config.pop("calibration"))),
+    )
+    with (
+        local_server(create_app(Settings(initializations=names, workers=1))) as url,
+        httpx.Client(base_url=url, timeout=60, trust_env=False) as client,
+    ):
+        yield client
+
+
+def told(answer: dict[str, Any]) -> list[str]:
+    return [entry["message"] for entry in answer["warnings"] if entry["code"] == UNLIKE]
+
+
+def test_a_loaded_initialization_that_fits_better_is_named(
+    three: httpx.Client, drawings: Drawings, photographs: list[bytes]
+) -> None:
+    groceries = {"a": photographs[:3], "b": photographs[3:]}
+    characters = {name: drawings[name][:2] for name in NAMES}
+    (message,) = told(adapt(three, groceries))
+    assert message.endswith("initialization 'photographs' fits them better")
+    assert not told(adapt(three, groceries, initialization="photographs"))
+    (message,) = told(adapt(three, characters, initialization="photographs"))
+    assert message.endswith("initialization 'omniglot' fits them better")
+    assert not told(adapt(three, characters))
+
+
+def test_without_a_calibration_nothing_is_said_of_it(
+    three: httpx.Client, drawings: Drawings, photographs: list[bytes]
+) -> None:
+    answer = adapt(three, {"a": photographs[:3], "b": photographs[3:]}, initialization="older")
+    assert not told(answer)
+    (found,) = predict(three, answer["session_id"], drawings["Keble_01"][:1])
+    assert found["none_of_these"] is None
+
+
+def test_probabilities_are_those_at_the_temperature(
+    three: httpx.Client, checkpoint: Checkpoint, drawings: Drawings
+) -> None:
+    assert checkpoint.config.calibration is not None
+    temperature = checkpoint.config.calibration.temperature
+    support = {name: drawings[name][:1] for name in NAMES[:2]}
+    ratios = []
+    for initialization in ("omniglot", "older"):
+        session_id = adapt(three, support, initialization=initialization)["session_id"]
+        (found,) = predict(three, session_id, drawings["Keble_01"][3:4])
+        first, second = (torch.tensor(e["probability"]) for e in found["probabilities"])
+        ratios.append(float((first / second).log()))
+    assert ratios[0] == pytest.approx(ratios[1] / temperature, rel=1e-3)
+
+
+def test_too_little_time_to_look_elsewhere_leaves_the_advice_out(
+    checkpoint: Checkpoint,
+    of_photographs: Path,
+    photographs: list[bytes],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    other = load_checkpoint(of_photographs)
+    engine = Engine([checkpoint, other], device=torch.device("cpu"), workers=1, queue_limit=4)
+    service = Service([checkpoint, other], engine, MemorySessions(10**9, time.time), Limits())
+    read = Service._preprocess
+
+    def late(self: Service, images: Any, chosen: Checkpoint, *rest: Any) -> Any:
+        if chosen is other:
+            raise DeadlineExceeded("decoding the images", 60)
+        return read(self, images, chosen, *rest)
+
+    monkeypatch.setattr(Service, "_preprocess", late)
+    labels = [number % 2 * "a" or "b" for number in range(len(photographs))]
+    images = [
+        LabelledImage(label, image, label, number)
+        for number, (label, image) in enumerate(zip(labels, photographs, strict=True))
+    ]
+    adapted = service.adapt(images, AdaptOptions())
+    engine.close()
+    (warned,) = (entry for entry in adapted.warnings if entry.code == UNLIKE)
+    assert "fits" not in warned.message
