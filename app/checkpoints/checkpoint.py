@@ -159,7 +159,7 @@ def from_tensors(tensors: Params, inner_loop: InnerLoop) -> Initialization:
 def _initialization(
     tensors: dict[str, torch.Tensor], network: Network, config: Config, where: str
 ) -> Initialization:
-    inner_loop = InnerLoop(config.inner_loop.steps, config.inner_loop.head_start)
+    inner_loop = config.inner_loop.inner_loop()
     initialization = from_tensors(tensors, inner_loop)
     expected = {
         PARAM + name: tuple(tensor.shape)

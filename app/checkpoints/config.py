@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from ..errors import BadCheckpoint
 from ..images.preprocess import Drawing
+from ..meta.head import HeadStart
 from ..meta.inner_loop import InnerLoop
 from ..networks.catalogue import NETWORKS, NetworkKind
 from .calibration import Calibration
@@ -31,11 +32,20 @@ class Named(BaseModel):
 
 
 class InnerLoopConfig(_Strict):
-    """The inner loop's settings; ``max_steps`` is the most that its adaptation curve validated."""
+    """The inner loop's settings; ``max_steps`` is the most that its adaptation curve validated.
+
+    ``query_views`` tells that queries are classified by their mean features over the views too;
+    None, which older files have, that they are not.
+    """
 
     steps: Annotated[int, Field(ge=1)]
     max_steps: Annotated[int, Field(ge=1)]
-    head_start: Literal["class_means", "zero"]
+    head_start: HeadStart
+    query_views: bool | None = None
+
+    def inner_loop(self) -> InnerLoop:
+        """The inner loop that these settings describe."""
+        return InnerLoop(self.steps, self.head_start, bool(self.query_views))
 
 
 class Result(_Strict):
@@ -138,7 +148,10 @@ def build_preprocessing(named: Named, where: str) -> Drawing:
 def name_inner_loop(inner_loop: InnerLoop, max_steps: int) -> InnerLoopConfig:
     """Describe an inner loop for `config.json`."""
     return InnerLoopConfig(
-        steps=inner_loop.steps, max_steps=max_steps, head_start=inner_loop.head_start
+        steps=inner_loop.steps,
+        max_steps=max_steps,
+        head_start=inner_loop.head_start,
+        query_views=inner_loop.query_views or None,
     )
 
 

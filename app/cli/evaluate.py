@@ -22,9 +22,11 @@ if TYPE_CHECKING:
     from ..checkpoints.checkpoint import Checkpoint
     from ..checkpoints.config import Result
     from ..data.episodes import ClassImages
+    from ..meta.inner_loop import Initialization
     from ..meta.network import Network
     from ..training.adaptation_curve import AdaptationCurve
-    from ..training.calibration import CalibrationFound
+    from ..training.calibration import CalibrationFound, CalibrationMeter
+    from ..training.candidate import Candidate
     from ..training.evaluation import Evaluation, Setting
 
 
@@ -105,7 +107,6 @@ def evaluate(
     from ..meta.placement import placed
     from ..training import evaluation
     from ..training.adaptation_curve import measure_curve
-    from ..training.calibration import CalibrationMeter
     from ..training.datasets import for_episodes, preprocess_classes, read_split
 
     torch.set_num_threads(threads)
@@ -120,23 +121,21 @@ def evaluate(
     if curve is not None:
         check_picture(curve)
     strangers = _strangers(unlike or [], loaded)
-    network = _transductive(loaded.network) if by_batch else loaded.network
     encoded = read_split(data_format, data, split, loaded.config.provenance.validation_groups)
     classes = preprocess_classes(
         iter(track(encoded, description=f"reading {split} classes", console=progress)),
         loaded.preprocessing,
     )
     classes = for_episodes(data_format, classes).placed(chosen)
+    candidate = _candidate(loaded.network, initialization, classes, by_batch=by_batch)
     other = None if pretrained is None else _embedded(pretrained, loaded, classes, chosen)
     curves: list[AdaptationCurve] = []
     for way, shot in itertools.product(n_way or [5], n_shot or [1]):
         setting = evaluation.Setting(EpisodeShape.fixed(way, shot, n_query), episodes, seed)
-        meter = None if by_batch else CalibrationMeter(loaded, classes, seed)
+        meter = _meter(loaded, candidate, seed)
         with _episode_bar(progress, f"{way}-way {shot}-shot", episodes) as advance:
             found = evaluation.evaluate(
-                network,
-                initialization,
-                classes,
+                candidate,
                 setting,
                 steps=steps,
                 pretrained=other,
@@ -151,13 +150,21 @@ def evaluate(
         taken = loaded.config.inner_loop.steps if steps is None else steps
         if curve is not None:
             with progress.status(f"{way}-way {shot}-shot by inner step"):
-                curves.append(measure_curve(network, initialization, classes, setting))
+                curves.append(measure_curve(candidate, setting))
         if as_json:
             typer.echo(_json(loaded, taken, result, found, curves[-1:]))
         else:
             Console().print(_table(loaded, taken, result, found), *map(curve_table, curves[-1:]))
     if curve is not None:
         draw_curves(curve, curves, loaded, result.told_split())
+
+
+def _meter(loaded: Checkpoint, candidate: Candidate, seed: int) -> CalibrationMeter | None:
+    """What watches the calibration; nothing where queries are not classified as it was fitted."""
+    from ..training.calibration import CalibrationMeter
+    from ..training.candidate import Inductive
+
+    return CalibrationMeter(loaded, candidate, seed) if isinstance(candidate, Inductive) else None
 
 
 def _result(
@@ -191,7 +198,7 @@ def _embedded(
     from ..checkpoints.catalogue import find_checkpoint
     from ..checkpoints.checkpoint import load_checkpoint
     from ..meta.placement import placed
-    from ..training.evaluation import embed
+    from ..training.candidate import embed
 
     other = load_checkpoint(find_checkpoint(name_or_path))
     if other.preprocessing != loaded.preprocessing:
@@ -233,11 +240,16 @@ def _with_warned(
     return result.model_copy(update={"warned": warned})
 
 
-def _transductive(network: Network) -> Network:
-    from ..training.transductive import transductive
+def _candidate(
+    network: Network, initialization: Initialization, classes: ClassImages, *, by_batch: bool
+) -> Candidate:
+    from ..training.candidate import Inductive
+    from ..training.transductive import TransductiveCandidate, transductive
 
+    if not by_batch:
+        return Inductive(network, initialization, classes)
     try:
-        return transductive(network)
+        return TransductiveCandidate(transductive(network), initialization, classes)
     except ValueError as unchanged:
         raise typer.BadParameter(f"--transductive: {unchanged}") from None
 

@@ -78,6 +78,10 @@ class EpisodePlan:
     support: tuple[tuple[int, ...], ...]
     query: tuple[tuple[int, ...], ...]
 
+    def query_labels(self) -> torch.Tensor:
+        """`(query,)` labels: the positions of the queries' classes in the plan."""
+        return _labels(self.query)
+
 
 def seeded(*numbers: int) -> torch.Generator:
     """A generator that depends on nothing but these numbers (each 0 or more)."""
@@ -138,11 +142,11 @@ def _gather(
             for index, positions in zip(chosen, members, strict=True)
         ]
     )
-    labels = torch.tensor(
-        [label for label, positions in enumerate(members) for _ in positions],
-        device=images.device,
-    )
-    return images, labels
+    return images, _labels(members).to(images.device)
+
+
+def _labels(members: Sequence[tuple[int, ...]]) -> torch.Tensor:
+    return torch.tensor([label for label, positions in enumerate(members) for _ in positions])
 
 
 def _within(bounds: tuple[int, int], generator: torch.Generator) -> int:

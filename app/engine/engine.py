@@ -5,14 +5,20 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
 from ..checkpoints.checkpoint import Checkpoint
 from ..errors import InnerLoopDiverged
 from ..meta.episode import Support
-from ..meta.inner_loop import HEAD, logits, trajectory
+from ..meta.inner_loop import (
+    HEAD,
+    at_rest,
+    logits,
+    logits_from_rest,
+    trajectory_from_rest,
+)
 from ..meta.params import Params, all_finite, detached
 from ..meta.placement import placed
 from .device import describe_device, use_exact_arithmetic
@@ -121,7 +127,8 @@ class Engine:
         placed = Support(
             support.images.to(self._device), support.labels.to(self._device), support.n_way
         )
-        states = list(trajectory(network, initialization, placed, steps=steps))
+        resting = replace(placed, images=at_rest(network, initialization, placed.images))
+        states = list(trajectory_from_rest(network, initialization, resting, steps=steps))
         losses = torch.stack([state.loss for state in states]).tolist()
         for number, loss in enumerate(losses):
             if not math.isfinite(loss):
@@ -135,7 +142,7 @@ class Engine:
         )
         if not all_finite(adapted):
             raise InnerLoopDiverged(len(losses) - 1, math.nan)
-        scores = logits(network, states[-1].fast_weights, placed.images)
+        scores = logits_from_rest(network, initialization, states[-1].fast_weights, resting.images)
         accuracy = (scores.argmax(1) == placed.labels).to(torch.float32).mean()
         return adapted, tuple(losses), float(accuracy), time.perf_counter() - began
 
@@ -144,11 +151,11 @@ class Engine:
         self, identity: str, adapted: Params, images: torch.Tensor
     ) -> tuple[torch.Tensor, float]:
         began = time.perf_counter()
-        fast_weights = {**self._initializations[identity].params, **adapted}
-        network = self._networks[identity]
+        network, initialization = self._networks[identity], self._initializations[identity]
+        fast_weights = {**initialization.params, **adapted}
         found = torch.cat(
             [
-                logits(network, fast_weights, chunk.to(self._device)).cpu()
+                logits(network, initialization, fast_weights, chunk.to(self._device)).cpu()
                 for chunk in torch.split(images, QUERIES_AT_ONCE)
             ]
         )

@@ -1,7 +1,8 @@
 """The any-way head: a linear classifier over unit-length features for any number of classes.
 
-Its rows start from values that no order of the classes can touch: at zero, or from the support
-set's class means. The latter makes the logits before the first step those of a nearest-centroid
+Its rows start from values that no order of the classes can touch: at zero, from the support
+set's class means, or from these scaled to unit length ("cosine", Chen et al., ICLR 2019,
+"Baseline++"). Class means make the logits before the first step those of a nearest-centroid
 classifier, s (f.m - |m|^2 / 2) = -s/2 |f - m|^2 + const (Prototypical Networks, Snell et al.,
 NeurIPS 2017, eq. 8), from where the inner loop goes on (Proto-MAML, Triantafillou et al.,
 ICLR 2020, sec. 3).
@@ -16,7 +17,7 @@ import torch
 from .episode import Support
 from .params import Params
 
-HeadStart = Literal["class_means", "zero"]
+HeadStart = Literal["class_means", "cosine", "zero"]
 
 WEIGHT, BIAS, SCALE = "head.weight", "head.bias", "head.scale"
 """`(n_way, feature)`, `(n_way,)` and `()`: the last is meta-learned and shared by all classes."""
@@ -39,6 +40,8 @@ def start(kind: HeadStart, features: torch.Tensor, support: Support) -> Params:
         shape = (support.n_way, features.shape[1])
         return {WEIGHT: features.new_zeros(shape), BIAS: features.new_zeros(support.n_way)}
     means = class_means(features, support)
+    if kind == "cosine":
+        return {WEIGHT: unit(means), BIAS: means.new_zeros(support.n_way)}
     return {WEIGHT: means, BIAS: -means.square().sum(1) / 2}
 
 

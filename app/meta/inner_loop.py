@@ -16,7 +16,7 @@ a class together and the classes apart, where a head left behind would hold the 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 
@@ -24,17 +24,21 @@ from . import head
 from .episode import Support
 from .network import Network
 from .params import Params, mapped
-from .views import no_views, with_views
+from .views import no_views, seen_in
 
 HEAD = frozenset({head.WEIGHT, head.BIAS})
 
 
 @dataclass(frozen=True)
 class InnerLoop:
-    """How an initialization adapts: its number of steps and where the head starts."""
+    """How an initialization adapts: its number of steps and where the head starts.
+
+    With ``query_views`` a query is classified by its mean features over the views too.
+    """
 
     steps: int
     head_start: head.HeadStart = "class_means"
+    query_views: bool = False
 
 
 @dataclass(frozen=True)
@@ -52,6 +56,10 @@ class Initialization:
     step_sizes: Params
     inner_loop: InnerLoop
     views: torch.Tensor = field(default_factory=no_views)
+
+    def query_views(self) -> torch.Tensor:
+        """The `(view, 2, 3)` views that queries are seen in."""
+        return self.views if self.inner_loop.query_views else no_views()
 
 
 @dataclass(frozen=True)
@@ -79,24 +87,38 @@ def trajectory(
     With ``second_order`` gradients flow through the inner gradients; without, inner gradients
     count as constants, which is the first-order approximation.
     """
+    resting = replace(support, images=at_rest(network, initialization, support.images))
+    return trajectory_from_rest(
+        network, initialization, resting, steps=steps, second_order=second_order
+    )
+
+
+def trajectory_from_rest(
+    network: Network,
+    initialization: Initialization,
+    resting: Support,
+    *,
+    steps: int | None = None,
+    second_order: bool = False,
+) -> Iterator[Step]:
+    """`trajectory` of a support set whose images are what `at_rest` made of them."""
     inner_loop, params = initialization.inner_loop, initialization.params
     wanted = inner_loop.steps if steps is None else steps
-    seen = with_views(support, initialization.views)
-    trunk = initialization.step_sizes.keys() - HEAD
-    # What lies before the first part that adapts is computed once.
-    parts = network.parts
-    first = next((i for i, names in enumerate(parts) if names & trunk), len(parts))
-    resting = network.through(params, seen.images, 0, first)
+    n_seen = resting.images.shape[1]
+    seen = Support(
+        resting.images.flatten(0, 1), resting.labels.repeat_interleave(n_seen), resting.n_way
+    )
+    first, stop = _first_moving(network, initialization), len(network.parts)
 
     def loss_at(moving: Params) -> tuple[torch.Tensor, Params]:
-        features = network.through({**params, **moving}, resting, first, len(parts))
+        features = network.through({**params, **moving}, seen.images, first, stop)
         start = head.start(inner_loop.head_start, features, seen)
         rows = {name: start[name] + moving.get(name, 0) for name in HEAD}
         return _loss(head.logits({**params, **rows}, features), seen), rows
 
     offset = {
-        head.WEIGHT: resting.new_zeros(support.n_way, network.feature_size),
-        head.BIAS: resting.new_zeros(support.n_way),
+        head.WEIGHT: seen.images.new_zeros(seen.n_way, network.feature_size),
+        head.BIAS: seen.images.new_zeros(seen.n_way),
     }
     moving: Params = {name: {**params, **offset}[name] for name in initialization.step_sizes}
     # The last state needs its loss alone.
@@ -108,7 +130,7 @@ def trajectory(
         learned = min(number, inner_loop.steps - 1)
         moving = {
             name: tensor
-            - _step_size(name, initialization.step_sizes[name][learned], support) * gradients[name]
+            - _step_size(name, initialization.step_sizes[name][learned], seen) * gradients[name]
             for name, tensor in moving.items()
         }
     loss, rows = loss_at(moving)
@@ -128,9 +150,33 @@ def adapt(
     return last
 
 
+def at_rest(
+    network: Network,
+    initialization: Initialization,
+    images: torch.Tensor,
+    views: torch.Tensor | None = None,
+) -> torch.Tensor:
+    """`(image, 1 + view, ...)`: images and their views, through the parts that do not adapt.
+
+    Adaptations share it, whatever their support sets. ``views`` are the initialization's own by
+    default.
+    """
+    seen = seen_in(images, initialization.views if views is None else views)
+    first = _first_moving(network, initialization)
+    hidden = network.through(initialization.params, seen.flatten(0, 1), 0, first)
+    return hidden.reshape(*seen.shape[:2], *hidden.shape[1:])
+
+
+def _first_moving(network: Network, initialization: Initialization) -> int:
+    """The first part that adapts, or the number of parts where the head alone does."""
+    trunk = initialization.step_sizes.keys() - HEAD
+    parts = network.parts
+    return next((i for i, names in enumerate(parts) if names & trunk), len(parts))
+
+
 def support_loss(network: Network, fast_weights: Params, support: Support) -> torch.Tensor:
-    """The class-balanced cross-entropy of a support set, in nats."""
-    return _loss(logits(network, fast_weights, support.images), support)
+    """The class-balanced cross-entropy of a support set without views, in nats."""
+    return _loss(head.logits(fast_weights, network.features(fast_weights, support.images)), support)
 
 
 def _loss(scores: torch.Tensor, support: Support) -> torch.Tensor:
@@ -139,14 +185,38 @@ def _loss(scores: torch.Tensor, support: Support) -> torch.Tensor:
     return -(support.class_weights() * chosen).sum()
 
 
-def logits(network: Network, fast_weights: Params, images: torch.Tensor) -> torch.Tensor:
-    """`(batch, channel, height, width)` images to `(batch, n_way)` logits."""
-    return head.logits(fast_weights, network.features(fast_weights, images))
+def logits(
+    network: Network, initialization: Initialization, fast_weights: Params, images: torch.Tensor
+) -> torch.Tensor:
+    """`(batch, channel, height, width)` images to `(batch, n_way)` logits, row by row."""
+    resting = at_rest(network, initialization, images, initialization.query_views())
+    return logits_from_rest(network, initialization, fast_weights, resting)
 
 
-def probabilities(network: Network, fast_weights: Params, images: torch.Tensor) -> torch.Tensor:
+def logits_from_rest(
+    network: Network, initialization: Initialization, fast_weights: Params, resting: torch.Tensor
+) -> torch.Tensor:
+    """`logits` of what `at_rest` made of the images.
+
+    Views beyond those that queries are seen in are left out.
+    """
+    seen = resting[:, : 1 + len(initialization.query_views())]
+    features = network.through(
+        fast_weights,
+        seen.flatten(0, 1),
+        _first_moving(network, initialization),
+        len(network.parts),
+    )
+    if seen.shape[1] > 1:
+        features = head.unit(features).reshape(*seen.shape[:2], -1).mean(1)
+    return head.logits(fast_weights, features)
+
+
+def probabilities(
+    network: Network, initialization: Initialization, fast_weights: Params, images: torch.Tensor
+) -> torch.Tensor:
     """`(batch, channel, height, width)` images to `(batch, n_way)` probabilities."""
-    return logits(network, fast_weights, images).softmax(1)
+    return logits(network, initialization, fast_weights, images).softmax(1)
 
 
 def _step_size(name: str, learned: torch.Tensor, support: Support) -> torch.Tensor:

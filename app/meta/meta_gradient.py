@@ -52,7 +52,7 @@ def through_adaptation(
         initialization, params={**initialization.params, **learning}, step_sizes=step_sizes
     )
     scores = [
-        logits(network, step.fast_weights, episode.query_images)
+        logits(network, watched, step.fast_weights, episode.query_images)
         for step in trajectory(network, watched, episode.support, second_order=second_order)
         if step.number == watched.inner_loop.steps or (multi_step_share and step.number)
     ]

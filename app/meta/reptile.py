@@ -33,7 +33,8 @@ def reptile(
     )
     with torch.no_grad():
         adapted = adapt(network, initialization, support)
-        right = logits(network, adapted.fast_weights, support.images).argmax(1) == support.labels
+        scores = logits(network, initialization, adapted.fast_weights, support.images)
+    right = scores.argmax(1) == support.labels
     return MetaGradient(
         params={
             name: tensor - adapted.fast_weights[name]

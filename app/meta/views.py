@@ -3,7 +3,8 @@
 One drawing of a class shows little of how drawings of it vary. The inner loop therefore adapts to
 the support set together with slightly turned, scaled, sheared and shifted copies of it. Each view
 moves all images alike, so that neither their order nor their number matters, and the views are a
-part of the initialization, so that the same support set gives the same model.
+part of the initialization, so that the same support set gives the same model. An initialization
+may have queries classified by the mean of their features over the same views.
 """
 
 from __future__ import annotations
@@ -12,8 +13,6 @@ import math
 
 import torch
 from torch.nn import functional
-
-from .episode import Support
 
 SHAPE = (2, 3)
 """Of an affine matrix: from output to input positions, both axes from -1 to 1."""
@@ -51,14 +50,12 @@ def draw_views(pairs: int, widest: torch.Tensor, generator: torch.Generator) -> 
     return affine(torch.stack([drawn, -drawn], dim=1).flatten(0, 1))
 
 
-def with_views(support: Support, views: torch.Tensor) -> Support:
-    """The support set followed by its views, `((1 + view) * support, ...)` images in all.
+def seen_in(images: torch.Tensor, views: torch.Tensor) -> torch.Tensor:
+    """`(image, channel, height, width)` to `(image, 1 + view, channel, height, width)`.
 
-    What moves in from outside repeats the nearest edge.
+    Each image comes first, its views behind it. What moves in from outside repeats the nearest
+    edge.
     """
-    if not len(views):
-        return support
-    images = support.images
     moved = [
         functional.grid_sample(
             images,
@@ -70,6 +67,4 @@ def with_views(support: Support, views: torch.Tensor) -> Support:
         )
         for view in views
     ]
-    return Support(
-        torch.cat([images, *moved]), support.labels.repeat(1 + len(views)), support.n_way
-    )
+    return torch.stack([images, *moved], dim=1)

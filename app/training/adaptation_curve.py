@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ..data.episodes import ClassImages
-from ..meta.inner_loop import Initialization
-from ..meta.network import Network
+from .candidate import Candidate
 from .evaluation import Interval, Setting, evaluate_by_step
 
 CURVE_FACTOR = 2
@@ -24,13 +22,11 @@ class AdaptationCurve:
     accuracies: Sequence[Interval]
 
 
-def measure_curve(
-    network: Network, initialization: Initialization, classes: ClassImages, setting: Setting
-) -> AdaptationCurve:
+def measure_curve(candidate: Candidate, setting: Setting) -> AdaptationCurve:
     """Measure the curve from 0 to `CURVE_FACTOR` times the initialization's own steps."""
     (n_way, _), (n_shot, _) = setting.shape.n_way, setting.shape.n_shot
-    steps = CURVE_FACTOR * initialization.inner_loop.steps
-    found = evaluate_by_step(network, initialization, classes, setting, steps=steps)
+    steps = CURVE_FACTOR * candidate.initialization.inner_loop.steps
+    found = evaluate_by_step(candidate, setting, steps=steps)
     return AdaptationCurve(f"{n_way}-way {n_shot}-shot", found)
 
 

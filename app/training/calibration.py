@@ -12,9 +12,10 @@ from ..checkpoints.checkpoint import Checkpoint
 from ..data.episodes import ClassImages, EpisodePlan, EpisodeShape, realize, seeded
 from ..errors import BadData
 from ..meta.head import SCALE
-from ..meta.inner_loop import Initialization, adapt, logits
+from ..meta.inner_loop import Initialization
 from ..meta.network import Network
 from ..meta.params import Params
+from .candidate import Inductive
 from .evaluation import Setting
 
 SETTINGS = ((2, 1), (5, 1), (5, 5), (20, 1), (20, 5))
@@ -55,10 +56,11 @@ def fit_calibration(
             f"or more, got {sum(count >= shot + N_QUERY for count in counts)}"
         )
     found, distances = [], []
+    candidate = Inductive(network, initialization, held_out)
     scale = float(initialization.params[SCALE])
     for way, shot in settings:
         setting = Setting(EpisodeShape.fixed(way, shot, N_QUERY), EPISODES, seed)
-        scores, labels = _known_scores(network, initialization, held_out, setting)
+        scores, labels = _known_scores(candidate, setting)
         found.append((scores, labels))
         distances.append(distance(scores, scale, [shot] * way).quantile(KEPT))
     losses = [
@@ -134,8 +136,8 @@ class CalibrationFound:
 class CalibrationMeter:
     """Watches an evaluation's scores, to tell what the checkpoint's calibration is worth."""
 
-    def __init__(self, checkpoint: Checkpoint, classes: ClassImages, seed: int) -> None:
-        self._checkpoint, self._classes, self._seed = checkpoint, classes, seed
+    def __init__(self, checkpoint: Checkpoint, candidate: Inductive, seed: int) -> None:
+        self._checkpoint, self._candidate, self._seed = checkpoint, candidate, seed
         self._probabilities: list[torch.Tensor] = []
         self._labels: list[torch.Tensor] = []
         self._known: list[torch.Tensor] = []
@@ -147,12 +149,11 @@ class CalibrationMeter:
         checkpoint, shots = self._checkpoint, [len(members) for members in plan.support]
         scores = scores.cpu()
         self._probabilities.append(checkpoint.calibrated(scores).max(1).values)
-        labels = [label for label, members in enumerate(plan.query) for _ in members]
-        self._labels.append(scores.argmax(1) == torch.tensor(labels))
+        self._labels.append(scores.argmax(1) == plan.query_labels())
         images = self._others(plan, len(scores), len(self._labels))
         known = checkpoint.none_of_these(scores, shots)
-        if known is not None and images is not None:
-            others = logits(checkpoint.network, fast_weights, images).cpu()
+        if known is not None and images:
+            others = self._candidate.scores_of(images, fast_weights).cpu()
             unknown = checkpoint.none_of_these(others, shots)
             self._known.append(known)
             self._unknown.extend([] if unknown is None else [unknown])
@@ -166,29 +167,25 @@ class CalibrationMeter:
         flagged = float((known > 1).double().mean())
         return CalibrationFound(error, area_under_roc(known, torch.cat(self._unknown)), flagged)
 
-    def _others(self, plan: EpisodePlan, count: int, number: int) -> torch.Tensor | None:
-        """``count`` images of classes that are not in the episode; None if there are none."""
+    def _others(self, plan: EpisodePlan, count: int, number: int) -> list[tuple[int, int]]:
+        """``count`` images, by class and place, of classes that are not in the episode, if any."""
         generator = seeded(self._seed, number, 1)
-        rest = sorted(set(range(len(self._classes.images))) - set(plan.classes))
+        members = self._candidate.classes.images
+        rest = sorted(set(range(len(members))) - set(plan.classes))
         if not rest:
-            return None
+            return []
         picked = torch.randint(len(rest), (count,), generator=generator).tolist()
         places = torch.rand(count, generator=generator).tolist()
-        return torch.stack(
-            [
-                self._classes.images[rest[i]][int(place * len(self._classes.images[rest[i]]))]
-                for i, place in zip(picked, places, strict=True)
-            ]
-        )
+        return [
+            (rest[i], int(place * len(members[rest[i]])))
+            for i, place in zip(picked, places, strict=True)
+        ]
 
 
-def _known_scores(
-    network: Network, initialization: Initialization, classes: ClassImages, setting: Setting
-) -> tuple[torch.Tensor, torch.Tensor]:
+def _known_scores(candidate: Inductive, setting: Setting) -> tuple[torch.Tensor, torch.Tensor]:
     scores, labels = [], []
-    for plan in setting.plans(classes):
-        episode = realize(classes, plan)
-        fast_weights = adapt(network, initialization, episode.support).fast_weights
-        scores.append(logits(network, fast_weights, episode.query_images))
-        labels.append(episode.query_labels)
+    for plan in setting.plans(candidate.classes):
+        *_, last = candidate.trajectory(plan, None)
+        scores.append(candidate.scores(plan, last.fast_weights))
+        labels.append(plan.query_labels())
     return torch.cat(scores), torch.cat(labels)

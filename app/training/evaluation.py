@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 
 from ..data.episodes import ClassImages, EpisodePlan, EpisodeShape, plan_episode, realize, seeded
-from ..meta import head
 from ..meta.episode import Episode
-from ..meta.head import class_means, unit
-from ..meta.inner_loop import Initialization, logits, trajectory
-from ..meta.network import Network
+from ..meta.head import class_means
 from ..meta.params import Params
-from .transductive import Transductive, embed_episode
+from .candidate import Candidate
 
 NORMAL_QUANTILE = 1.96
 
@@ -73,9 +70,7 @@ class Evaluation:
 
 @torch.no_grad()
 def evaluate(
-    network: Network,
-    initialization: Initialization,
-    classes: ClassImages,
+    candidate: Candidate,
     setting: Setting,
     *,
     steps: int | None = None,
@@ -83,25 +78,20 @@ def evaluate(
     on_episode: Callable[[float], None] = lambda _: None,
     on_scores: Callable[[EpisodePlan, Params, torch.Tensor], None] = lambda *_: None,
 ) -> Evaluation:
-    """Adapt to the support set of each episode and classify its queries, each by itself.
-
-    With a `Transductive` network, queries are classified as one batch instead.
+    """Adapt to the support set of each episode and classify its queries.
 
     ``pretrained`` are the classes as another initialization embeds them, see `embed`.
     ``on_episode`` is told each episode's accuracy, ``on_scores`` its plan, its
     fast weights and the `(query, n_way)` logits of its queries.
     """
-    embedding = _embedding(network, initialization, classes)
     adapted_shares, start_shares, centroid_shares, pretrained_shares = [], [], [], []
-    for plan in setting.plans(classes):
-        episode = realize(classes, plan)
-        states = list(trajectory(network, initialization, episode.support, steps=steps))
-        scores = logits(network, states[-1].fast_weights, episode.query_images)
-        adapted_shares.append(_accuracy(scores, episode))
-        features = embedding(plan, episode)
-        start_scores = head.logits(states[0].fast_weights, features.query_images)
-        start_shares.append(_accuracy(start_scores, episode))
-        centroid_shares.append(_nearest_centroid_accuracy(features))
+    for plan in setting.plans(candidate.classes):
+        states = list(candidate.trajectory(plan, steps))
+        labels = plan.query_labels()
+        scores = candidate.scores(plan, states[-1].fast_weights)
+        adapted_shares.append(_accuracy(scores, labels))
+        start_shares.append(_accuracy(candidate.scores(plan, states[0].fast_weights), labels))
+        centroid_shares.append(_nearest_centroid_accuracy(candidate.embedded(plan)))
         if pretrained is not None:
             pretrained_shares.append(_nearest_centroid_accuracy(realize(pretrained, plan)))
         on_episode(adapted_shares[-1])
@@ -119,57 +109,35 @@ def evaluate(
 
 
 @torch.no_grad()
-def evaluate_by_step(
-    network: Network,
-    initialization: Initialization,
-    classes: ClassImages,
-    setting: Setting,
-    *,
-    steps: int,
-) -> list[Interval]:
+def adapted_accuracy(candidate: Candidate, setting: Setting) -> Interval:
+    """The accuracy of `evaluate` alone, without what it is compared with."""
+    shares = []
+    for plan in setting.plans(candidate.classes):
+        *_, last = candidate.trajectory(plan, None)
+        shares.append(_accuracy(candidate.scores(plan, last.fast_weights), plan.query_labels()))
+    return Interval.of(shares)
+
+
+@torch.no_grad()
+def evaluate_by_step(candidate: Candidate, setting: Setting, *, steps: int) -> list[Interval]:
     """The accuracy after 0, 1, ..., ``steps`` inner steps: the adaptation curve."""
     shares: list[list[float]] = [[] for _ in range(steps + 1)]
-    for plan in setting.plans(classes):
-        episode = realize(classes, plan)
-        for state in trajectory(network, initialization, episode.support, steps=steps):
-            scores = logits(network, state.fast_weights, episode.query_images)
-            shares[state.number].append(_accuracy(scores, episode))
+    for plan in setting.plans(candidate.classes):
+        for state in candidate.trajectory(plan, steps):
+            scores = candidate.scores(plan, state.fast_weights)
+            shares[state.number].append(_accuracy(scores, plan.query_labels()))
     return [Interval.of(found) for found in shares]
 
 
 @torch.no_grad()
-def evaluate_nearest_centroid(
-    network: Network,
-    initialization: Initialization,
-    classes: ClassImages,
-    setting: Setting,
-) -> Interval:
+def evaluate_nearest_centroid(candidate: Candidate, setting: Setting) -> Interval:
     """The accuracy of class means of unadapted unit features, on the episodes of `evaluate`."""
-    embedded = embed(network, initialization, classes)
     return Interval.of(
-        [_nearest_centroid_accuracy(realize(embedded, plan)) for plan in setting.plans(classes)]
+        [
+            _nearest_centroid_accuracy(candidate.embedded(plan))
+            for plan in setting.plans(candidate.classes)
+        ]
     )
-
-
-@torch.no_grad()
-def embed(network: Network, initialization: Initialization, classes: ClassImages) -> ClassImages:
-    """The unit features `(image, feature)` of every image, in place of the images."""
-    return replace(
-        classes,
-        images=tuple(
-            unit(network.features(initialization.params, images)) for images in classes.images
-        ),
-    )
-
-
-def _embedding(
-    network: Network, initialization: Initialization, classes: ClassImages
-) -> Callable[[EpisodePlan, Episode], Episode]:
-    """What gives an episode's features; those of all images are made once where they may be."""
-    if isinstance(network, Transductive):
-        return lambda _, episode: embed_episode(network, initialization, episode)
-    embedded = embed(network, initialization, classes)
-    return lambda plan, _: realize(embedded, plan)
 
 
 def _paired(ours: Sequence[float], theirs: Sequence[float]) -> Interval:
@@ -178,8 +146,8 @@ def _paired(ours: Sequence[float], theirs: Sequence[float]) -> Interval:
 
 def _nearest_centroid_accuracy(embedded: Episode) -> float:
     means = class_means(embedded.support.images, embedded.support)
-    return _accuracy(-torch.cdist(embedded.query_images, means), embedded)
+    return _accuracy(-torch.cdist(embedded.query_images, means), embedded.query_labels)
 
 
-def _accuracy(scores: torch.Tensor, episode: Episode) -> float:
-    return float((scores.argmax(1) == episode.query_labels).to(torch.float32).mean())
+def _accuracy(scores: torch.Tensor, labels: torch.Tensor) -> float:
+    return float((scores.argmax(1) == labels.to(scores.device)).to(torch.float32).mean())

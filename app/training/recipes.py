@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from ..checkpoints.config import Named, listed
 from ..data.episodes import EpisodeShape
 from ..errors import BadRecipe
+from ..meta.head import HeadStart
 from ..meta.learners import META_LEARNERS
 from ..networks.catalogue import NETWORKS
 
@@ -70,12 +71,14 @@ class InnerLoopTable(_Table):
     """The inner loop as it starts out; step sizes are learned from there."""
 
     steps: Positive
-    head_start: Literal["class_means", "zero"] = "class_means"
+    head_start: HeadStart = "class_means"
     adapt: Literal["all", "last", "head"] = "all"
     """What moves beside the head: the whole network, its last part, or nothing (ANIL)."""
     view_pairs: Annotated[int, Field(ge=0)] = 0
     """How many pairs of opposite views of the support images are adapted to beside them."""
     view_jitter: Jitter = Jitter()
+    query_views: bool = False
+    """Queries are classified by their mean features over the views too."""
     step_sizes_per: Literal["tensor", "number"] = "tensor"
     """One step size for each tensor of the network, or for each number of it (Meta-SGD)."""
     step_size: Rate

@@ -51,7 +51,8 @@ from ..meta.placement import placed
 from ..meta.views import draw_views
 from .adaptation_curve import AdaptationCurve, measure_curve, validated_steps
 from .calibration import fit_calibration
-from .evaluation import Interval, Setting, evaluate, evaluate_nearest_centroid
+from .candidate import Candidate, Inductive
+from .evaluation import Interval, Setting, adapted_accuracy, evaluate_nearest_centroid
 from .figures import adaptation_curves, learning_curve, read_log
 from .meta_training import MetaTraining
 from .pretraining import Pretraining
@@ -133,10 +134,8 @@ class TrainingRun:
                 self._keep_pretraining(best.initialization)
             position = self._beginning(number, best.initialization)
             best = yield from self._run_stage(position, save_every_seconds)
-        curves = [
-            measure_curve(self._network, best.initialization, self._validation, setting)
-            for setting in self._settings()
-        ]
+        candidate = Inductive(self._network, best.initialization, self._validation)
+        curves = [measure_curve(candidate, setting) for setting in self._settings()]
         self._publish(CHECKPOINT_FOLDER, best.initialization, curves)
         if not self._recipe.data.train_on_validation:
             self._calibrate(best.initialization)
@@ -199,7 +198,7 @@ class TrainingRun:
         if number == first_meta:
             fresh = with_fresh_inner_loop(self._recipe, self._network, start.params)
             start = placed(fresh, self._device)
-        score = self._held_out(start) if number >= first_meta else -1.0
+        score = self._held_out(start, adapted_accuracy) if number >= first_meta else -1.0
         return _Position(number, 0, start, _Best(score, start))
 
     def _run_stage(
@@ -284,24 +283,16 @@ class TrainingRun:
             return None
         initialization = stage.initialization()
         if isinstance(stage, Pretraining):
-            return self._mean_over_settings(
-                lambda setting: evaluate_nearest_centroid(
-                    self._network, initialization, self._validation, setting
-                )
-            )
-        return self._held_out(initialization)
+            return self._held_out(initialization, evaluate_nearest_centroid)
+        return self._held_out(initialization, adapted_accuracy)
 
-    def _held_out(self, initialization: Initialization) -> float:
-        """Accuracy on held-out classes, averaged over the recipe's settings."""
-        return self._mean_over_settings(
-            lambda setting: (
-                evaluate(self._network, initialization, self._validation, setting).accuracy
-            )
-        )
-
-    def _mean_over_settings(self, measure: Callable[[Setting], Interval]) -> float:
+    def _held_out(
+        self, initialization: Initialization, measure: Callable[[Candidate, Setting], Interval]
+    ) -> float:
+        """What is measured on held-out classes, averaged over the recipe's settings."""
+        candidate = Inductive(self._network, initialization, self._validation)
         settings = self._settings()
-        return sum(measure(setting).mean for setting in settings) / len(settings)
+        return sum(measure(candidate, setting).mean for setting in settings) / len(settings)
 
     def _settings(self) -> list[Setting]:
         table, seed = self._recipe.selection, self._recipe.seed
@@ -434,7 +425,8 @@ def standardize(classes: ClassImages, preprocessing: Drawing) -> ClassImages:
 
 def recipe_inner_loop(recipe: Recipe) -> InnerLoop:
     """The inner loop that a recipe asks for."""
-    return InnerLoop(recipe.inner_loop.steps, recipe.inner_loop.head_start)
+    table = recipe.inner_loop
+    return InnerLoop(table.steps, table.head_start, table.query_views)
 
 
 def fresh_initialization(recipe: Recipe, network: Network) -> Initialization:

@@ -8,13 +8,15 @@ selected so.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import torch
 
+from ..data.episodes import ClassImages, EpisodePlan, realize
 from ..meta.episode import Episode
 from ..meta.head import unit
-from ..meta.inner_loop import Initialization
+from ..meta.inner_loop import Initialization, Step, logits, trajectory
 from ..meta.network import Network
 from ..meta.params import Params
 from ..networks.resnet12 import ResNet12
@@ -85,16 +87,32 @@ def transductive(network: Network) -> Transductive:
     return Transductive(network)
 
 
-def embed_episode(
-    network: Transductive, initialization: Initialization, episode: Episode
-) -> Episode:
-    """An episode with the unit features `(image, feature)` of its two batches for images."""
+@dataclass(frozen=True)
+class TransductiveCandidate:
+    """A candidate that classifies all queries of an episode as one batch."""
 
-    def embed(images: torch.Tensor) -> torch.Tensor:
-        return unit(network.features(initialization.params, images))
+    network: Transductive
+    initialization: Initialization
+    classes: ClassImages
 
-    return replace(
-        episode,
-        support=replace(episode.support, images=embed(episode.support.images)),
-        query_images=embed(episode.query_images),
-    )
+    def trajectory(self, plan: EpisodePlan, steps: int | None) -> Iterator[Step]:
+        """The states of the inner loop on an episode's support set."""
+        support = realize(self.classes, plan).support
+        return trajectory(self.network, self.initialization, support, steps=steps)
+
+    def scores(self, plan: EpisodePlan, fast_weights: Params) -> torch.Tensor:
+        """The `(query, n_way)` logits of an episode's queries, which share statistics."""
+        queries = realize(self.classes, plan).query_images
+        return logits(self.network, self.initialization, fast_weights, queries)
+
+    def embedded(self, plan: EpisodePlan) -> Episode:
+        """The episode with the unit features `(image, feature)` of its two batches for images."""
+        episode = realize(self.classes, plan)
+        return replace(
+            episode,
+            support=replace(episode.support, images=self._embed(episode.support.images)),
+            query_images=self._embed(episode.query_images),
+        )
+
+    def _embed(self, images: torch.Tensor) -> torch.Tensor:
+        return unit(self.network.features(self.initialization.params, images))

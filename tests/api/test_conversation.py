@@ -11,6 +11,7 @@ import httpx
 import pytest
 from inkling.checkpoints.checkpoint import Checkpoint
 from inkling.data.episodes import ClassImages, EpisodeShape, plan_episode, realize, seeded
+from inkling.training.candidate import Inductive
 from inkling.training.evaluation import Setting, evaluate
 from PIL import Image
 
@@ -126,9 +127,7 @@ def test_http_predicts_what_evaluate_measures(
     right = [p["label"] == name for p, (name, _) in zip(found, queries, strict=True)]
     seen: list[tuple[list[str], list[list[float]]]] = []
     measured = evaluate(
-        checkpoint.network,
-        checkpoint.initialization,
-        classes,
+        Inductive(checkpoint.network, checkpoint.initialization, classes),
         Setting(shape, 1, seed),
         on_scores=lambda p, _, rows: seen.append(
             ([classes.names[index] for index in p.classes], checkpoint.calibrated(rows).tolist())

@@ -35,7 +35,12 @@ def test_the_engine_computes_what_meta_defines(
     )
     with torch.no_grad():
         last = adapt(checkpoint.network, checkpoint.initialization, episode.support)
-        expected = logits(checkpoint.network, last.fast_weights, episode.query_images)
+        expected = logits(
+            checkpoint.network,
+            checkpoint.initialization,
+            last.fast_weights,
+            episode.query_images,
+        )
     assert len(adaptation.losses) == checkpoint.initialization.inner_loop.steps + 1
     assert adaptation.losses[-1] == pytest.approx(float(last.loss), abs=1e-6)
     torch.testing.assert_close(found.logits, expected, rtol=0, atol=1e-4)

@@ -55,8 +55,21 @@ def test_class_means_start_as_a_nearest_centroid_classifier() -> None:
     queries = NETWORK.features(initialization.params, episode.query_images)
     queries = queries / queries.norm(dim=1, keepdim=True)
     expected = (-2.0 / 2 * torch.cdist(queries, means) ** 2).softmax(1)
-    found = probabilities(NETWORK, start.fast_weights, episode.query_images)
+    found = probabilities(NETWORK, initialization, start.fast_weights, episode.query_images)
     torch.testing.assert_close(found, expected)
+
+
+def test_a_cosine_head_starts_at_class_means_of_unit_length() -> None:
+    episode = toy_episode()
+    initialization = toy_initialization(NETWORK, head_start="cosine")
+    begun = adapt(NETWORK, initialization, episode.support, steps=0).fast_weights
+    means = adapt(NETWORK, toy_initialization(NETWORK), episode.support, steps=0).fast_weights
+    queries = NETWORK.features(initialization.params, episode.query_images)
+    cosines = torch.nn.functional.cosine_similarity(
+        queries.unsqueeze(1), means[WEIGHT].unsqueeze(0), dim=2
+    )
+    found = probabilities(NETWORK, initialization, begun, episode.query_images)
+    torch.testing.assert_close(found, (2.0 * cosines).softmax(1))
 
 
 def test_the_loss_weighs_classes_equally() -> None:
@@ -124,23 +137,32 @@ def test_the_order_of_classes_and_images_does_not_matter(
     with torch.no_grad():
         one, other = (
             probabilities(
-                network, adapt(network, initialization, s).fast_weights, episode.query_images
+                network,
+                initialization,
+                adapt(network, initialization, s).fast_weights,
+                episode.query_images,
             )
             for s in (support, shuffled)
         )
     torch.testing.assert_close(one, other[:, relabelled], rtol=0, atol=1e-5)
 
 
+@pytest.mark.parametrize("query_views", [False, True])
 def test_what_else_is_in_the_call_does_not_move_a_prediction(
-    checkpoint: Checkpoint, classes: ClassImages
+    checkpoint: Checkpoint, classes: ClassImages, query_views: bool
 ) -> None:
     network = checkpoint.network
     episode = draw_episode(classes, EpisodeShape.fixed(5, 1, 15), seeded(0))
+    inner_loop = replace(checkpoint.initialization.inner_loop, query_views=query_views)
+    initialization = replace(checkpoint.initialization, inner_loop=inner_loop)
     with torch.no_grad():
-        fast = adapt(network, checkpoint.initialization, episode.support).fast_weights
-        together = probabilities(network, fast, episode.query_images)
+        fast = adapt(network, initialization, episode.support).fast_weights
+        together = probabilities(network, initialization, fast, episode.query_images)
         alone = torch.cat(
-            [probabilities(network, fast, image.unsqueeze(0)) for image in episode.query_images]
+            [
+                probabilities(network, initialization, fast, image.unsqueeze(0))
+                for image in episode.query_images
+            ]
         )
     torch.testing.assert_close(together, alone, rtol=0, atol=1e-5)
 

@@ -34,7 +34,7 @@ def query_loss(*, second_order: bool, head_start: HeadStart) -> Callable[..., to
             step_sizes={**initialization.step_sizes, "layer": sizes},
         )
         adapted = adapt(NETWORK, moved, episode.support, second_order=second_order)
-        scores = logits(NETWORK, adapted.fast_weights, episode.query_images)
+        scores = logits(NETWORK, moved, adapted.fast_weights, episode.query_images)
         return torch.nn.functional.cross_entropy(scores, episode.query_labels)
 
     return loss
@@ -131,7 +131,7 @@ def test_the_gradient_through_a_head_that_adapts_alone_agrees_with_finite_differ
     def loss(layer: torch.Tensor) -> torch.Tensor:
         moved = replace(initialization, params={**initialization.params, "layer": layer})
         adapted = adapt(NETWORK, moved, episode.support, second_order=True)
-        scores = logits(NETWORK, adapted.fast_weights, episode.query_images)
+        scores = logits(NETWORK, moved, adapted.fast_weights, episode.query_images)
         return torch.nn.functional.cross_entropy(scores, episode.query_labels)
 
     assert torch.autograd.gradcheck(loss, (inputs()[0],))

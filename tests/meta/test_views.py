@@ -7,8 +7,10 @@ import torch
 from inkling.checkpoints.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from inkling.data.episodes import ClassImages, EpisodeShape, draw_episode, seeded
 from inkling.meta.episode import Support
-from inkling.meta.inner_loop import adapt
-from inkling.meta.views import affine, draw_views, no_views, with_views
+from inkling.meta.head import logits as head_logits
+from inkling.meta.head import unit
+from inkling.meta.inner_loop import adapt, logits
+from inkling.meta.views import affine, draw_views, no_views, seen_in
 
 WIDEST = torch.tensor([12, 0.15, 0.1, 0.2, 0.1, 0.1])
 
@@ -18,20 +20,20 @@ def a_support(classes: ClassImages) -> Support:
 
 
 def test_no_change_is_the_image_itself(classes: ClassImages) -> None:
-    support = a_support(classes)
-    seen = with_views(support, affine(torch.zeros(1, 6)))
-    assert seen.images.shape[0] == 2 * len(support.labels)
-    torch.testing.assert_close(seen.images[8:], support.images, rtol=0, atol=1e-5)
-    assert seen.labels.tolist() == 2 * support.labels.tolist()
-    assert with_views(support, no_views()) is support
+    images = a_support(classes).images
+    seen = seen_in(images, affine(torch.zeros(1, 6)))
+    assert seen.shape == (len(images), 2, *images.shape[1:])
+    assert torch.equal(seen[:, 0], images)
+    torch.testing.assert_close(seen[:, 1], images, rtol=0, atol=1e-5)
+    assert torch.equal(seen_in(images, no_views()).squeeze(1), images)
 
 
 def test_a_shift_moves_by_its_share_of_half_a_side(classes: ClassImages) -> None:
-    support = a_support(classes)
-    side = support.images.shape[-1]
+    images = a_support(classes).images
+    side = images.shape[-1]
     right = torch.tensor([[0, 0, 0, 0, 2 * 3 / side, 0.0]])
-    moved = with_views(support, affine(right)).images[8:]
-    torch.testing.assert_close(moved[..., :-3], support.images[..., 3:], rtol=0, atol=1e-4)
+    moved = seen_in(images, affine(right))[:, 1]
+    torch.testing.assert_close(moved[..., :-3], images[..., 3:], rtol=0, atol=1e-4)
 
 
 def test_views_come_in_opposite_pairs_within_their_bounds() -> None:
@@ -59,5 +61,30 @@ def test_adapting_to_views_is_adapting_to_a_larger_support_set(
     plain = replace(checkpoint.initialization, views=no_views())
     with torch.no_grad():
         one = adapt(checkpoint.network, replace(plain, views=views), support)
-        other = adapt(checkpoint.network, plain, with_views(support, views))
+        larger = Support(
+            seen_in(support.images, views).flatten(0, 1), support.labels.repeat_interleave(3), 4
+        )
+        other = adapt(checkpoint.network, plain, larger)
     torch.testing.assert_close(one.fast_weights, other.fast_weights, rtol=0, atol=1e-6)
+
+
+def test_a_query_in_views_is_classified_by_its_mean_features(
+    checkpoint: Checkpoint, classes: ClassImages
+) -> None:
+    network = checkpoint.network
+    episode = draw_episode(classes, EpisodeShape.fixed(4, 2, 3), seeded(0))
+    initialization = replace(
+        checkpoint.initialization,
+        inner_loop=replace(checkpoint.initialization.inner_loop, query_views=True),
+        views=draw_views(1, WIDEST, seeded(1)),
+    )
+    with torch.no_grad():
+        fast = adapt(network, initialization, episode.support).fast_weights
+        found = logits(network, initialization, fast, episode.query_images)
+        units = [
+            unit(network.features(fast, images))
+            for images in seen_in(episode.query_images, initialization.views).unbind(1)
+        ]
+        expected = head_logits(fast, (units[0] + units[1] + units[2]) / 3)
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-4)
+    assert len(initialization.query_views()) == 2

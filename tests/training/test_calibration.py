@@ -19,6 +19,7 @@ from inkling.training.calibration import (
     fit_likeness,
     warned_share,
 )
+from inkling.training.candidate import Inductive
 from inkling.training.evaluation import Setting, evaluate
 
 
@@ -100,9 +101,10 @@ def test_statistics_are_those_of_each_image_alone(classes: ClassImages) -> None:
 
 def test_a_meter_tells_known_from_unknown(checkpoint: Checkpoint, classes: ClassImages) -> None:
     assert checkpoint.config.calibration is not None
-    meter = CalibrationMeter(checkpoint, classes, 0)
+    candidate = Inductive(checkpoint.network, checkpoint.initialization, classes)
+    meter = CalibrationMeter(checkpoint, candidate, 0)
     setting = Setting(EpisodeShape.fixed(5, 5, 5), 10, 0)
-    evaluate(checkpoint.network, checkpoint.initialization, classes, setting, on_scores=meter.watch)
+    evaluate(candidate, setting, on_scores=meter.watch)
     found = meter.found()
     assert 0 <= found.error < 0.1
     assert found.auroc is not None

@@ -9,11 +9,11 @@ from inkling.checkpoints.checkpoint import Checkpoint
 from inkling.data.episodes import ClassImages, EpisodePlan, EpisodeShape
 from inkling.meta.params import Params
 from inkling.meta.views import no_views
+from inkling.training.candidate import Inductive, embed
 from inkling.training.datasets import for_episodes
 from inkling.training.evaluation import (
     Interval,
     Setting,
-    embed,
     evaluate,
     evaluate_by_step,
     evaluate_nearest_centroid,
@@ -31,7 +31,7 @@ def test_the_interval_is_the_normal_one() -> None:
 
 def test_the_same_seed_measures_the_same(checkpoint: Checkpoint, classes: ClassImages) -> None:
     network, initialization = checkpoint.network, checkpoint.initialization
-    found = [evaluate(network, initialization, classes, SETTING) for _ in range(2)]
+    found = [evaluate(Inductive(network, initialization, classes), SETTING) for _ in range(2)]
     assert found[0] == found[1]
     assert found[0].accuracy.mean > 0.9
 
@@ -51,9 +51,7 @@ def test_nothing_is_taken_from_the_queries(checkpoint: Checkpoint, classes: Clas
         seen.append({})
         setting = Setting(EpisodeShape.fixed(5, 1, n_query), 1, 0)
         evaluate(
-            checkpoint.network,
-            checkpoint.initialization,
-            classes,
+            Inductive(checkpoint.network, checkpoint.initialization, classes),
             setting,
             on_scores=note,
         )
@@ -69,10 +67,10 @@ def test_with_no_steps_class_means_are_nearest_centroid(
     network, initialization = checkpoint.network, checkpoint.initialization
     assert initialization.inner_loop.head_start == "class_means"
     unmoved = replace(initialization, views=no_views())
-    found = evaluate(network, unmoved, classes, SETTING, steps=0)
+    found = evaluate(Inductive(network, unmoved, classes), SETTING, steps=0)
     assert found.accuracy == found.nearest_centroid
     assert found.difference == Interval(0, 0)
-    alone = evaluate_nearest_centroid(network, initialization, classes, SETTING)
+    alone = evaluate_nearest_centroid(Inductive(network, initialization, classes), SETTING)
     assert alone == found.nearest_centroid
 
 
@@ -80,9 +78,9 @@ def test_the_adaptation_curve_goes_through_the_accuracies_of_its_steps(
     checkpoint: Checkpoint, classes: ClassImages
 ) -> None:
     network, initialization = checkpoint.network, checkpoint.initialization
-    curve = evaluate_by_step(network, initialization, classes, SETTING, steps=3)
+    curve = evaluate_by_step(Inductive(network, initialization, classes), SETTING, steps=3)
     for steps in (0, 3):
-        found = evaluate(network, initialization, classes, SETTING, steps=steps)
+        found = evaluate(Inductive(network, initialization, classes), SETTING, steps=steps)
         assert curve[steps] == found.accuracy
     assert len(curve) == 4
 
@@ -98,12 +96,15 @@ def test_the_zero_step_row_is_the_accuracy_of_the_heads_start(
     checkpoint: Checkpoint, classes: ClassImages
 ) -> None:
     network, initialization = checkpoint.network, checkpoint.initialization
-    found = evaluate(network, initialization, classes, SETTING)
-    assert found.zero_steps == evaluate(network, initialization, classes, SETTING, steps=0).accuracy
+    found = evaluate(Inductive(network, initialization, classes), SETTING)
+    assert (
+        found.zero_steps
+        == evaluate(Inductive(network, initialization, classes), SETTING, steps=0).accuracy
+    )
     zero_head = replace(
         initialization, inner_loop=replace(initialization.inner_loop, head_start="zero")
     )
-    untold = evaluate(network, zero_head, classes, SETTING)
+    untold = evaluate(Inductive(network, zero_head, classes), SETTING)
     assert untold.zero_steps.mean == pytest.approx(1 / 5)
     assert untold.difference_to_zero_steps.mean == pytest.approx(untold.accuracy.mean - 1 / 5)
 
@@ -113,6 +114,6 @@ def test_nearest_centroid_in_other_features_stands_beside(
 ) -> None:
     network, initialization = checkpoint.network, checkpoint.initialization
     own = embed(network, initialization, classes)
-    found = evaluate(network, initialization, classes, SETTING, pretrained=own)
+    found = evaluate(Inductive(network, initialization, classes), SETTING, pretrained=own)
     assert found.pretrained_centroid == found.nearest_centroid
     assert found.difference_to_pretrained == found.difference

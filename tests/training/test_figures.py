@@ -10,6 +10,7 @@ from inkling.checkpoints.card import card
 from inkling.checkpoints.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from inkling.data.episodes import ClassImages, EpisodeShape
 from inkling.training.adaptation_curve import AdaptationCurve, measure_curve, validated_steps
+from inkling.training.candidate import Inductive
 from inkling.training.evaluation import Interval, Setting, evaluate
 from inkling.training.figures import adaptation_curves, learning_curve, read_log, running_mean
 from PIL import Image
@@ -82,10 +83,10 @@ def test_a_curve_goes_through_the_accuracies_of_its_steps(
 ) -> None:
     setting = Setting(EpisodeShape.fixed(5, 1, 3), episodes=3, seed=1)
     network, initialization = checkpoint.network, checkpoint.initialization
-    curve = measure_curve(network, initialization, classes, setting)
+    curve = measure_curve(Inductive(network, initialization, classes), setting)
     assert curve.label == "5-way 1-shot"
     assert len(curve.accuracies) == 2 * initialization.inner_loop.steps + 1
-    trained = evaluate(network, initialization, classes, setting).accuracy
+    trained = evaluate(Inductive(network, initialization, classes), setting).accuracy
     assert curve.accuracies[initialization.inner_loop.steps] == trained
 
 

@@ -7,14 +7,15 @@ import torch
 from inkling.checkpoints.card import card
 from inkling.checkpoints.checkpoint import Checkpoint
 from inkling.checkpoints.config import Result
-from inkling.data.episodes import ClassImages, EpisodePlan, EpisodeShape, draw_episode, seeded
+from inkling.data.episodes import ClassImages, EpisodePlan, EpisodeShape, realize
 from inkling.meta.network import Network
 from inkling.meta.params import Params
 from inkling.networks.conv4 import Conv4
 from inkling.networks.lstm import Lstm
 from inkling.networks.resnet12 import ResNet12
+from inkling.training.candidate import Candidate, Inductive
 from inkling.training.evaluation import Setting, evaluate
-from inkling.training.transductive import embed_episode, transductive
+from inkling.training.transductive import TransductiveCandidate, transductive
 from torch.nn import functional
 
 RESULT = Result(
@@ -31,7 +32,7 @@ RESULT = Result(
 )
 
 
-def answers(network: Network, checkpoint: Checkpoint, classes: ClassImages) -> torch.Tensor:
+def answers(candidate: Candidate) -> torch.Tensor:
     """`(query, n_way)` log-probabilities of one episode."""
     found: list[torch.Tensor] = []
 
@@ -39,7 +40,7 @@ def answers(network: Network, checkpoint: Checkpoint, classes: ClassImages) -> t
         found.append(rows.log_softmax(1))
 
     setting = Setting(EpisodeShape.fixed(5, 1, 2), 1, 0)
-    evaluate(network, checkpoint.initialization, classes, setting, on_scores=note)
+    evaluate(candidate, setting, on_scores=note)
     return found[0]
 
 
@@ -56,11 +57,14 @@ def test_other_queries_have_a_say_in_transductive_answers_alone(
     checkpoint: Checkpoint, classes: ClassImages
 ) -> None:
     other = with_other_last_query(classes)
-    inductive = [answers(checkpoint.network, checkpoint, these) for these in (classes, other)]
+    network, initialization = checkpoint.network, checkpoint.initialization
+    inductive = [answers(Inductive(network, initialization, these)) for these in (classes, other)]
     assert not torch.allclose(inductive[0][-1], inductive[1][-1], atol=1e-3)
     torch.testing.assert_close(inductive[0][:-1], inductive[1][:-1], rtol=0, atol=1e-4)
-    by_batch = transductive(checkpoint.network)
-    together = [answers(by_batch, checkpoint, these) for these in (classes, other)]
+    together = [
+        answers(TransductiveCandidate(transductive(network), initialization, these))
+        for these in (classes, other)
+    ]
     moved = (together[0][:-1] - together[1][:-1]).abs().max(1).values
     assert (moved > 1e-2).all()
 
@@ -88,11 +92,13 @@ def test_with_no_steps_it_is_nearest_centroid_of_the_two_batches(
 ) -> None:
     network, initialization = transductive(checkpoint.network), checkpoint.initialization
     setting = Setting(EpisodeShape.fixed(5, 2, 3), 4, 0)
-    found = evaluate(network, initialization, classes, setting, steps=0)
+    candidate = TransductiveCandidate(network, initialization, classes)
+    found = evaluate(candidate, setting, steps=0)
     assert found.accuracy == found.zero_steps == found.nearest_centroid
     assert found.accuracy.mean > 0.8
-    episode = draw_episode(classes, setting.shape, seeded(0, 0))
-    embedded = embed_episode(network, initialization, episode)
+    plan = next(setting.plans(classes))
+    episode = realize(classes, plan)
+    embedded = candidate.embedded(plan)
     alone = network.features(initialization.params, episode.support.images)
     torch.testing.assert_close(embedded.support.images, functional.normalize(alone, dim=1))
     assert embedded.query_images.shape == (15, network.feature_size)

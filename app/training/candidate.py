@@ -1,0 +1,108 @@
+"""An initialization on some classes, as an evaluation asks it: what it answers on an episode."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Protocol
+
+import torch
+
+from ..data.episodes import ClassImages, EpisodePlan, realize
+from ..meta.episode import Episode
+from ..meta.head import unit
+from ..meta.inner_loop import (
+    Initialization,
+    Step,
+    at_rest,
+    logits_from_rest,
+    trajectory_from_rest,
+)
+from ..meta.network import Network
+from ..meta.params import Params
+
+IMAGES_AT_ONCE = 1024
+
+
+class Candidate(Protocol):
+    """What an evaluation needs of an initialization and the classes it is measured on."""
+
+    @property
+    def initialization(self) -> Initialization:
+        """The initialization that is measured."""
+        ...
+
+    @property
+    def classes(self) -> ClassImages:
+        """The classes that episodes are drawn from."""
+        ...
+
+    def trajectory(self, plan: EpisodePlan, steps: int | None) -> Iterator[Step]:
+        """The states of the inner loop on an episode's support set."""
+        ...
+
+    def scores(self, plan: EpisodePlan, fast_weights: Params) -> torch.Tensor:
+        """The `(query, n_way)` logits of an episode's queries."""
+        ...
+
+    def embedded(self, plan: EpisodePlan) -> Episode:
+        """The episode with unadapted unit features `(image, feature)` in place of images."""
+        ...
+
+
+@dataclass(frozen=True)
+class Inductive:
+    """A candidate that classifies each query by itself, as the service does.
+
+    What episodes share is computed once: all images go ahead through what does not adapt.
+    """
+
+    network: Network
+    initialization: Initialization
+    classes: ClassImages
+
+    def trajectory(self, plan: EpisodePlan, steps: int | None) -> Iterator[Step]:
+        """The states of the inner loop on an episode's support set."""
+        support = realize(self._resting, plan).support
+        return trajectory_from_rest(self.network, self.initialization, support, steps=steps)
+
+    def scores(self, plan: EpisodePlan, fast_weights: Params) -> torch.Tensor:
+        """The `(query, n_way)` logits of an episode's queries."""
+        return self._classified(fast_weights, realize(self._resting, plan).query_images)
+
+    def scores_of(self, images: Sequence[tuple[int, int]], fast_weights: Params) -> torch.Tensor:
+        """The `(image, n_way)` logits of images given by their class and place in it."""
+        members = self._resting.images
+        return self._classified(fast_weights, torch.stack([members[c][i] for c, i in images]))
+
+    def embedded(self, plan: EpisodePlan) -> Episode:
+        """The episode with unadapted unit features `(image, feature)` in place of images."""
+        return realize(self.features, plan)
+
+    @cached_property
+    def features(self) -> ClassImages:
+        """The unadapted unit features `(image, feature)` of every image, in place of the images."""
+        return embed(self.network, self.initialization, self.classes)
+
+    @cached_property
+    def _resting(self) -> ClassImages:
+        def rest(images: torch.Tensor) -> torch.Tensor:
+            chunks = torch.split(images, IMAGES_AT_ONCE)
+            return torch.cat([at_rest(self.network, self.initialization, part) for part in chunks])
+
+        return replace(self.classes, images=tuple(map(rest, self.classes.images)))
+
+    def _classified(self, fast_weights: Params, resting: torch.Tensor) -> torch.Tensor:
+        return logits_from_rest(self.network, self.initialization, fast_weights, resting)
+
+
+@torch.no_grad()
+def embed(network: Network, initialization: Initialization, classes: ClassImages) -> ClassImages:
+    """The unit features `(image, feature)` of every image, in place of the images."""
+    return replace(
+        classes,
+        images=tuple(
+            unit(network.features(initialization.params, images)) for images in classes.images
+        ),
+    )
