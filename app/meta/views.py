@@ -56,15 +56,18 @@ def seen_in(images: torch.Tensor, views: torch.Tensor) -> torch.Tensor:
     Each image comes first, its views behind it. What moves in from outside repeats the nearest
     edge.
     """
-    moved = [
-        functional.grid_sample(
-            images,
-            functional.affine_grid(
-                view.to(images).expand(len(images), *SHAPE), list(images.shape), align_corners=False
-            ),
-            padding_mode="border",
-            align_corners=False,
-        )
-        for view in views
-    ]
-    return torch.stack([images, *moved], dim=1)
+    n_images, n_views = len(images), len(views)
+    if not n_views:
+        return images.unsqueeze(1)
+    grid = functional.affine_grid(
+        views.to(images), [n_views, *images.shape[1:]], align_corners=False
+    )
+    moved = functional.grid_sample(
+        images.repeat_interleave(n_views, 0),
+        grid.repeat(n_images, 1, 1, 1),
+        padding_mode="border",
+        align_corners=False,
+    )
+    return torch.cat(
+        [images.unsqueeze(1), moved.reshape(n_images, n_views, *images.shape[1:])], dim=1
+    )

@@ -1,0 +1,63 @@
+"""Ten thousand live sessions: memory stays within its bound, and those on disk answer soon."""
+
+from __future__ import annotations
+
+import random
+import statistics
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import httpx
+
+from .server import serving
+from .traffic import Task, adapt, answer, draw_task
+
+SESSIONS, CLIENTS, CACHE_BYTES = 10_000, 8, 32 * 2**20
+CALLS = 300
+
+
+def test_ten_thousand_sessions_live_within_the_bound_of_the_cache(
+    tmp_path: Path, drawings: dict[str, list[bytes]]
+) -> None:
+    task = draw_task(drawings, 0, n_way=2, n_shot=1)
+    with serving(tmp_path, SESSION_CACHE_BYTES=CACHE_BYTES, SESSION_MAX_BYTES=2**34) as server:
+        with httpx.Client(base_url=server.url, timeout=60, trust_env=False) as http:
+            before = server.resident_bytes()
+
+            def make(count: int) -> list[str]:
+                with httpx.Client(base_url=server.url, timeout=60, trust_env=False) as own:
+                    return [adapt(own, task, steps=1).json()["session_id"] for _ in range(count)]
+
+            began = time.perf_counter()
+            with ThreadPoolExecutor(CLIENTS) as pool:
+                made = [
+                    s for found in pool.map(make, [SESSIONS // CLIENTS] * CLIENTS) for s in found
+                ]
+            seconds = time.perf_counter() - began
+            assert len(set(made)) == SESSIONS
+            resident = server.resident_bytes()
+            chooser = random.Random(0)
+            times: dict[str, list[float]] = {"cached": [], "evicted": []}
+            expected = answer(http, made[-1], task)
+            # Sessions in order of age are far apart in the cache: each was evicted long ago.
+            for session_id in chooser.sample(made[: SESSIONS // 2], CALLS):
+                for kind in ("evicted", "cached"):
+                    times[kind].append(timed(http, session_id, task, expected))
+            cached, evicted = (statistics.median(times[kind]) for kind in ("cached", "evicted"))
+        stored = sum(path.stat().st_size for path in tmp_path.rglob("*") if path.is_file())
+    print(
+        f"\n{SESSIONS:,} sessions made in {seconds:.0f} s by {CLIENTS} clients, {stored / 2**20:,.0f} "
+        f"MiB on disk; resident memory {before / 2**20:,.0f} -> {resident / 2**20:,.0f} MiB with a "
+        f"cache of {CACHE_BYTES / 2**20:,.0f} MiB; one prediction {1000 * cached:.2f} ms cached, "
+        f"{1000 * evicted:.2f} ms evicted (medians of {CALLS}, interleaved)"
+    )
+    assert resident - before <= 3 * CACHE_BYTES + 256 * 2**20
+
+
+def timed(http: httpx.Client, session_id: str, task: Task, expected: dict[str, float]) -> float:
+    began = time.perf_counter()
+    found = answer(http, session_id, task)
+    seconds = time.perf_counter() - began
+    assert found == expected
+    return seconds
