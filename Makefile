@@ -47,6 +47,12 @@ $(VENV)/dev: pyproject.toml $(VENV)/torch
 	mkdir -p $(VENV)/typing && ln -sfn ../../app $(VENV)/typing/inkling
 	touch $@ $(VENV)/server
 
+# Load runs, some minutes each: kills, thousands of sessions, many clients. See tests/load.
+.PHONY: load
+
+load: $(VENV)/dev
+	$(BIN)/python -m pytest -s tests/load -o python_files='load_*.py'
+
 # The image and its check; both need docker. See docker/README.md.
 DOCKER_BUILD_FLAGS ?=
 SMOKE_PORT ?= 8000
