@@ -47,9 +47,10 @@ def test_ten_thousand_sessions_live_within_the_bound_of_the_cache(
         stored = sum(path.stat().st_size for path in tmp_path.rglob("*") if path.is_file())
     print(
         f"\n{SESSIONS:,} sessions made in {seconds:.0f} s by {CLIENTS} clients, "
-        f"{stored / 2**20:,.0f} MiB on disk; resident memory {before / 2**20:,.0f} -> {resident / 2**20:,.0f} MiB with a "
-        f"cache of {CACHE_BYTES / 2**20:,.0f} MiB; one prediction {1000 * cached:.2f} ms cached, "
-        f"{1000 * evicted:.2f} ms evicted (medians of {CALLS}, interleaved)"
+        f"{stored / 2**20:,.0f} MiB on disk; resident memory {before / 2**20:,.0f} -> "
+        f"{resident / 2**20:,.0f} MiB with a cache of {CACHE_BYTES / 2**20:,.0f} MiB; one "
+        f"prediction {1000 * cached:.2f} ms cached, {1000 * evicted:.2f} ms evicted "
+        f"(medians of {CALLS}, interleaved)"
     )
     assert resident - before <= 3 * CACHE_BYTES + 256 * 2**20
 
