@@ -6,7 +6,8 @@ from dataclasses import replace
 import pytest
 import torch
 from inkling.checkpoints.checkpoint import Checkpoint
-from inkling.data.episodes import ClassImages, EpisodePlan, EpisodeShape
+from inkling.data.episodes import ClassImages, EpisodePlan, EpisodeShape, realize
+from inkling.meta.inner_loop import adapt, logits
 from inkling.meta.params import Params
 from inkling.meta.views import no_views
 from inkling.training.candidate import Inductive, embed
@@ -117,3 +118,26 @@ def test_nearest_centroid_in_other_features_stands_beside(
     found = evaluate(Inductive(network, initialization, classes), SETTING, pretrained=own)
     assert found.pretrained_centroid == found.nearest_centroid
     assert found.difference_to_pretrained == found.difference
+
+
+@pytest.mark.parametrize("query_views", [False, True])
+def test_what_episodes_share_moves_no_answer(
+    checkpoint: Checkpoint, classes: ClassImages, query_views: bool
+) -> None:
+    """All images at once through what does not adapt, against each episode by itself."""
+    network = checkpoint.network
+    inner_loop = replace(checkpoint.initialization.inner_loop, query_views=query_views)
+    initialization = replace(checkpoint.initialization, inner_loop=inner_loop)
+    candidate = Inductive(network, initialization, classes)
+    with torch.no_grad():
+        for plan in SETTING.plans(classes):
+            episode = realize(classes, plan)
+            *_, shared = candidate.trajectory(plan, None)
+            alone = adapt(network, initialization, episode.support)
+            expected = logits(network, initialization, alone.fast_weights, episode.query_images)
+            found = candidate.scores(plan, shared.fast_weights)
+            torch.testing.assert_close(found.softmax(1), expected.softmax(1), rtol=0, atol=1e-5)
+            images = [
+                (c, i) for c, members in zip(plan.classes, plan.query, strict=True) for i in members
+            ]
+            torch.testing.assert_close(candidate.scores_of(images, shared.fast_weights), found)
