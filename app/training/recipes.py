@@ -116,6 +116,8 @@ class SelectionTable(_Table):
     """How often and on what the best state is chosen: episodes of held-out classes."""
 
     every: Positive
+    pretraining_every: Positive | None = None
+    """Updates between two looks in pre-training, where nothing is selected; ``every`` if None."""
     episodes: Positive
     settings: list[Range]
     n_query: Positive = 15

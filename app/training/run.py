@@ -279,10 +279,12 @@ class TrainingRun:
 
     def _validate(self, stage: Stage, iteration: int) -> float | None:
         selection = self._recipe.selection
-        if iteration % selection.every and iteration != stage.iterations:
+        pretraining = isinstance(stage, Pretraining)
+        every = (pretraining and selection.pretraining_every) or selection.every
+        if iteration % every and iteration != stage.iterations:
             return None
         initialization = stage.initialization()
-        if isinstance(stage, Pretraining):
+        if pretraining:
             return self._held_out(initialization, evaluate_nearest_centroid)
         return self._held_out(initialization, adapted_accuracy)
 
