@@ -91,6 +91,59 @@ class SessionNotFound(InklingError):
         super().__init__("no such session: it is unknown, has expired or was deleted")
 
 
+class SessionChanged(InklingError):
+    """A session that is at another version than the one that was worked on."""
+
+    def __init__(self, expected: int, found: int) -> None:
+        self.expected, self.found = expected, found
+        super().__init__(f"expected version {expected} of the session, found {found}")
+
+
+class SupportNotKept(InklingError):
+    """A session whose support set was not kept, so that nothing can be added to it."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "the session does not keep its support set; adapt anew with all images, or with "
+            "keep_support"
+        )
+
+
+class PreconditionFailed(InklingError):
+    """A call for a version of a session that is not the current one."""
+
+    def __init__(self, expected: str, found: str) -> None:
+        self.expected, self.found = expected, found
+        super().__init__(f"the call is for version {expected}, the session is at {found}")
+
+
+class IdempotencyKeyInUse(InklingError):
+    """A keyed call that is repeated while it runs."""
+
+    retry_after_seconds = 1.0
+
+    def __init__(self) -> None:
+        super().__init__("a call with this Idempotency-Key is still running")
+
+
+class IdempotencyKeyReused(InklingError):
+    """A key that an earlier call with other content had."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "an earlier call with this Idempotency-Key had other images, labels or options"
+        )
+
+
+class UnknownCaller(InklingError):
+    """A call without a key of this server, where it asks for one."""
+
+    def __init__(self, sent: bool) -> None:
+        self.sent = sent
+        came = "one that is not known here" if sent else "none"
+        super().__init__(f"expected an API key as Authorization: Bearer KEY, got {came}")
+
+
 class InitializationNotLoaded(InklingError):
     """A session or a call that names an initialization this process has not loaded."""
 

@@ -9,10 +9,13 @@ import time
 from collections.abc import AsyncIterator, Callable
 from importlib.metadata import version
 
+import anyio.to_thread
 from fastapi import FastAPI
 
 from .api.body import BodyLimits
+from .api.callers import read_callers
 from .api.docs_page import install_docs_page
+from .api.headers import VERSION_PREFIX
 from .api.middleware import RequestContext
 from .api.openapi import install_openapi
 from .api.problems import install_problems
@@ -21,12 +24,16 @@ from .checkpoints.catalogue import find_checkpoint
 from .checkpoints.checkpoint import Checkpoint, load_checkpoint
 from .engine.device import choose_device
 from .engine.engine import Engine
-from .errors import BadSetting
-from .service import Limits, Service
-from .sessions.memory import MemorySessions
+from .errors import BadSetting, Unavailable
+from .service.loaded import Loaded
+from .service.service import Service
+from .service.values import Limits
+from .sessions.memory_store import MemoryStore
+from .sessions.sessions import SWEEP_SECONDS, Sessions
+from .sessions.sqlite_store import SqliteStore
+from .sessions.store import Store
 from .settings import Settings, read_settings
 
-SWEEP_SECONDS = 30
 MAX_OPTIONS = 32
 """Parts that a form may have besides its images."""
 DESCRIPTION = """Show it a few labelled images per class, and it classifies new ones.
@@ -41,11 +48,15 @@ def create_app(settings: Settings | None = None, clock: Callable[[], float] = ti
     """Make the application; initializations are warmed up when it starts.
 
     Raises BadSetting for a wrong environment (when ``settings`` are not given) and for a GPU
-    that is asked for and absent, BadCheckpoint for an initialization that cannot be loaded.
+    that is asked for and absent, BadCheckpoint for an initialization that cannot be loaded. The
+    session store is opened here and closed when the application ends.
     """
     chosen = read_settings() if settings is None else settings
     checkpoints = _load(chosen)
+    loaded = Loaded(checkpoints, chosen.default_initialization)
+    callers = read_callers(chosen.api_keys_file)
     device = choose_device(chosen.device)
+    store = _store(chosen)
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -56,11 +67,14 @@ def create_app(settings: Settings | None = None, clock: Callable[[], float] = ti
             workers=chosen.workers,
             queue_limit=chosen.queue_limit,
         )
-        sessions = MemorySessions(chosen.session_max_bytes, clock)
-        try:
+        with contextlib.ExitStack() as closing:
+            closing.callback(engine.close)
+            sessions = Sessions(store, cache_bytes=chosen.session_cache_bytes, clock=clock)
+            closing.callback(sessions.close)
             engine.warm_up()
-            service = Service(checkpoints, engine, sessions, _limits(chosen), clock)
-            app.state.wiring = Wiring(service, _body_limits(chosen), chosen.max_calls)
+            service = Service(loaded, engine, sessions, _limits(chosen), clock)
+            closing.callback(service.close)
+            app.state.wiring = Wiring(service, callers, _body_limits(chosen), chosen.max_calls)
             log.info(
                 "ready in %.1fs on %s with %s",
                 time.perf_counter() - began,
@@ -70,8 +84,8 @@ def create_app(settings: Settings | None = None, clock: Callable[[], float] = ti
             sweeper = asyncio.create_task(_sweep(sessions))
             yield
             sweeper.cancel()
-        finally:
-            engine.close()
+            with contextlib.suppress(asyncio.CancelledError):
+                await sweeper
 
     app = FastAPI(
         title="Inkling",
@@ -83,6 +97,7 @@ def create_app(settings: Settings | None = None, clock: Callable[[], float] = ti
         redirect_slashes=False,
     )
     app.include_router(router)
+    app.include_router(router, prefix=VERSION_PREFIX, include_in_schema=False)
     install_docs_page(app)
     install_problems(app, [*router.routes, *app.routes])
     install_openapi(app)
@@ -91,11 +106,33 @@ def create_app(settings: Settings | None = None, clock: Callable[[], float] = ti
 
 
 def _load(settings: Settings) -> list[Checkpoint]:
-    checkpoints = [load_checkpoint(find_checkpoint(name)) for name in settings.initializations]
+    checkpoints = [_load_one(entry) for entry in settings.initializations]
     names = [checkpoint.name for checkpoint in checkpoints]
     if len(set(names)) < len(names):
-        raise BadSetting(f"initializations: expected different names, got {', '.join(names)}")
+        raise BadSetting(
+            f"initializations: expected different names, got {', '.join(names)}; serve one as "
+            "another name with NAME=FOLDER"
+        )
+    default = settings.default_initialization
+    if default is not None and default not in names:
+        raise BadSetting(
+            f"default_initialization: expected one of {', '.join(names)}, got {default!r}"
+        )
     return checkpoints
+
+
+def _load_one(entry: str) -> Checkpoint:
+    """A checkpoint by name or folder, or as NAME=FOLDER under another name than its own."""
+    name, separator, place = entry.partition("=")
+    checkpoint = load_checkpoint(find_checkpoint(place if separator else entry))
+    return checkpoint.named(name.strip()) if separator else checkpoint
+
+
+def _store(settings: Settings) -> Store:
+    bounds = settings.session_max_bytes, settings.max_idempotency_keys
+    if settings.session_store == "memory":
+        return MemoryStore(*bounds)
+    return SqliteStore(settings.session_folder, *bounds)
 
 
 def _limits(settings: Settings) -> Limits:
@@ -107,6 +144,8 @@ def _limits(settings: Settings) -> Limits:
         max_ttl_seconds=settings.session_max_ttl_seconds,
         max_lifetime_seconds=settings.session_max_lifetime_seconds,
         deadline_seconds=settings.deadline_seconds,
+        report_deadline_seconds=settings.report_deadline_seconds,
+        may_keep_support=settings.keep_support,
         concurrent_decodes=settings.workers,
     )
 
@@ -120,7 +159,10 @@ def _body_limits(settings: Settings) -> BodyLimits:
     )
 
 
-async def _sweep(sessions: MemorySessions) -> None:
+async def _sweep(sessions: Sessions) -> None:
     while True:
         await asyncio.sleep(SWEEP_SECONDS)
-        sessions.sweep()
+        try:
+            await anyio.to_thread.run_sync(sessions.sweep)
+        except Unavailable as away:
+            log.warning("sweeping sessions: %s", away)

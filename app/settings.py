@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Literal
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -21,6 +22,12 @@ Lifetime = Annotated[float, Field(ge=1, le=366 * 86_400, allow_inf_nan=False)]
 Images = Annotated[int, Field(ge=2, le=MAX_IMAGES)]
 
 
+def state_folder() -> Path:
+    """Where a user's programs keep their state (XDG base directories)."""
+    base = os.environ.get("XDG_STATE_HOME")
+    return (Path(base) if base else Path.home() / ".local" / "state") / "inkling"
+
+
 class Settings(BaseSettings):
     """What an operator can decide. Every field is an environment variable in capitals."""
 
@@ -30,8 +37,11 @@ class Settings(BaseSettings):
     port: Annotated[int, Field(ge=0, le=65_535)] = Field(8000, description="port to listen on")
     initializations: Annotated[tuple[str, ...], NoDecode, Field(min_length=1)] = Field(
         (DEFAULT,),
-        description="names or folders of initializations, comma-separated; the first is the "
-        "default one",
+        description="names or folders of initializations, comma-separated; `other=FOLDER` serves "
+        "one under another name",
+    )
+    default_initialization: str | None = Field(
+        None, description="the one that calls get when they name none (default: the first)"
     )
     device: DeviceChoice = Field("auto", description="`auto`, `cpu` or `cuda`")
     workers: Positive = Field(
@@ -56,8 +66,29 @@ class Settings(BaseSettings):
     session_max_lifetime_seconds: Lifetime = Field(
         7 * 86_400, description="age at which a session ends, however much it is used"
     )
+    session_store: Literal["sqlite", "memory"] = Field(
+        "sqlite", description="`sqlite`: sessions outlive the process; `memory`: they do not"
+    )
+    session_folder: Path = Field(
+        default_factory=state_folder,
+        description="folder of the session database, on a local disk "
+        "(default: `inkling` in `$XDG_STATE_HOME` or in `~/.local/state`)",
+    )
     session_max_bytes: Positive = Field(
-        2**30, description="memory for sessions; beyond it new ones get a 503"
+        4 * 2**30, description="bytes of all sessions in the store; beyond it new ones get a 503"
+    )
+    session_cache_bytes: Annotated[int, Field(ge=0)] = Field(
+        256 * 2**20, description="memory for the tensors of sessions used lately"
+    )
+    max_idempotency_keys: Positive = Field(
+        10_000, description="keyed answers kept for a tenant; beyond it the oldest go"
+    )
+    keep_support: bool = Field(
+        True, description="`false`: no session keeps its support set, so that none can be added to"
+    )
+    report_deadline_seconds: Seconds = Field(60, description="time for a report on a support set")
+    api_keys_file: Path | None = Field(
+        None, description="file of lines `TENANT KEY`; without it nobody is asked who they are"
     )
 
     @model_validator(mode="after")

@@ -62,9 +62,11 @@ def classes(encoded: tuple[EncodedClass, ...], checkpoint: Checkpoint) -> ClassI
 
 
 @pytest.fixture(scope="session")
-def server() -> Iterator[str]:
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The base URL of a real server with the shipped initialization."""
-    settings = Settings(workers=2, body_timeout_seconds=2)
+    settings = Settings(
+        workers=2, body_timeout_seconds=2, session_folder=tmp_path_factory.mktemp("sessions")
+    )
     with local_server(create_app(settings)) as url:
         yield url
 

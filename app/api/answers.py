@@ -6,20 +6,39 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from ..checkpoints.checkpoint import Checkpoint
-from ..service import Adapted, Predicted, Service, Timing, Warned
-from ..sessions.session import Session
+from ..service.loaded import Loaded
+from ..service.service import Service
+from ..service.values import (
+    Adapted,
+    Confusion,
+    Evaluated,
+    Predicted,
+    Report,
+    Suspect,
+    Timing,
+    Warned,
+)
+from ..sessions.session import Page, SessionFacts
 from .schemas import (
     AdaptAnswer,
     ClassInfo,
+    ClassResult,
+    ConfusedInfo,
+    ConfusionInfo,
+    EvaluateAnswer,
     InitializationInfo,
     InitializationList,
     InitializationRef,
     LabelProbability,
     Measured,
+    Mistake,
     NoneOfThese,
     PredictAnswer,
     Prediction,
+    ReportInfo,
     SessionInfo,
+    SessionList,
+    SuspectInfo,
     TimingInfo,
     WarningInfo,
 )
@@ -28,10 +47,11 @@ from .schemas import (
 def adapt_answer(adapted: Adapted, service: Service) -> AdaptAnswer:
     """The answer to an adaptation."""
     return AdaptAnswer(
-        **dict(session_info(adapted.session, adapted.checkpoint)),
+        **dict(session_info(adapted.session, service.loaded)),
         loss=list(adapted.losses),
         support_accuracy=adapted.support_accuracy,
         warnings=_warnings(adapted.warnings),
+        report=None if adapted.report is None else _report(adapted.report),
         device=service.device_name,
         executor=service.executor,
         timing=_timing(adapted.timing),
@@ -63,16 +83,70 @@ def predict_answer(predicted: Predicted, service: Service) -> PredictAnswer:
     )
 
 
-def session_info(session: Session, checkpoint: Checkpoint) -> SessionInfo:
+def evaluate_answer(evaluated: Evaluated, service: Service) -> EvaluateAnswer:
+    """The answer to labelled queries."""
+    predicted, confusion = evaluated.predicted, evaluated.confusion
+    found = list(zip(evaluated.images, evaluated.truth, predicted.predictions, strict=True))
+    apart = [p.none_of_these > 1 for p in predicted.predictions if p.none_of_these is not None]
+    right = sum(confusion.counts[i][i] for i in range(len(confusion.labels)))
+    return EvaluateAnswer(
+        session_id=predicted.session.id,
+        initialization=_reference(predicted.checkpoint),
+        expires_at=_moment(predicted.session.expires_at),
+        n_images=len(found),
+        accuracy=right / len(found),
+        classes=[
+            ClassResult(
+                label=label,
+                images=sum(row),
+                precision=_share(row[place], sum(other[place] for other in confusion.counts)),
+                recall=_share(row[place], sum(row)),
+            )
+            for place, (label, row) in enumerate(
+                zip(confusion.labels, confusion.counts, strict=True)
+            )
+        ],
+        confusion=_confusion(confusion),
+        mistakes=[
+            Mistake(
+                field=image.field,
+                index=image.index,
+                label=label,
+                predicted=ranked.labels[0][0],
+                probability=ranked.labels[0][1],
+            )
+            for image, label, ranked in found
+            if ranked.labels[0][0] != label
+        ],
+        log_loss=evaluated.log_loss,
+        calibration_error=evaluated.calibration_error,
+        none_of_these=sum(apart) / len(apart) if apart else None,
+        warnings=_warnings(predicted.warnings),
+        device=service.device_name,
+        executor=service.executor,
+        timing=_timing(predicted.timing),
+    )
+
+
+def session_list(page: Page, loaded: Loaded) -> SessionList:
+    """A page of sessions; those whose initialization is not loaded stand among them."""
+    return SessionList(
+        sessions=[session_info(facts, loaded) for facts in page.sessions], next=page.next
+    )
+
+
+def session_info(session: SessionFacts, loaded: Loaded) -> SessionInfo:
     """What there is to know of a session."""
     return SessionInfo(
         session_id=session.id,
-        initialization=_reference(checkpoint),
+        initialization=InitializationRef(name=loaded.name_of(session), identity=session.identity),
         classes=[
             ClassInfo(label=label, images=count)
             for label, count in zip(session.labels, session.image_counts, strict=True)
         ],
         steps=session.steps,
+        version=session.version,
+        keeps_support=session.keeps_support,
         created_at=_moment(session.created_at),
         expires_at=_moment(session.expires_at),
         ends_at=_moment(session.ends_at),
@@ -84,7 +158,7 @@ def initialization_list(service: Service) -> InitializationList:
     """What is loaded."""
     return InitializationList(
         initializations=[
-            _initialization(checkpoint, service) for checkpoint in service.checkpoints.values()
+            _initialization(checkpoint, service) for checkpoint in service.loaded.by_name.values()
         ],
         device=service.device_name,
         executor=service.executor,
@@ -104,7 +178,7 @@ def _initialization(checkpoint: Checkpoint, service: Service) -> InitializationI
     return InitializationInfo(
         name=checkpoint.name,
         identity=checkpoint.identity,
-        default=checkpoint.name == service.default_initialization,
+        default=checkpoint.name == service.loaded.default,
         description=config.description,
         network=config.network.name,
         learned_from=config.provenance.data,
@@ -119,6 +193,43 @@ def _initialization(checkpoint: Checkpoint, service: Service) -> InitializationI
             if not result.transductive
         ],
     )
+
+
+def _report(report: Report) -> ReportInfo:
+    return ReportInfo(
+        method=report.method,
+        n_checked=report.n_checked,
+        accuracy=report.accuracy,
+        confusion=_confusion(report.confusion),
+        confused=[
+            ConfusedInfo(label=pair.label, taken_for=pair.taken_for, images=pair.images)
+            for pair in report.confusion.confused()
+        ],
+        suspects=[_suspect(suspect) for suspect in report.suspects],
+        not_checkable=list(report.not_checkable),
+    )
+
+
+def _suspect(suspect: Suspect) -> SuspectInfo:
+    return SuspectInfo(
+        position=suspect.position,
+        field=None if suspect.image is None else suspect.image.field,
+        index=None if suspect.image is None else suspect.image.index,
+        label=suspect.label,
+        looks_like=suspect.looks_like,
+        margin=suspect.margin,
+        probability=suspect.probability,
+    )
+
+
+def _confusion(confusion: Confusion) -> ConfusionInfo:
+    return ConfusionInfo(
+        labels=list(confusion.labels), counts=[list(row) for row in confusion.counts]
+    )
+
+
+def _share(part: int, whole: int) -> float | None:
+    return part / whole if whole else None
 
 
 def _none_of_these(score: float | None) -> NoneOfThese | None:

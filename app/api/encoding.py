@@ -15,9 +15,9 @@ from fastapi import Request
 from pydantic import BaseModel, ValidationError
 
 from ..errors import InvalidInput, MalformedBody, Problem, UnsupportedMediaType
-from ..service import AdaptOptions, LabelledImage, QueryImage
+from ..service.values import AdaptOptions, LabelledImage, QueryImage
 from .body import BodyLimits, Form, read_body, read_form
-from .schemas import AdaptBody, PredictBody
+from .schemas import AdaptBody, EvaluateBody, LabelledImageBody, PredictBody, SupportBody
 
 MULTIPART, JSON = "multipart/form-data", "application/json"
 IMAGE_FIELD = "image"
@@ -28,9 +28,32 @@ _NO_BREAKS = str.maketrans("", "", "\r\n")
 Body = TypeVar("Body", bound=BaseModel)
 
 
+def _truth(text: str) -> bool:
+    """A text field as true or false. Raises ValueError."""
+    if text.lower() not in ("true", "false"):
+        raise ValueError(text)
+    return text.lower() == "true"
+
+
+OPTION_KINDS: Mapping[str, Callable[[str], Any]] = {
+    "initialization": str,
+    "steps": int,
+    "ttl_seconds": float,
+    "keep_support": _truth,
+    "report": _truth,
+}
+"""How the options of labelled calls are read from text fields."""
+WANTED: Mapping[Callable[[str], Any], tuple[str, str]] = {
+    int: ("not_a_number", "a whole number"),
+    float: ("not_a_number", "a number"),
+    _truth: ("not_a_truth_value", "true or false"),
+}
+"""The code of a problem, and what was expected, where an option cannot be read."""
+
+
 @dataclass(frozen=True)
-class AdaptCall:
-    """What a call to adapt asks for.
+class LabelledCall:
+    """What a call with labelled images asks for.
 
     ``problems`` are those found so far; the service adds its own and refuses them together.
     """
@@ -42,7 +65,7 @@ class AdaptCall:
 
 @dataclass(frozen=True)
 class PredictCall:
-    """What a call to predict asks for; ``problems`` as in `AdaptCall`."""
+    """What a call to predict asks for; ``problems`` as in `LabelledCall`."""
 
     session_id: str
     images: tuple[QueryImage, ...]
@@ -50,35 +73,46 @@ class PredictCall:
     problems: tuple[Problem, ...] = ()
 
 
-async def read_adapt(request: Request, limits: BodyLimits) -> AdaptCall:
+async def read_adapt(request: Request, limits: BodyLimits) -> LabelledCall:
     """Read a support set and options from a form or from JSON.
 
     In a form, file fields are images labelled by their field's name and text fields are options.
     Raises MalformedBody, UnsupportedMediaType, TooLarge, and InvalidInput with every problem.
     """
+    return await _read_labelled(request, limits, AdaptBody, "support")
+
+
+async def read_support(request: Request, limits: BodyLimits) -> LabelledCall:
+    """Read images to add to a session. Raises as `read_adapt` does."""
+    return await _read_labelled(request, limits, SupportBody, "support")
+
+
+async def read_evaluate(request: Request, limits: BodyLimits) -> LabelledCall:
+    """Read queries with their labels. Raises as `read_adapt` does."""
+    return await _read_labelled(request, limits, EvaluateBody, "queries")
+
+
+async def _read_labelled(
+    request: Request, limits: BodyLimits, kind: type[BaseModel], field: str
+) -> LabelledCall:
+    """Labelled images, in JSON the list ``field``; the other fields of ``kind`` are options."""
     if _media_type(request) == MULTIPART:
         form = await read_form(request, limits)
-        options, problems = _options(
-            form, {"initialization": str, "steps": int, "ttl_seconds": float}
-        )
-        return AdaptCall(
-            tuple(
-                LabelledImage(label, content, label, index)
-                for label, index, content in _numbered(form)
-            ),
-            AdaptOptions(**options),
-            tuple(problems),
-        )
-    body = await _parse(AdaptBody, await read_body(request, limits))
-    contents, problems = _decoded([item.image for item in body.support], "support")
-    return AdaptCall(
-        tuple(
-            LabelledImage(item.label, content, "support", index)
-            for index, (item, content) in enumerate(zip(body.support, contents, strict=True))
-        ),
-        AdaptOptions(body.initialization, body.steps, body.ttl_seconds),
-        tuple(problems),
-    )
+        kinds = {name: OPTION_KINDS[name] for name in kind.model_fields if name != field}
+        options, problems = _options(form, kinds)
+        images = [
+            LabelledImage(label, content, label, index) for label, index, content in _numbered(form)
+        ]
+    else:
+        body = await _parse(kind, await read_body(request, limits))
+        items: list[LabelledImageBody] = getattr(body, field)
+        contents, problems = _decoded([item.image for item in items], field)
+        images = [
+            LabelledImage(item.label, content, field, index)
+            for index, (item, content) in enumerate(zip(items, contents, strict=True))
+        ]
+        options = body.model_dump(exclude={field})
+    return LabelledCall(tuple(images), AdaptOptions(**options), tuple(problems))
 
 
 async def read_predict(request: Request, limits: BodyLimits) -> PredictCall:
@@ -153,10 +187,8 @@ def _options(
             try:
                 found[name] = kind(text)
             except ValueError:
-                wanted = "a whole number" if kind is int else "a number"
-                problems.append(
-                    Problem("not_a_number", f"expected {wanted}, got {text[:50]!r}", name)
-                )
+                code, wanted = WANTED[kind]
+                problems.append(Problem(code, f"expected {wanted}, got {text[:50]!r}", name))
     return found, problems
 
 

@@ -11,7 +11,7 @@ from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 ACCEPTED_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
-PROBES = ("/livez", "/readyz")
+PROBES = ("/livez", "/readyz", "/v1/livez", "/v1/readyz")
 log = logging.getLogger("inkling.requests")
 
 
@@ -68,4 +68,4 @@ def _request_id(scope: Scope) -> str:
 
 
 def _without_secrets(path: str) -> str:
-    return re.sub(r"^(/+sessions)/+.+", r"\1/...", path.encode("unicode_escape").decode())
+    return re.sub(r"^((?:/+v1)?/+sessions)/+.+", r"\1/...", path.encode("unicode_escape").decode())

@@ -2,55 +2,104 @@
 
 from __future__ import annotations
 
+import base64
+from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
+from pydantic import BaseModel
 
 from .problems import MEDIA_TYPE
-from .schemas import AdaptBody, PredictBody, ProblemAnswer
+from .schemas import AdaptBody, EvaluateBody, PredictBody, ProblemAnswer, SupportBody
 
 _REFERENCE = "#/components/schemas/"
 
-_ADAPT_FORM = {
-    "type": "object",
-    "properties": {
-        "initialization": {"type": "string"},
-        "steps": {"type": "integer", "minimum": 0},
-        "ttl_seconds": {"type": "number", "minimum": 1},
-    },
-    "additionalProperties": {
-        "type": "array",
-        "items": {"type": "string", "format": "binary"},
-        "description": "images of the class that the field is named after",
-    },
-}
+_SAMPLES = Path(__file__).resolve().parent.parent / "samples" / "omniglot"
+_IMAGE = {"type": "string", "format": "binary"}
+_STEPS = {"type": "integer", "minimum": 0}
+_TRUTH = {"type": "string", "enum": ["true", "false"]}
+
+
+def _labelled_form(**options: dict[str, Any]) -> dict[str, Any]:
+    """A form whose file fields are named by the caller: each name is a label."""
+    return {
+        "type": "object",
+        "description": "Every file field is an image, and its field's name is the label; a field "
+        "may come many times. Text fields are options.",
+        "properties": options,
+        "additionalProperties": {
+            "type": "array",
+            "items": _IMAGE,
+            "description": "images of the class that the field is named after",
+        },
+    }
+
+
+_ADAPT_FORM = _labelled_form(
+    initialization={"type": "string"},
+    steps=_STEPS,
+    ttl_seconds={"type": "number", "minimum": 1},
+    keep_support=_TRUTH,
+    report=_TRUTH,
+)
+_SUPPORT_FORM = _labelled_form(steps=_STEPS, report=_TRUTH)
+_EVALUATE_FORM = _labelled_form()
 _PREDICT_FORM = {
     "type": "object",
     "required": ["session_id", "image"],
     "properties": {
         "session_id": {"type": "string"},
-        "image": {"type": "array", "items": {"type": "string", "format": "binary"}},
+        "image": {"type": "array", "items": _IMAGE},
         "top_k": {"type": "integer", "minimum": 1},
     },
     "additionalProperties": False,
 }
 
 
-def _body(form: dict[str, Any], model: str) -> dict[str, Any]:
+def _drawing(name: str) -> str:
+    return base64.b64encode((_SAMPLES / name).read_bytes()).decode()
+
+
+def _labelled(*names: str) -> list[dict[str, str]]:
+    """Sample drawings, labelled by the alphabet that they are from."""
+    return [{"label": name.split("_")[0].lower(), "image": _drawing(name)} for name in names]
+
+
+_SESSION = "the session_id of an adaptation"
+_ADAPT_EXAMPLE = {
+    "support": _labelled(
+        "Tengwar_01/01.png", "Tengwar_01/02.png", "Tibetan_01/01.png", "Tibetan_01/02.png"
+    ),
+    "steps": 5,
+    "report": True,
+}
+_PREDICT_EXAMPLE = {
+    "session_id": _SESSION,
+    "images": [_drawing("Tengwar_01/09.png"), _drawing("Tibetan_01/15.png")],
+    "top_k": 1,
+}
+_SUPPORT_EXAMPLE = {"support": _labelled("Tengwar_01/03.png", "Keble_01/01.png")}
+_EVALUATE_EXAMPLE = {"queries": _labelled("Tengwar_01/10.png", "Tibetan_01/11.png")}
+
+
+def _body(form: dict[str, Any], model: type[BaseModel], example: object) -> dict[str, Any]:
+    reference = {"$ref": _REFERENCE + model.__name__}
     return {
         "requestBody": {
             "required": True,
             "content": {
                 "multipart/form-data": {"schema": form},
-                "application/json": {"schema": {"$ref": _REFERENCE + model}},
+                "application/json": {"schema": reference, "example": example},
             },
         }
     }
 
 
-ADAPT_BODY = _body(_ADAPT_FORM, AdaptBody.__name__)
-PREDICT_BODY = _body(_PREDICT_FORM, PredictBody.__name__)
+ADAPT_BODY = _body(_ADAPT_FORM, AdaptBody, _ADAPT_EXAMPLE)
+PREDICT_BODY = _body(_PREDICT_FORM, PredictBody, _PREDICT_EXAMPLE)
+SUPPORT_BODY = _body(_SUPPORT_FORM, SupportBody, _SUPPORT_EXAMPLE)
+EVALUATE_BODY = _body(_EVALUATE_FORM, EvaluateBody, _EVALUATE_EXAMPLE)
 
 
 def refusals(*statuses: int | str) -> dict[int | str, dict[str, Any]]:
@@ -74,7 +123,7 @@ def install_openapi(app: FastAPI) -> None:
                 routes=app.routes,
             )
             known = schema.setdefault("components", {}).setdefault("schemas", {})
-            for model in (AdaptBody, PredictBody, ProblemAnswer):
+            for model in (AdaptBody, PredictBody, SupportBody, EvaluateBody, ProblemAnswer):
                 described = model.model_json_schema(ref_template=_REFERENCE + "{model}")
                 known.update(described.pop("$defs", {}))
                 known[model.__name__] = described

@@ -41,6 +41,12 @@ KINDS: Mapping[type[Exception], Kind] = {
         "No such session",
         "The session is unknown, has expired or was deleted. Adapt again to get a new one.",
     ),
+    errors.UnknownCaller: Kind(
+        "unknown-caller",
+        401,
+        "The caller is not known",
+        "This server asks for an API key in the header Authorization: Bearer KEY.",
+    ),
     SlowBody: Kind(
         "slow-body",
         408,
@@ -53,6 +59,32 @@ KINDS: Mapping[type[Exception], Kind] = {
         "The session's initialization is not loaded",
         "The session was adapted from an initialization that this server does not have now. It "
         "is never predicted with another one.",
+    ),
+    errors.SupportNotKept: Kind(
+        "support-not-kept",
+        409,
+        "The session's support set was not kept",
+        "Images can be added to sessions that keep their support set alone. Adapt anew with all "
+        "images, and without keep_support=false.",
+    ),
+    errors.SessionChanged: Kind(
+        "session-changed",
+        409,
+        "The session has changed meanwhile",
+        "Another call has changed the session while this one worked on it. Try again.",
+    ),
+    errors.IdempotencyKeyInUse: Kind(
+        "idempotency-key-in-use",
+        409,
+        "A call with this key is still running",
+        "Ask again after the time in Retry-After: the answer of the first call is given then.",
+    ),
+    errors.PreconditionFailed: Kind(
+        "precondition-failed",
+        412,
+        "The session is at another version",
+        "If-Match names a version of the session that is not the current one. Look at the "
+        "session for its ETag.",
     ),
     errors.TooLarge: Kind(
         "too-large",
@@ -72,6 +104,12 @@ KINDS: Mapping[type[Exception], Kind] = {
         "The content cannot be worked with",
         "Every problem found is listed in `problems`, with its field, its position and a code. "
         "Nothing was stored.",
+    ),
+    errors.IdempotencyKeyReused: Kind(
+        "idempotency-key-reused",
+        422,
+        "The key belongs to another call",
+        "A key is for one call and its repetitions. Take a new one for other content.",
     ),
     errors.InnerLoopDiverged: Kind(
         "inner-loop-diverged",
@@ -126,7 +164,9 @@ def install_problems(app: FastAPI, routes: Sequence[BaseRoute]) -> None:
                 {key: value for key, value in vars(problem).items() if value is not None}
                 for problem in error.problems
             ]
-        if isinstance(error, errors.Unavailable):
+        if isinstance(error, errors.UnknownCaller):
+            headers["WWW-Authenticate"] = "Bearer"
+        if isinstance(error, errors.Unavailable | errors.IdempotencyKeyInUse):
             headers["Retry-After"] = str(math.ceil(error.retry_after_seconds))
         if isinstance(error, SlowBody | errors.TooLarge):
             headers["Connection"] = "close"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 from collections.abc import Callable, Iterator
 from typing import Annotated, TypeVar
 
@@ -10,23 +11,29 @@ import anyio
 import anyio.to_thread
 from fastapi import APIRouter, Depends, HTTPException, Request, Response
 
-from ..errors import Unavailable
-from ..service import Service
+from ..errors import InvalidInput, Problem, Unavailable
+from ..service.service import Service
+from ..service.values import Adapted, Keyed, Replayed
 from . import answers
 from .body import BodyLimits
-from .encoding import read_adapt, read_predict
-from .openapi import ADAPT_BODY, PREDICT_BODY, refusals
+from .callers import Callers
+from .encoding import read_adapt, read_evaluate, read_predict, read_support
+from .headers import entity_tag, idempotency_key, if_match, next_link, session_path
+from .openapi import ADAPT_BODY, EVALUATE_BODY, PREDICT_BODY, SUPPORT_BODY, refusals
 from .problems import ALL_KINDS
 from .schemas import (
     AdaptAnswer,
+    EvaluateAnswer,
     InitializationList,
     PredictAnswer,
     ProblemAnswer,
     SessionInfo,
+    SessionList,
     Status,
 )
 
 RETRY_AFTER_SECONDS = 1.0
+DEFAULT_PAGE, MOST_LISTED = "50", 500
 Result = TypeVar("Result")
 
 router = APIRouter(responses=refusals("default"))
@@ -35,8 +42,10 @@ router = APIRouter(responses=refusals("default"))
 class Wiring:
     """What the routes need of the process; kept in the application's state."""
 
-    def __init__(self, service: Service, body_limits: BodyLimits, max_calls: int) -> None:
-        self.service, self.body_limits = service, body_limits
+    def __init__(
+        self, service: Service, callers: Callers, body_limits: BodyLimits, max_calls: int
+    ) -> None:
+        self.service, self.callers, self.body_limits = service, callers, body_limits
         self._limiter = anyio.CapacityLimiter(max_calls)
         self._admitted, self._max_calls = 0, max_calls
 
@@ -64,28 +73,41 @@ def _wiring(request: Request) -> Wiring:
 Wired = Annotated[Wiring, Depends(_wiring)]
 
 
+def _caller(request: Request, wiring: Wired) -> str:
+    return wiring.callers.tenant_of(request)
+
+
+Caller = Annotated[str, Depends(_caller)]
+"""The tenant that calls; found before a body is read."""
+
+
 @router.post(
     "/adapt",
     status_code=201,
     summary="Make a session from a support set",
     tags=["few-shot"],
     openapi_extra=ADAPT_BODY,
-    responses=refusals(400, 408, 413, 415, 422, 503, 504),
+    response_model=AdaptAnswer,
+    responses=refusals(400, 401, 408, 409, 413, 415, 422, 503, 504),
 )
-async def adapt(request: Request, response: Response, wiring: Wired) -> AdaptAnswer:
+async def adapt(request: Request, wiring: Wired, tenant: Caller) -> Response:
     """Run the inner loop on labelled images; all of them are used, or none.
 
     In a form every **file field is an image and its field's name is the label**, and text
     fields are options, so that a class may be called `steps`.
+
+    With a header `Idempotency-Key` the call may be repeated when its answer was lost: within 24
+    hours, the same key and content get the same answer and make no second session.
     """
+    keyed = _keyed(request, wiring, "POST /adapt", 201)
     with wiring.admitted():
         call = await read_adapt(request, wiring.body_limits)
         adapted = await wiring.in_thread(
-            lambda: wiring.service.adapt(call.images, call.options, call.problems)
+            lambda: wiring.service.adapting.adapt(
+                call.images, call.options, call.problems, tenant=tenant, keyed=keyed
+            )
         )
-    response.headers["Location"] = f"/sessions/{adapted.session.id}"
-    response.headers["Server-Timing"] = answers.server_timing(adapted.timing)
-    return answers.adapt_answer(adapted, wiring.service)
+    return _adapt_response(request, wiring, adapted, 201)
 
 
 @router.post(
@@ -93,29 +115,61 @@ async def adapt(request: Request, response: Response, wiring: Wired) -> AdaptAns
     summary="Classify images with a session's adapted model",
     tags=["few-shot"],
     openapi_extra=PREDICT_BODY,
-    responses=refusals(400, 404, 408, 409, 413, 415, 422, 503, 504),
+    responses=refusals(400, 401, 404, 408, 409, 413, 415, 422, 503, 504),
 )
-async def predict(request: Request, response: Response, wiring: Wired) -> PredictAnswer:
+async def predict(
+    request: Request, response: Response, wiring: Wired, tenant: Caller
+) -> PredictAnswer:
     """Classify each image by itself: no other image of the call has a say in its prediction."""
     with wiring.admitted():
         call = await read_predict(request, wiring.body_limits)
         predicted = await wiring.in_thread(
-            lambda: wiring.service.predict(call.session_id, call.images, call.top_k, call.problems)
+            lambda: wiring.service.predict(
+                call.session_id, call.images, call.top_k, call.problems, tenant=tenant
+            )
         )
     response.headers["Server-Timing"] = answers.server_timing(predicted.timing)
     return answers.predict_answer(predicted, wiring.service)
 
 
 @router.get(
+    "/sessions",
+    summary="List the caller's sessions",
+    tags=["sessions"],
+    responses=refusals(401, 422, 503),
+)
+def list_sessions(
+    request: Request,
+    response: Response,
+    wiring: Wired,
+    tenant: Caller,
+    limit: str = DEFAULT_PAGE,
+    after: str | None = None,
+) -> SessionList:
+    """The newest first, `limit` at a time (1 to 500); `after` is the `next` of the page before."""
+    if not limit.isdecimal() or not 1 <= int(limit) <= MOST_LISTED:
+        message = f"expected a whole number from 1 to {MOST_LISTED}, got {limit[:50]!r}"
+        raise InvalidInput([Problem("out_of_range", message, "limit")])
+    page = wiring.service.page(tenant=tenant, limit=int(limit), after=after)
+    if page.next is not None:
+        response.headers["Link"] = next_link(request, int(limit), page.next)
+    return answers.session_list(page, wiring.service.loaded)
+
+
+@router.get(
     "/sessions/{session_id}",
     summary="Look at a session",
     tags=["sessions"],
-    responses=refusals(404, 409),
+    responses=refusals(401, 404, 409, 503),
 )
-def look_at_session(session_id: str, wiring: Wired) -> SessionInfo:
+def look_at_session(
+    session_id: str, response: Response, wiring: Wired, tenant: Caller
+) -> SessionInfo:
     """Looking at a session is no use of it: its end does not move."""
-    session = wiring.service.session(session_id)
-    return answers.session_info(session, wiring.service.checkpoint_of(session))
+    session = wiring.service.session(session_id, tenant=tenant)
+    wiring.service.loaded.of(session)
+    response.headers["ETag"] = entity_tag(session.version)
+    return answers.session_info(session, wiring.service.loaded)
 
 
 @router.delete(
@@ -123,15 +177,105 @@ def look_at_session(session_id: str, wiring: Wired) -> SessionInfo:
     status_code=204,
     summary="Delete a session and all it holds",
     tags=["sessions"],
-    responses=refusals(404),
+    responses=refusals(401, 404, 503),
 )
-def delete_session(session_id: str, wiring: Wired) -> None:
-    """The session's tensors and labels are forgotten at once."""
-    wiring.service.forget(session_id)
+def delete_session(session_id: str, wiring: Wired, tenant: Caller) -> None:
+    """The session's tensors and labels are forgotten at once, and gone from the disk soon after."""
+    wiring.service.forget(session_id, tenant=tenant)
 
 
-@router.get("/initializations", summary="What is loaded", tags=["initializations"])
-def list_initializations(wiring: Wired) -> InitializationList:
+@router.post(
+    "/sessions/{session_id}/support",
+    summary="Add images to a session",
+    tags=["sessions"],
+    openapi_extra=SUPPORT_BODY,
+    response_model=AdaptAnswer,
+    responses=refusals(400, 401, 404, 408, 409, 412, 413, 415, 422, 503, 504),
+)
+async def add_support(session_id: str, request: Request, wiring: Wired, tenant: Caller) -> Response:
+    """Adapt again, from the initialization, on the session's support set and the added images.
+
+    The images may be of new classes. The session is then as if all of them had been sent at
+    once; when the call fails it stays as it was. Calls at the same time take turns. A header
+    `If-Match` with an `ETag` refuses the call when the session has changed since;
+    `Idempotency-Key` works as for `/adapt`.
+    """
+    keyed = _keyed(request, wiring, f"POST /sessions/{session_id}/support", 200)
+    version = if_match(request)
+    with wiring.admitted():
+        call = await read_support(request, wiring.body_limits)
+        adapted = await wiring.in_thread(
+            lambda: wiring.service.adapting.add(
+                session_id,
+                call.images,
+                call.options,
+                call.problems,
+                tenant=tenant,
+                if_match=version,
+                keyed=keyed,
+            )
+        )
+    return _adapt_response(request, wiring, adapted, 200)
+
+
+@router.post(
+    "/sessions/{session_id}/evaluate",
+    summary="Measure a session on labelled queries",
+    tags=["sessions"],
+    openapi_extra=EVALUATE_BODY,
+    responses=refusals(400, 401, 404, 408, 409, 413, 415, 422, 503, 504),
+)
+async def evaluate(
+    session_id: str, request: Request, response: Response, wiring: Wired, tenant: Caller
+) -> EvaluateAnswer:
+    """Classify images whose labels are known: accuracy, confusion and calibration."""
+    with wiring.admitted():
+        call = await read_evaluate(request, wiring.body_limits)
+        evaluated = await wiring.in_thread(
+            lambda: wiring.service.evaluate(session_id, call.images, call.problems, tenant=tenant)
+        )
+    response.headers["Server-Timing"] = answers.server_timing(evaluated.predicted.timing)
+    return answers.evaluate_answer(evaluated, wiring.service)
+
+
+def _keyed(request: Request, wiring: Wiring, route: str, status: int) -> Keyed | None:
+    key = idempotency_key(request)
+    if key is None:
+        return None
+    return Keyed(key, route, status, lambda adapted: _content(adapted, wiring))
+
+
+def _content(adapted: Adapted, wiring: Wiring) -> bytes:
+    return answers.adapt_answer(adapted, wiring.service).model_dump_json().encode()
+
+
+def _adapt_response(
+    request: Request, wiring: Wiring, adapted: Adapted | Replayed, status: int
+) -> Response:
+    """The answer to an adaptation, or that of an earlier call with the same key once more."""
+    headers = {}
+    if isinstance(adapted, Replayed):
+        content, status = adapted.content, adapted.status
+        headers["Idempotency-Replayed"] = "true"
+        told = json.loads(content)
+        session_id, version = told["session_id"], told["version"]
+    else:
+        content = _content(adapted, wiring)
+        headers["Server-Timing"] = answers.server_timing(adapted.timing)
+        session_id, version = adapted.session.id, adapted.session.version
+    headers["ETag"] = entity_tag(version)
+    if status == 201:
+        headers["Location"] = session_path(request, session_id)
+    return Response(content, status, headers, media_type="application/json")
+
+
+@router.get(
+    "/initializations",
+    summary="What is loaded",
+    tags=["initializations"],
+    responses=refusals(401),
+)
+def list_initializations(wiring: Wired, _tenant: Caller) -> InitializationList:
     """The loaded initializations: data, measured accuracy, limits, identity, licence."""
     return answers.initialization_list(wiring.service)
 
@@ -144,9 +288,10 @@ async def alive() -> Status:
 
 
 @router.head("/readyz", include_in_schema=False)
-@router.get("/readyz", summary="Can work be taken on", tags=["operation"])
-async def ready() -> Status:
-    """Answers once every initialization is loaded and warm; the port opens only then."""
+@router.get("/readyz", summary="Can work be taken on", tags=["operation"], responses=refusals(503))
+def ready(wiring: Wired) -> Status:
+    """Answers once every initialization is loaded and warm, while sessions can be reached."""
+    wiring.service.check()
     return Status(status="ready")
 
 

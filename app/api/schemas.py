@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -34,6 +34,26 @@ class AdaptBody(_In):
     initialization: str | None = None
     steps: int | None = None
     ttl_seconds: float | None = None
+    keep_support: Annotated[
+        bool | None, Field(description="keep the preprocessed images, so that more can be added")
+    ] = None
+    report: Annotated[
+        bool | None, Field(description="check each image by what the others make of its class")
+    ] = None
+
+
+class SupportBody(_In):
+    """Images to add to a session as JSON."""
+
+    support: Annotated[list[LabelledImageBody], Field(max_length=MAX_IMAGES)]
+    steps: Annotated[int | None, Field(description="the session's own unless given")] = None
+    report: bool | None = None
+
+
+class EvaluateBody(_In):
+    """Queries with their labels as JSON."""
+
+    queries: Annotated[list[LabelledImageBody], Field(max_length=MAX_IMAGES)]
 
 
 class PredictBody(_In):
@@ -50,7 +70,7 @@ class PredictBody(_In):
 class InitializationRef(_Out):
     """Which initialization an answer comes from."""
 
-    name: str
+    name: Annotated[str | None, Field(description="null where it is not loaded")]
     identity: Annotated[str, Field(description="sha256 over what its answers depend on")]
 
 
@@ -75,7 +95,10 @@ class WarningInfo(_Out):
 
     code: Annotated[
         str,
-        Field(description="few_images, same_image, blank_image or unlike_training_data"),
+        Field(
+            description="few_images, same_image, blank_image, one_class_wins, "
+            "unlike_training_data or report_unfinished"
+        ),
     ]
     message: str
 
@@ -87,14 +110,69 @@ class SessionInfo(_Out):
     initialization: InitializationRef
     classes: list[ClassInfo]
     steps: int
+    version: Annotated[int, Field(description="one more whenever images are added; the ETag")]
+    keeps_support: Annotated[bool, Field(description="images can be added")]
     created_at: datetime
     expires_at: Annotated[datetime, Field(description="moves with every prediction")]
     ends_at: Annotated[datetime, Field(description="the latest that expires_at can become")]
     ttl_seconds: float
 
 
+class SessionList(_Out):
+    """Some of the caller's sessions, the newest first."""
+
+    sessions: list[SessionInfo]
+    next: Annotated[
+        str | None, Field(description="ask with `after` for those behind them; null at the end")
+    ]
+
+
+class ConfusionInfo(_Out):
+    """How images were classified: `counts[i][j]` of label `i` as label `j`."""
+
+    labels: list[str]
+    counts: list[list[int]]
+
+
+class ConfusedInfo(_Out):
+    """How many images of a label were taken for another one."""
+
+    label: str
+    taken_for: str
+    images: int
+
+
+class SuspectInfo(_Out):
+    """A support image that the others of its class do not speak for."""
+
+    position: Annotated[int, Field(description="among the session's support images, as sent")]
+    field: Annotated[str | None, Field(description="null if it came with an earlier call")]
+    index: Annotated[int | None, Field(description="among the images of that field")]
+    label: str
+    looks_like: str
+    margin: Annotated[float, Field(description="of the other label's logit above its own", gt=0)]
+    probability: Annotated[Probability, Field(description="of the other label")]
+
+
+class ReportInfo(_Out):
+    """How the support set classifies its own images when they are held out in turn.
+
+    `leave_one_out` up to 50 images, `ten_fold` beyond.
+    """
+
+    method: Literal["leave_one_out", "ten_fold"]
+    n_checked: int
+    accuracy: Probability | None
+    confusion: ConfusionInfo
+    confused: Annotated[list[ConfusedInfo], Field(description="most often first")]
+    suspects: Annotated[
+        list[SuspectInfo], Field(description="likely mislabelled images, most likely first")
+    ]
+    not_checkable: Annotated[list[str], Field(description="classes of one image")]
+
+
 class AdaptAnswer(SessionInfo):
-    """A new session and how its adaptation went."""
+    """A session and how its adaptation went."""
 
     loss: Annotated[
         list[float],
@@ -105,6 +183,9 @@ class AdaptAnswer(SessionInfo):
         Field(description="share of support images classified right after adaptation"),
     ]
     warnings: list[WarningInfo]
+    report: Annotated[
+        ReportInfo | None, Field(description="null unless asked for and finished in time")
+    ]
     device: str
     executor: str
     timing: TimingInfo
@@ -150,6 +231,50 @@ class PredictAnswer(_Out):
     initialization: InitializationRef
     expires_at: datetime
     predictions: list[Prediction]
+    warnings: list[WarningInfo]
+    device: str
+    executor: str
+    timing: TimingInfo
+
+
+class ClassResult(_Out):
+    """How the queries of one class were classified."""
+
+    label: str
+    images: int
+    precision: Annotated[Probability | None, Field(description="null if nothing was taken for it")]
+    recall: Annotated[Probability | None, Field(description="null if no image had this label")]
+
+
+class Mistake(_Out):
+    """A query that was classified as another label."""
+
+    field: str
+    index: int
+    label: str
+    predicted: str
+    probability: Annotated[Probability, Field(description="of the predicted label")]
+
+
+class EvaluateAnswer(_Out):
+    """What labelled queries tell of a session."""
+
+    session_id: str
+    initialization: InitializationRef
+    expires_at: datetime
+    n_images: int
+    accuracy: Probability
+    classes: list[ClassResult]
+    confusion: ConfusionInfo
+    mistakes: list[Mistake]
+    log_loss: Annotated[float, Field(description="mean of the right labels, in nats", ge=0)]
+    calibration_error: Annotated[
+        Probability, Field(description="expected calibration error over 15 bins")
+    ]
+    none_of_these: Annotated[
+        Probability | None,
+        Field(description="share of the queries that count as none of the classes"),
+    ]
     warnings: list[WarningInfo]
     device: str
     executor: str

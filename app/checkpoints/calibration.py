@@ -10,6 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 STATISTICS = ("mean", "deviation", "roughness", "half_tones", "edge")
 
+BINS = 15
+
 Row = Annotated[list[float], Field(min_length=len(STATISTICS), max_length=len(STATISTICS))]
 
 
@@ -62,6 +64,17 @@ def distance(logits: torch.Tensor, scale: float, counts: Sequence[int]) -> torch
     nearest, label = logits.max(1)
     spread = 1 + 1 / torch.tensor(counts, dtype=logits.dtype)
     return (1 - 2 * nearest / scale) / spread[label]
+
+
+def expected_calibration_error(confidence: torch.Tensor, right: torch.Tensor) -> float:
+    """The gap between `(query,)` top probabilities and being right, over 15 equal bins, in 0..1.
+
+    (Guo et al., ICML 2017, eq. 3.)
+    """
+    bins = (confidence * BINS).long().clamp(max=BINS - 1)
+    gaps = torch.zeros(BINS, dtype=torch.float64)
+    gaps = gaps.index_add(0, bins, right.double() - confidence.double())
+    return float(gaps.abs().sum() / len(right))
 
 
 def image_statistics(images: torch.Tensor) -> torch.Tensor:

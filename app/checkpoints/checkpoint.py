@@ -60,6 +60,11 @@ class Checkpoint:
         scale = float(self.initialization.params[SCALE])
         return distance(logits, scale, counts).clamp(min=0) / calibration.none_of_these
 
+    def named(self, name: str) -> Checkpoint:
+        """The same checkpoint under another name; its identity stays. Raises BadCheckpoint."""
+        told = {**self.config.model_dump(mode="json"), "name": name}
+        return replace(self, config=parse_config(json.dumps(told), f"name {name!r}"))
+
     @property
     def name(self) -> str:
         """The name that calls choose it by."""

@@ -33,7 +33,10 @@ def demo(
         f"{n_way} characters of alphabets that the initialization never saw, "
         f"{n_shot} drawing(s) of each to adapt to, {n_query} of each to classify (seed {seed})."
     )
-    with local_server(create_app(read_settings())) as url, Client(url) as inkling:
+    with (
+        local_server(create_app(read_settings(session_store="memory"))) as url,
+        Client(url) as inkling,
+    ):
         console.print(f"A server is up at {url}.")
         adapted = inkling.adapt(support)
         answer = adapted.answer

@@ -33,11 +33,13 @@ class Adaptation:
     """What an inner loop made.
 
     ``adapted`` holds the tensors that differ from the initialization's, the head among them;
-    ``losses`` the support loss before each step and after the last, in nats.
+    ``losses`` the support loss before each step and after the last, in nats;
+    ``support_predictions`` the class that each support image is taken for.
     """
 
     adapted: Params
     losses: tuple[float, ...]
+    support_predictions: tuple[int, ...]
     support_accuracy: float
     queue_seconds: float
     compute_seconds: float
@@ -95,10 +97,10 @@ class Engine:
 
         Raises InnerLoopDiverged, Unavailable and DeadlineExceeded.
         """
-        (adapted, losses, accuracy, seconds), waited = self._workers.run(
+        adaptation, waited = self._workers.run(
             "adapting", lambda: self._adapt(identity, support, steps), _bounded(deadline_seconds)
         )
-        return Adaptation(adapted, losses, accuracy, waited, seconds)
+        return replace(adaptation, queue_seconds=waited)
 
     def predict(
         self, identity: str, adapted: Params, images: torch.Tensor, *, deadline_seconds: float
@@ -119,9 +121,7 @@ class Engine:
         self._workers.close()
 
     @torch.no_grad()
-    def _adapt(
-        self, identity: str, support: Support, steps: int | None
-    ) -> tuple[Params, tuple[float, ...], float, float]:
+    def _adapt(self, identity: str, support: Support, steps: int | None) -> Adaptation:
         began = time.perf_counter()
         network, initialization = self._networks[identity], self._initializations[identity]
         placed = Support(
@@ -143,8 +143,16 @@ class Engine:
         if not all_finite(adapted):
             raise InnerLoopDiverged(len(losses) - 1, math.nan)
         scores = logits_from_rest(network, initialization, states[-1].fast_weights, resting.images)
-        accuracy = (scores.argmax(1) == placed.labels).to(torch.float32).mean()
-        return adapted, tuple(losses), float(accuracy), time.perf_counter() - began
+        predictions = scores.argmax(1)
+        accuracy = (predictions == placed.labels).to(torch.float32).mean()
+        return Adaptation(
+            adapted=adapted,
+            losses=tuple(losses),
+            support_predictions=tuple(predictions.tolist()),
+            support_accuracy=float(accuracy),
+            queue_seconds=0.0,
+            compute_seconds=time.perf_counter() - began,
+        )
 
     @torch.no_grad()
     def _predict(

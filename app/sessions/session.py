@@ -1,9 +1,11 @@
-"""What a session is."""
+"""What a session is, and what is kept beside it."""
 
 from __future__ import annotations
 
 import secrets
 from dataclasses import dataclass, replace
+
+import torch
 
 from ..meta.params import Params, n_bytes
 
@@ -16,29 +18,100 @@ def new_session_id() -> str:
 
 
 @dataclass(frozen=True)
-class Session:
-    """An adapted model: the tensors that differ from its initialization's, and its labels.
+class SessionFacts:
+    """All there is to know of a session but its tensors.
 
-    ``identity`` is that of the initialization; row ``i`` of the head belongs to ``labels[i]``.
-    Times are seconds since the epoch. Every use moves ``expires_at`` to ``ttl_seconds`` from
-    then, but never beyond ``ends_at``.
+    ``tenant`` is whose it is, "" where nobody is asked who they are; ``identity`` is that of the
+    initialization; ``version`` is 1 when it is made, and one more whenever its support set grows.
+    Times are seconds since the epoch. Every use moves ``expires_at`` to ``ttl_seconds`` from then,
+    but never beyond ``ends_at``.
     """
 
     id: str
+    tenant: str
     identity: str
     labels: tuple[str, ...]
     image_counts: tuple[int, ...]
     steps: int
-    adapted: Params
+    version: int
+    keeps_support: bool
     created_at: float
     ttl_seconds: float
     expires_at: float
     ends_at: float
 
-    def used(self, now: float) -> Session:
-        """The session with its end moved by a use."""
-        return replace(self, expires_at=min(now + self.ttl_seconds, self.ends_at))
+    def used_at(self, now: float) -> float:
+        """When the session ends after a use ``now``."""
+        return min(now + self.ttl_seconds, self.ends_at)
+
+
+@dataclass(frozen=True)
+class Session(SessionFacts):
+    """An adapted model: the tensors that differ from its initialization's.
+
+    Row ``i`` of the head belongs to ``labels[i]``.
+    """
+
+    adapted: Params
+
+    def ending(self, expires_at: float) -> Session:
+        """The session with its end moved."""
+        return replace(self, expires_at=expires_at)
 
     def n_bytes(self) -> int:
         """Memory that the tensors take."""
         return n_bytes(self.adapted)
+
+
+@dataclass(frozen=True)
+class KeptSupport:
+    """The support set of a session, preprocessed: what further images are added to.
+
+    ``images`` are `(support, channel, height, width)` float32, ``labels`` `(support,)` int64
+    positions in the session's labels.
+    """
+
+    images: torch.Tensor
+    labels: torch.Tensor
+
+
+@dataclass(frozen=True)
+class IdempotencyKey:
+    """The key of a call that its caller may repeat: unique for a tenant and a route."""
+
+    tenant: str
+    route: str
+    key: str
+
+
+@dataclass(frozen=True)
+class KeptAnswer:
+    """The answer that a keyed call got; ``digest`` is a sha256 over what the call asked for.
+
+    ``content`` is the JSON body; None once its session was deleted or has ended.
+    """
+
+    key: IdempotencyKey
+    digest: str
+    session_id: str
+    status: int
+    content: bytes | None
+    created_at: float
+
+
+@dataclass(frozen=True)
+class Page:
+    """Some of a tenant's sessions, the newest first; ``next`` asks for those after them."""
+
+    sessions: tuple[SessionFacts, ...]
+    next: str | None
+
+
+@dataclass(frozen=True)
+class Usage:
+    """What sessions take: of the store, and of the memory in front of it."""
+
+    sessions: int
+    stored_bytes: int
+    cached_sessions: int
+    cached_bytes: int

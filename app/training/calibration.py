@@ -7,7 +7,13 @@ from dataclasses import dataclass
 import torch
 from torch.nn import functional
 
-from ..checkpoints.calibration import Calibration, Likeness, distance, image_statistics
+from ..checkpoints.calibration import (
+    Calibration,
+    Likeness,
+    distance,
+    expected_calibration_error,
+    image_statistics,
+)
 from ..checkpoints.checkpoint import Checkpoint
 from ..data.episodes import ClassImages, EpisodePlan, EpisodeShape, realize, seeded
 from ..errors import BadData
@@ -28,7 +34,6 @@ SUPPORT_SETS, QUANTILE, MARGIN = 5000, 0.999, 2.0
 off a set may be: smooth strokes of another pen are no other kind of picture."""
 TRAINING_IMAGES = 8
 """Images of each training class whose statistics count."""
-BINS = 15
 
 
 @torch.no_grad()
@@ -89,17 +94,6 @@ def fit_likeness(training: ClassImages, held_out: ClassImages, seed: int) -> Lik
     drawn = torch.randint(len(unlike), (SUPPORT_SETS, 2), generator=seeded(seed, 2))
     threshold = MARGIN * float(unlike[drawn].mean(1).quantile(QUANTILE))
     return Likeness(means=means.tolist(), whitening=whitening.tolist(), threshold=threshold)
-
-
-def expected_calibration_error(confidence: torch.Tensor, right: torch.Tensor) -> float:
-    """The gap between `(query,)` top probabilities and being right, over 15 equal bins, in 0..1.
-
-    (Guo et al., ICML 2017, eq. 3.)
-    """
-    bins = (confidence * BINS).long().clamp(max=BINS - 1)
-    gaps = torch.zeros(BINS, dtype=torch.float64)
-    gaps = gaps.index_add(0, bins, right.double() - confidence.double())
-    return float(gaps.abs().sum() / len(right))
 
 
 def area_under_roc(known: torch.Tensor, unknown: torch.Tensor) -> float:

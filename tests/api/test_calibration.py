@@ -20,8 +20,12 @@ from inkling.engine.engine import Engine
 from inkling.errors import DeadlineExceeded
 from inkling.images.decode import decode
 from inkling.main import create_app
-from inkling.service import AdaptOptions, LabelledImage, Limits, Service
-from inkling.sessions.memory import MemorySessions
+from inkling.service.loaded import Loaded
+from inkling.service.reading import Reader
+from inkling.service.service import Service
+from inkling.service.values import Adapted, AdaptOptions, LabelledImage, Limits
+from inkling.sessions.memory_store import MemoryStore
+from inkling.sessions.sessions import Sessions
 from inkling.settings import Settings
 from inkling.training.calibration import fit_likeness
 
@@ -67,7 +71,9 @@ def three(folder: Path, of_photographs: Path) -> Iterator[httpx.Client]:
         str(copied(folder, "older", lambda config: config.pop("calibration"))),
     )
     with (
-        local_server(create_app(Settings(initializations=names, workers=1))) as url,
+        local_server(
+            create_app(Settings(initializations=names, workers=1, session_store="memory"))
+        ) as url,
         httpx.Client(base_url=url, timeout=60, trust_env=False) as client,
     ):
         yield client
@@ -122,21 +128,24 @@ def test_too_little_time_to_look_elsewhere_leaves_the_advice_out(
 ) -> None:
     other = load_checkpoint(of_photographs)
     engine = Engine([checkpoint, other], device=torch.device("cpu"), workers=1, queue_limit=4)
-    service = Service([checkpoint, other], engine, MemorySessions(10**9, time.time), Limits())
-    read = Service._preprocess
+    sessions = Sessions(MemoryStore(10**9, 10), cache_bytes=0, clock=time.time)
+    service = Service(Loaded([checkpoint, other]), engine, sessions, Limits())
+    read = Reader.read
 
-    def late(self: Service, images: Any, chosen: Checkpoint, *rest: Any) -> Any:
+    def late(self: Reader, images: Any, chosen: Checkpoint, *rest: Any) -> Any:
         if chosen is other:
             raise DeadlineExceeded("decoding the images", 60)
         return read(self, images, chosen, *rest)
 
-    monkeypatch.setattr(Service, "_preprocess", late)
+    monkeypatch.setattr(Reader, "read", late)
     labels = [number % 2 * "a" or "b" for number in range(len(photographs))]
     images = [
         LabelledImage(label, image, label, number)
         for number, (label, image) in enumerate(zip(labels, photographs, strict=True))
     ]
-    adapted = service.adapt(images, AdaptOptions())
+    adapted = service.adapting.adapt(images, AdaptOptions())
+    service.close()
     engine.close()
+    assert isinstance(adapted, Adapted)
     (warned,) = (entry for entry in adapted.warnings if entry.code == UNLIKE)
     assert "fits" not in warned.message

@@ -261,7 +261,7 @@ def test_too_many_images_are_refused_without_a_look_at_them(http: httpx.Client) 
 def test_more_calls_than_the_server_takes_are_asked_to_come_back(
     good: list[tuple[str, bytes]],
 ) -> None:
-    with local_server(create_app(Settings(max_calls=1))) as url:
+    with local_server(create_app(Settings(max_calls=1, session_store="memory"))) as url:
         address = urlsplit(url)
         with (
             socket.create_connection((address.hostname, address.port or 80), timeout=30) as slow,
@@ -282,7 +282,7 @@ def test_more_calls_than_the_server_takes_are_asked_to_come_back(
 
 def test_a_call_that_takes_too_long_is_ended(good: list[tuple[str, bytes]]) -> None:
     with (
-        local_server(create_app(Settings(deadline_seconds=1e-6))) as url,
+        local_server(create_app(Settings(deadline_seconds=1e-6, session_store="memory"))) as url,
         httpx.Client(base_url=url, timeout=30, trust_env=False) as http,
     ):
         problem(post(http, good), 504, "deadline-exceeded")
@@ -305,7 +305,7 @@ def test_a_body_of_another_kind(http: httpx.Client, content_type: str | None) ->
 @pytest.mark.parametrize("chunked", [False, True])
 def test_a_body_over_the_limit(chunked: bool, good: list[tuple[str, bytes]]) -> None:
     with (
-        local_server(create_app(Settings(max_body_bytes=100_000))) as url,
+        local_server(create_app(Settings(max_body_bytes=100_000, session_store="memory"))) as url,
         httpx.Client(base_url=url, trust_env=False) as http,
     ):
         content = b"x" * 300_000

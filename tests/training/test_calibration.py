@@ -4,7 +4,12 @@ from dataclasses import replace
 
 import pytest
 import torch
-from inkling.checkpoints.calibration import Likeness, distance, image_statistics
+from inkling.checkpoints.calibration import (
+    Likeness,
+    distance,
+    expected_calibration_error,
+    image_statistics,
+)
 from inkling.checkpoints.checkpoint import Checkpoint
 from inkling.data.episodes import ClassImages, EpisodeShape
 from inkling.errors import BadData
@@ -14,7 +19,6 @@ from inkling.training import calibration
 from inkling.training.calibration import (
     CalibrationMeter,
     area_under_roc,
-    expected_calibration_error,
     fit_calibration,
     fit_likeness,
     warned_share,

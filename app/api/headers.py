@@ -1,0 +1,56 @@
+"""Headers of calls on sessions: Idempotency-Key, If-Match, ETag, Location, Link."""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import quote
+
+from fastapi import Request
+
+from ..errors import InvalidInput, Problem
+
+VERSION_PREFIX = "/v1"
+_KEY = re.compile(r"[\x21-\x7e]{1,255}")
+_ENTITY_TAG = re.compile(r'"([^"]*)"')
+
+
+def idempotency_key(request: Request) -> str | None:
+    """The caller's key. Raises InvalidInput for one that is not 1 to 255 visible characters."""
+    key = request.headers.get("idempotency-key")
+    if key is not None and not _KEY.fullmatch(key):
+        message = f"expected 1 to 255 visible ASCII characters, got {len(key)} characters"
+        raise InvalidInput([Problem("bad_key", message, "Idempotency-Key")])
+    return key
+
+
+def if_match(request: Request) -> str | None:
+    """The version that the caller means; None for any. Raises InvalidInput."""
+    sent = request.headers.get("if-match")
+    if sent is None or sent.strip() == "*":
+        return None
+    found = _ENTITY_TAG.fullmatch(sent.strip())
+    if found is None:
+        message = f"expected one entity tag in quotes, as in an answer's ETag, got {sent[:50]!r}"
+        raise InvalidInput([Problem("bad_entity_tag", message, "If-Match")])
+    return found[1]
+
+
+def entity_tag(version: int) -> str:
+    """The ETag of a version of a session."""
+    return f'"{version}"'
+
+
+def prefix(request: Request) -> str:
+    """What comes before the path of a route: the version of the API, if the call names one."""
+    path: str = request.scope["path"]
+    return VERSION_PREFIX if path.startswith(VERSION_PREFIX + "/") else ""
+
+
+def session_path(request: Request, session_id: str) -> str:
+    """Where a session is found."""
+    return f"{prefix(request)}/sessions/{session_id}"
+
+
+def next_link(request: Request, limit: int, after: str) -> str:
+    """The Link header that leads to the next page of sessions."""
+    return f'<{prefix(request)}/sessions?limit={limit}&after={quote(after)}>; rel="next"'

@@ -1,0 +1,385 @@
+"""Making and growing sessions: the inner loop on a support set, and all that is told of it."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+
+import torch
+
+from ..checkpoints.checkpoint import Checkpoint
+from ..engine.engine import Adaptation, Engine
+from ..errors import (
+    DeadlineExceeded,
+    IdempotencyKeyReused,
+    PreconditionFailed,
+    Problem,
+    SessionNotFound,
+    SupportNotKept,
+    Unavailable,
+)
+from ..meta.episode import Support
+from ..sessions.session import (
+    IdempotencyKey,
+    KeptAnswer,
+    KeptSupport,
+    Session,
+    new_session_id,
+)
+from ..sessions.sessions import Clock, Sessions
+from . import cautions
+from .advice import Advice
+from .keys import RunningKeys, Turns, digest_of
+from .loaded import Loaded
+from .reading import Read, Reader, clean_labels, support_problems
+from .report import check_support
+from .values import (
+    Adapted,
+    AdaptOptions,
+    Keyed,
+    LabelledImage,
+    Limits,
+    Replayed,
+    Report,
+    Timing,
+    Warned,
+)
+
+
+@dataclass(frozen=True)
+class _Learned:
+    """A support set, what adapting to it made, and all that is told of it."""
+
+    support: Support
+    names: tuple[str, ...]
+    adaptation: Adaptation
+    report: Report | None
+    warnings: tuple[Warned, ...]
+
+    def image_counts(self) -> tuple[int, ...]:
+        counts: list[int] = self.support.labels.bincount(minlength=len(self.names)).tolist()
+        return tuple(counts)
+
+    def told(self, session: Session, checkpoint: Checkpoint, read: Read) -> Adapted:
+        adaptation = self.adaptation
+        return Adapted(
+            session=session,
+            checkpoint=checkpoint,
+            losses=adaptation.losses,
+            support_accuracy=adaptation.support_accuracy,
+            warnings=self.warnings,
+            report=self.report,
+            timing=Timing(
+                decode=read.decoding,
+                queue=read.waited + adaptation.queue_seconds,
+                compute=adaptation.compute_seconds,
+            ),
+        )
+
+
+@dataclass(frozen=True)
+class _Call:
+    """A call to a use case that may be repeated: its key, digest, and the earlier answer."""
+
+    key: IdempotencyKey | None
+    keyed: Keyed | None
+    digest: str
+    earlier: Replayed | None
+
+
+@dataclass(frozen=True)
+class _Union:
+    """All preprocessed images of a support set with their labels; the last ones were just sent."""
+
+    images: torch.Tensor
+    just_sent: Sequence[LabelledImage]
+    labels: Sequence[str]
+
+    def sent(self, position: int) -> LabelledImage | None:
+        """The image of this call at a position of the support set, if it is one."""
+        place = position - (len(self.labels) - len(self.just_sent))
+        return self.just_sent[place] if place >= 0 else None
+
+
+class Adapting:
+    """The use cases that adapt."""
+
+    def __init__(
+        self,
+        loaded: Loaded,
+        engine: Engine,
+        sessions: Sessions,
+        reader: Reader,
+        limits: Limits,
+        clock: Clock,
+    ) -> None:
+        self._loaded, self._engine, self._sessions = loaded, engine, sessions
+        self._reader, self._limits, self._clock = reader, limits, clock
+        self._advice = Advice(loaded, reader)
+        self._keys, self._turns = RunningKeys(), Turns()
+        # As many at once as the engine computes: reports leave its queue to other calls.
+        self._folds = ThreadPoolExecutor(limits.concurrent_decodes, "inkling-report")
+
+    def close(self) -> None:
+        """Let go of the threads that check support sets."""
+        self._folds.shutdown(wait=True, cancel_futures=True)
+
+    def adapt(
+        self,
+        images: Sequence[LabelledImage],
+        options: AdaptOptions,
+        problems: Sequence[Problem] = (),
+        *,
+        tenant: str = "",
+        keyed: Keyed | None = None,
+    ) -> Adapted | Replayed:
+        """Make a session from a support set: all of it, or nothing and a list of all problems.
+
+        ``problems`` are those that reading the call has found already.
+
+        Raises InvalidInput, InnerLoopDiverged, Unavailable, DeadlineExceeded, and for keyed calls
+        IdempotencyKeyInUse and IdempotencyKeyReused.
+        """
+        checkpoint = self._loaded.chosen(options.initialization)
+        labels, label_problems = clean_labels(images)
+        found = [
+            *problems,
+            *self._option_problems(options, checkpoint),
+            *label_problems,
+            *support_problems(len(images), labels, (), self._limits),
+        ]
+        with self._keyed(tenant, keyed, digest_of(images, labels, options)) as call:
+            if call.earlier is not None:
+                return call.earlier
+            deadline = time.monotonic() + self._limits.deadline_seconds
+            read = self._reader.read(images, checkpoint, found, deadline)
+            union = _Union(read.images, images, labels)
+            learned = self._learn(checkpoint, union, read, options, deadline)
+            keeps = self._limits.may_keep_support and options.keep_support is not False
+            session = self._new_session(checkpoint, options, learned, tenant, keeps=keeps)
+            return self._stored(learned.told(session, checkpoint, read), learned, call, new=True)
+
+    def add(
+        self,
+        session_id: str,
+        images: Sequence[LabelledImage],
+        options: AdaptOptions,
+        problems: Sequence[Problem] = (),
+        *,
+        tenant: str = "",
+        if_match: str | None = None,
+        keyed: Keyed | None = None,
+    ) -> Adapted | Replayed:
+        """Add images, of new classes too, to a session that keeps its support set.
+
+        It adapts again from the initialization on all of them. A call that fails leaves the
+        session as it was, and calls at the same time take turns, so that none is lost.
+        ``if_match`` is the version that the caller means.
+
+        Raises as `adapt` does, and SessionNotFound, InitializationNotLoaded, SupportNotKept,
+        PreconditionFailed.
+        """
+        labels, label_problems = clean_labels(images)
+        deadline = time.monotonic() + self._limits.deadline_seconds
+        with (
+            self._keyed(tenant, keyed, digest_of(images, labels, options)) as call,
+            self._turns.of(session_id, self._limits.deadline_seconds),
+        ):
+            if call.earlier is not None:
+                return call.earlier
+            session = self._sessions.look_at(session_id, tenant)
+            if if_match is not None and if_match != str(session.version):
+                raise PreconditionFailed(if_match, str(session.version))
+            checkpoint = self._loaded.of(session)
+            kept = self._sessions.support_of(session)
+            if kept is None:
+                raise SupportNotKept
+            before = [session.labels[label] for label in kept.labels.tolist()]
+            found = [
+                *problems,
+                *self._option_problems(options, checkpoint),
+                *label_problems,
+                *support_problems(len(images), labels, before, self._limits),
+            ]
+            read = self._reader.read(images, checkpoint, found, deadline)
+            union = _Union(torch.cat([kept.images, read.images]), images, [*before, *labels])
+            steps = session.steps if options.steps is None else options.steps
+            chosen = replace(options, steps=steps)
+            learned = self._learn(checkpoint, union, read, chosen, deadline)
+            grown = replace(
+                session,
+                labels=learned.names,
+                image_counts=learned.image_counts(),
+                steps=steps,
+                adapted=learned.adaptation.adapted,
+                version=session.version + 1,
+                expires_at=session.used_at(self._clock()),
+            )
+            return self._stored(learned.told(grown, checkpoint, read), learned, call, new=False)
+
+    @contextlib.contextmanager
+    def _keyed(self, tenant: str, keyed: Keyed | None, digest: str) -> Iterator[_Call]:
+        """A call under its key, if it has one, with the answer that an earlier one got."""
+        if keyed is None:
+            yield _Call(None, None, digest, None)
+            return
+        key = IdempotencyKey(tenant, keyed.route, keyed.key)
+        with self._keys.held(key, digest):
+            kept = self._sessions.kept_answer(key)
+            if kept is not None and kept.digest != digest:
+                raise IdempotencyKeyReused
+            if kept is not None and kept.content is None:
+                raise SessionNotFound(kept.session_id)
+            earlier = None if kept is None else Replayed(kept.status, kept.content or b"")
+            yield _Call(key, keyed, digest, earlier)
+
+    def _learn(
+        self,
+        checkpoint: Checkpoint,
+        union: _Union,
+        read: Read,
+        options: AdaptOptions,
+        deadline: float,
+    ) -> _Learned:
+        """Adapt to all images of a support set, and look at what came of it."""
+        # The order of the labels decides nothing but ties, and is the same for any sending order.
+        names = tuple(sorted(set(union.labels)))
+        places = torch.tensor([names.index(label) for label in union.labels])
+        support = Support(union.images, places, len(names))
+        adaptation = self._engine.adapt(
+            checkpoint.identity,
+            support,
+            steps=options.steps,
+            deadline_seconds=deadline - time.monotonic(),
+        )
+        report: Report | None = None
+        unfinished: tuple[Warned, ...] = ()
+        if options.report:
+            report, unfinished = self._report(checkpoint, union, support, names, options.steps)
+        return _Learned(
+            support=support,
+            names=names,
+            adaptation=adaptation,
+            report=report,
+            warnings=(
+                *cautions.few_images(union.labels),
+                *cautions.same_images(union.images, union.labels),
+                *cautions.blank_images(union.just_sent, read.images, checkpoint.preprocessing),
+                *cautions.one_class_wins(names, adaptation.support_predictions),
+                *self._advice.on(union.just_sent, read.images, checkpoint, deadline),
+                *unfinished,
+            ),
+        )
+
+    def _report(
+        self,
+        checkpoint: Checkpoint,
+        union: _Union,
+        support: Support,
+        names: tuple[str, ...],
+        steps: int | None,
+    ) -> tuple[Report | None, tuple[Warned, ...]]:
+        """The report, or a warning that there was no time or no room for it."""
+
+        def held_out(rest: Support, images: torch.Tensor, deadline: float) -> torch.Tensor:
+            identity = checkpoint.identity
+            left = deadline - time.monotonic()
+            adaptation = self._engine.adapt(identity, rest, steps=steps, deadline_seconds=left)
+            left = deadline - time.monotonic()
+            return self._engine.predict(
+                identity, adaptation.adapted, images, deadline_seconds=left
+            ).logits
+
+        seconds = self._limits.report_deadline_seconds
+        try:
+            report = check_support(
+                support,
+                names,
+                held_out,
+                checkpoint.calibrated,
+                self._folds,
+                time.monotonic() + seconds,
+            )
+        except DeadlineExceeded:
+            message = f"the support set could not be checked within {seconds:g} s"
+            return None, (Warned("report_unfinished", message),)
+        except Unavailable as busy:
+            message = f"the support set could not be checked: {busy}"
+            return None, (Warned("report_unfinished", message),)
+        placed = tuple(replace(s, image=union.sent(s.position)) for s in report.suspects)
+        return replace(report, suspects=placed), ()
+
+    def _stored(self, adapted: Adapted, learned: _Learned, call: _Call, *, new: bool) -> Adapted:
+        """Keep the session and, of a keyed call, the answer; tell how long that took."""
+        session, support = adapted.session, learned.support
+        kept = KeptSupport(support.images, support.labels) if session.keeps_support else None
+        answer = None
+        if call.key is not None and call.keyed is not None:
+            answer = KeptAnswer(
+                key=call.key,
+                digest=call.digest,
+                session_id=session.id,
+                status=call.keyed.status,
+                content=call.keyed.tell(adapted),
+                created_at=self._clock(),
+            )
+        began = time.perf_counter()
+        if new:
+            self._sessions.put(session, kept, answer)
+        else:
+            self._sessions.replace(session, kept, answer)
+        seconds = time.perf_counter() - began
+        return replace(adapted, timing=replace(adapted.timing, store=seconds))
+
+    def _option_problems(self, options: AdaptOptions, checkpoint: Checkpoint) -> list[Problem]:
+        problems = []
+        most_steps = checkpoint.config.inner_loop.max_steps
+        if options.steps is not None and not 0 <= options.steps <= most_steps:
+            problems.append(
+                Problem(
+                    "out_of_range",
+                    f"expected 0 to {most_steps}, the most that {checkpoint.name!r} was "
+                    f"validated for, got {options.steps}",
+                    "steps",
+                )
+            )
+        ttl, longest = options.ttl_seconds, self._limits.max_ttl_seconds
+        if ttl is not None and not (math.isfinite(ttl) and 1 <= ttl <= longest):
+            problems.append(
+                Problem("out_of_range", f"expected 1 to {longest:g}, got {ttl:g}", "ttl_seconds")
+            )
+        if options.keep_support and not self._limits.may_keep_support:
+            message = "this server keeps no support sets; expected false or nothing"
+            problems.append(Problem("not_allowed", message, "keep_support"))
+        return problems
+
+    def _new_session(
+        self,
+        checkpoint: Checkpoint,
+        options: AdaptOptions,
+        learned: _Learned,
+        tenant: str,
+        *,
+        keeps: bool,
+    ) -> Session:
+        now, limits = self._clock(), self._limits
+        ttl = limits.default_ttl_seconds if options.ttl_seconds is None else options.ttl_seconds
+        return Session(
+            id=new_session_id(),
+            tenant=tenant,
+            identity=checkpoint.identity,
+            labels=learned.names,
+            image_counts=learned.image_counts(),
+            steps=checkpoint.config.inner_loop.steps if options.steps is None else options.steps,
+            version=1,
+            keeps_support=keeps,
+            adapted=learned.adaptation.adapted,
+            created_at=now,
+            ttl_seconds=ttl,
+            expires_at=now + ttl,
+            ends_at=now + max(ttl, limits.max_lifetime_seconds),
+        )

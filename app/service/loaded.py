@@ -1,0 +1,38 @@
+"""The initializations of this process, by name and by identity."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from ..checkpoints.checkpoint import Checkpoint
+from ..errors import InitializationNotLoaded, InvalidInput, Problem
+from ..sessions.session import SessionFacts
+
+
+class Loaded:
+    """Checkpoints with different names, one of them the default."""
+
+    def __init__(self, checkpoints: Sequence[Checkpoint], default: str | None = None) -> None:
+        """``default`` is the first one's name unless it is given."""
+        self.by_name: Mapping[str, Checkpoint] = {c.name: c for c in checkpoints}
+        self.default = checkpoints[0].name if default is None else default
+        self._by_identity = {checkpoint.identity: checkpoint for checkpoint in checkpoints}
+
+    def chosen(self, name: str | None) -> Checkpoint:
+        """The one that a call names, or the default. Raises InvalidInput."""
+        wanted = self.default if name is None else name
+        if wanted not in self.by_name:
+            message = f"expected one of {', '.join(self.by_name)}, got {wanted!r}"
+            raise InvalidInput([Problem("unknown_initialization", message, "initialization")])
+        return self.by_name[wanted]
+
+    def name_of(self, session: SessionFacts) -> str | None:
+        """The name of the one that a session was adapted from, if it is loaded."""
+        checkpoint = self._by_identity.get(session.identity)
+        return None if checkpoint is None else checkpoint.name
+
+    def of(self, session: SessionFacts) -> Checkpoint:
+        """The one that a session was adapted from. Raises InitializationNotLoaded."""
+        if session.identity not in self._by_identity:
+            raise InitializationNotLoaded(session.identity, list(self.by_name))
+        return self._by_identity[session.identity]

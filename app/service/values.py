@@ -1,0 +1,211 @@
+"""What goes into the use cases and what comes out of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from ..checkpoints.checkpoint import Checkpoint
+from ..sessions.session import Session
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one call and one session may ask for."""
+
+    max_classes: int = 100
+    max_support_images: int = 1000
+    max_query_images: int = 1000
+    default_ttl_seconds: float = 3600
+    max_ttl_seconds: float = 86_400
+    max_lifetime_seconds: float = 7 * 86_400
+    deadline_seconds: float = 60
+    report_deadline_seconds: float = 60
+    concurrent_decodes: int = 2
+    may_keep_support: bool = True
+
+
+@dataclass(frozen=True)
+class LabelledImage:
+    """An encoded image, its label as sent, and where in the request it stood."""
+
+    label: str
+    content: bytes
+    field: str
+    index: int
+
+
+@dataclass(frozen=True)
+class QueryImage:
+    """An encoded image to classify, and where in the request it stood."""
+
+    content: bytes
+    field: str
+    index: int
+
+
+@dataclass(frozen=True)
+class AdaptOptions:
+    """What a caller may choose about an adaptation; None takes the default."""
+
+    initialization: str | None = None
+    steps: int | None = None
+    ttl_seconds: float | None = None
+    keep_support: bool | None = None
+    report: bool | None = None
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Where the time of a call went, in seconds."""
+
+    decode: float
+    queue: float
+    compute: float
+    store: float = 0.0
+
+
+@dataclass(frozen=True)
+class Warned:
+    """Something a caller should know that is no reason to refuse."""
+
+    code: str
+    message: str
+
+
+@dataclass(frozen=True)
+class Suspect:
+    """A support image that the others of its class do not speak for.
+
+    ``position`` counts the session's support images in the order sent; ``image`` is where it
+    stood in this call, None if it came with an earlier one. ``margin`` is how far the logit of
+    ``looks_like`` lies above that of its label.
+    """
+
+    position: int
+    image: LabelledImage | None
+    label: str
+    looks_like: str
+    margin: float
+    probability: float
+
+
+@dataclass(frozen=True)
+class Confused:
+    """How many images of a label were taken for another one."""
+
+    label: str
+    taken_for: str
+    images: int
+
+
+@dataclass(frozen=True)
+class Confusion:
+    """How images of some labels were classified: ``counts[i][j]`` of label ``i`` as label ``j``."""
+
+    labels: tuple[str, ...]
+    counts: tuple[tuple[int, ...], ...]
+
+    @staticmethod
+    def of(labels: tuple[str, ...], truth: list[int], found: list[int]) -> Confusion:
+        """Count label positions."""
+        counts = [[0] * len(labels) for _ in labels]
+        for right, guess in zip(truth, found, strict=True):
+            counts[right][guess] += 1
+        return Confusion(labels, tuple(map(tuple, counts)))
+
+    def confused(self) -> tuple[Confused, ...]:
+        """The pairs that were taken for each other, most often first."""
+        pairs = [
+            Confused(label, other, self.counts[i][j])
+            for i, label in enumerate(self.labels)
+            for j, other in enumerate(self.labels)
+            if i != j and self.counts[i][j]
+        ]
+        return tuple(sorted(pairs, key=lambda pair: (-pair.images, pair.label, pair.taken_for)))
+
+
+@dataclass(frozen=True)
+class Report:
+    """How a support set classifies its own images when they are held out.
+
+    ``method`` is "leave_one_out" or "ten_fold"; ``accuracy`` in 0..1 of ``n_checked`` images, None
+    if there are none. Classes of one image are ``not_checkable``: without it there is no class.
+    """
+
+    method: Literal["leave_one_out", "ten_fold"]
+    n_checked: int
+    accuracy: float | None
+    confusion: Confusion
+    suspects: tuple[Suspect, ...]
+    not_checkable: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Adapted:
+    """A session and how its adaptation went."""
+
+    session: Session
+    checkpoint: Checkpoint
+    losses: tuple[float, ...]
+    support_accuracy: float
+    warnings: tuple[Warned, ...]
+    report: Report | None
+    timing: Timing
+
+
+@dataclass(frozen=True)
+class Keyed:
+    """A call that its caller may repeat: its key and route, and how its answer will be told."""
+
+    key: str
+    route: str
+    status: int
+    tell: Callable[[Adapted], bytes]
+
+
+@dataclass(frozen=True)
+class Replayed:
+    """The answer that an earlier call with the same key and content got."""
+
+    status: int
+    content: bytes
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """One image's labels with probabilities, the most probable first.
+
+    ``none_of_these`` is how far it is from them all, above 1 further than images of theirs are;
+    None if the initialization has no such threshold.
+    """
+
+    labels: tuple[tuple[str, float], ...]
+    none_of_these: float | None
+
+
+@dataclass(frozen=True)
+class Predicted:
+    """The predictions of a call, in the order of its images."""
+
+    session: Session
+    checkpoint: Checkpoint
+    predictions: tuple[Ranked, ...]
+    warnings: tuple[Warned, ...]
+    timing: Timing
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """What labelled queries tell of a session: ``truth`` has the label of each prediction.
+
+    ``log_loss`` is the mean in nats, ``calibration_error`` the expected one in 0..1.
+    """
+
+    predicted: Predicted
+    images: tuple[LabelledImage, ...]
+    truth: tuple[str, ...]
+    confusion: Confusion
+    log_loss: float
+    calibration_error: float

@@ -1,0 +1,74 @@
+"""The tables of the session database, by version."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from pathlib import Path
+
+from ..errors import BadSetting
+
+APPLICATION_ID = 0x1_4B_4C_4E
+"""Marks the file as Inkling's own (in SQLite's header)."""
+
+FIRST = """
+CREATE TABLE sessions (
+    id TEXT PRIMARY KEY,
+    tenant TEXT NOT NULL,
+    version INTEGER NOT NULL,
+    created_at REAL NOT NULL,
+    expires_at REAL NOT NULL,
+    bytes INTEGER NOT NULL,
+    facts BLOB NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX sessions_by_age ON sessions (tenant, created_at, id);
+CREATE INDEX sessions_by_end ON sessions (expires_at);
+
+CREATE TABLE tensors (
+    session_id TEXT PRIMARY KEY REFERENCES sessions (id) ON DELETE CASCADE,
+    weights BLOB NOT NULL,
+    support BLOB
+);
+
+CREATE TABLE answers (
+    tenant TEXT NOT NULL,
+    route TEXT NOT NULL,
+    key TEXT NOT NULL,
+    digest TEXT NOT NULL,
+    session_id TEXT NOT NULL,
+    status INTEGER NOT NULL,
+    content BLOB,
+    created_at REAL NOT NULL,
+    PRIMARY KEY (tenant, route, key)
+);
+CREATE INDEX answers_by_age ON answers (tenant, created_at);
+CREATE INDEX answers_by_session ON answers (session_id);
+"""
+"""Tensors have a table of their own, so that moving an end writes no blob and a list reads none."""
+
+MIGRATIONS = (FIRST,)
+"""Script ``i`` leads from version ``i`` to the next one. Scripts are never changed, only added."""
+
+
+def migrate(
+    connection: sqlite3.Connection, path: Path, migrations: Sequence[str] = MIGRATIONS
+) -> None:
+    """Bring a database to the newest version, each step in one transaction.
+
+    Raises BadSetting for another application's database and for one of a newer version.
+    """
+    (application_id,) = connection.execute("PRAGMA application_id").fetchone()
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    if application_id != APPLICATION_ID and (tables or application_id):
+        raise BadSetting(f"{path}: expected a session database of Inkling, got another one")
+    if version > len(migrations):
+        raise BadSetting(
+            f"{path}: expected a session database of version {len(migrations)} or less, got "
+            f"{version}: a newer Inkling has written it"
+        )
+    for number, script in enumerate(migrations[version:], start=version + 1):
+        connection.executescript(
+            f"BEGIN IMMEDIATE; {script}; PRAGMA application_id = {APPLICATION_ID}; "
+            f"PRAGMA user_version = {number}; COMMIT"
+        )

@@ -1,0 +1,218 @@
+"""The sessions of this process: a store of bytes, with a cache of ready tensors in front."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import replace
+
+from ..errors import SessionChanged, SessionNotFound
+from .codec import decode, decode_cursor, decode_facts, decode_support, encode, encode_cursor
+from .session import IdempotencyKey, KeptAnswer, KeptSupport, Page, Session, Usage
+from .store import Store
+
+Clock = Callable[[], float]
+
+ANSWER_SECONDS = 24 * 3600
+"""How long the answer of a keyed call is kept."""
+SWEEP_SECONDS = 1.0
+"""How often `sweep` should run."""
+SPARE_SECONDS = 2 * SWEEP_SECONDS
+"""How far stored ends may lag behind those that were told."""
+
+
+class Sessions:
+    """Sessions are stored when `put` returns; those used lately are at hand without reading them.
+
+    Moving the end of a session at every prediction would cost a write to the disk each time.
+    Moved ends are therefore kept here and stored by `sweep`. A process that is killed loses those
+    of the last moments, so one that starts lets every stored session live that much longer: none
+    ends before the moment that its user was told.
+    """
+
+    def __init__(self, store: Store, *, cache_bytes: int, clock: Clock) -> None:
+        self._store, self._cache_bytes, self._clock = store, cache_bytes, clock
+        self._cache: OrderedDict[str, Session] = OrderedDict()
+        self._cached_bytes = 0
+        self._moved: dict[str, float] = {}
+        self._changes = 0
+        self._lock = threading.Lock()
+        self._sweeping = threading.Lock()
+        store.postpone_ends(SPARE_SECONDS)
+
+    def put(
+        self,
+        session: Session,
+        support: KeptSupport | None = None,
+        answer: KeptAnswer | None = None,
+    ) -> None:
+        """Keep a new session, its support set and the answer to a keyed call, all or nothing.
+
+        Raises Unavailable when there is no room for it or the store is away.
+        """
+        self._store.insert(encode(session, support), answer)
+        with self._lock:
+            self._remember(session)
+
+    def replace(
+        self,
+        session: Session,
+        support: KeptSupport | None = None,
+        answer: KeptAnswer | None = None,
+    ) -> None:
+        """Put a session in the place of its version before.
+
+        Raises SessionChanged when the stored version is another one, SessionNotFound when it is
+        gone, Unavailable as `put` does.
+        """
+        replaced = self._store.replace(encode(session, support), answer)
+        with self._lock:
+            self._forget(session.id)
+            if replaced:
+                self._remember(session)
+        if not replaced:
+            found = self._store.find(session.id)
+            if found is None:
+                raise SessionNotFound(session.id)
+            raise SessionChanged(session.version - 1, found.version)
+
+    def use(self, session_id: str, tenant: str) -> Session:
+        """Fetch a live session and move its end. Raises SessionNotFound and Unavailable."""
+        session = self.look_at(session_id, tenant)
+        with self._lock:
+            expires_at = session.used_at(self._clock())
+            self._moved[session_id] = expires_at
+            cached = self._cache.get(session_id)
+            if cached is not None:
+                self._cache[session_id] = cached.ending(expires_at)
+        return session.ending(expires_at)
+
+    def look_at(self, session_id: str, tenant: str) -> Session:
+        """Fetch a live session and leave its end alone. Raises SessionNotFound and Unavailable.
+
+        Unknown, ended, deleted, somebody else's: nobody can tell which.
+        """
+        with self._lock:
+            session = self._cache.get(session_id)
+            changes = self._changes
+            if session is not None:
+                self._cache.move_to_end(session_id)
+        if session is None:
+            record = self._store.find(session_id)
+            if record is None:
+                raise SessionNotFound(session_id)
+            session = decode(record)
+            with self._lock:
+                session = session.ending(self._end_of(session_id, session.expires_at))
+                # What was loaded may be stale if anything was replaced or deleted meanwhile.
+                if changes == self._changes:
+                    self._remember(session)
+        if session.tenant != tenant or session.expires_at <= self._clock():
+            raise SessionNotFound(session_id)
+        return session
+
+    def support_of(self, session: Session) -> KeptSupport | None:
+        """The support set of this version of a session; None where it is not kept.
+
+        Raises SessionChanged when there is another version by now, SessionNotFound and
+        Unavailable.
+        """
+        if not session.keeps_support:
+            return None
+        content = self._store.find_support(session.id, session.version)
+        if content is not None:
+            return decode_support(content)
+        found = self._store.find(session.id)
+        if found is None:
+            raise SessionNotFound(session.id)
+        raise SessionChanged(session.version, found.version)
+
+    def page(self, tenant: str, *, limit: int, after: str | None) -> Page:
+        """A tenant's live sessions, the newest first, behind the cursor ``after``.
+
+        Raises InvalidInput for a cursor that no page has given, and Unavailable.
+        """
+        place = None if after is None else decode_cursor(after)
+        # Ends that were moved and not stored yet are no reason to leave a session out.
+        now = self._clock()
+        records = self._store.page(tenant, now - SPARE_SECONDS, limit + 1, place)
+        found = [decode_facts(record) for record in records[:limit]]
+        with self._lock:
+            found = [replace(f, expires_at=self._end_of(f.id, f.expires_at)) for f in found]
+        return Page(
+            tuple(facts for facts in found if facts.expires_at > now),
+            encode_cursor(found[-1]) if len(records) > limit else None,
+        )
+
+    def delete(self, session_id: str, tenant: str) -> None:
+        """Forget a live session and all that is kept with it. Raises SessionNotFound."""
+        self.look_at(session_id, tenant)
+        deleted = self._store.delete(session_id)
+        with self._lock:
+            self._forget(session_id)
+        if not deleted:
+            raise SessionNotFound(session_id)
+
+    def kept_answer(self, key: IdempotencyKey) -> KeptAnswer | None:
+        """What a keyed call of the last 24 hours was answered."""
+        answer = self._store.find_answer(key)
+        if answer is None or answer.created_at < self._clock() - ANSWER_SECONDS:
+            return None
+        return answer
+
+    def sweep(self) -> None:
+        """Store moved ends, forget what has ended, and give its space back."""
+        with self._sweeping:
+            with self._lock:
+                # A use that came before ``now`` has its moved end in here.
+                now = self._clock()
+                moved = dict(self._moved)
+            self._store.move_ends(moved)
+            with self._lock:
+                for session_id, expires_at in moved.items():
+                    if self._moved.get(session_id) == expires_at:
+                        del self._moved[session_id]
+            for session_id in self._store.delete_ended(now):
+                with self._lock:
+                    self._forget(session_id)
+            self._store.delete_answers(now - ANSWER_SECONDS)
+            self._store.reclaim()
+
+    def usage(self) -> Usage:
+        """What sessions take."""
+        sessions, stored_bytes = self._store.usage()
+        with self._lock:
+            return Usage(sessions, stored_bytes, len(self._cache), self._cached_bytes)
+
+    def check(self) -> None:
+        """Raise Unavailable when the store cannot be reached."""
+        self._store.check()
+
+    def close(self) -> None:
+        """Store moved ends and let go of the store."""
+        try:
+            self.sweep()
+        finally:
+            self._store.close()
+
+    def _end_of(self, session_id: str, stored: float) -> float:
+        return max(stored, self._moved.get(session_id, stored))
+
+    def _remember(self, session: Session) -> None:
+        """Have a session at hand, and let go of those that were used longest ago."""
+        size = session.n_bytes()
+        if size > self._cache_bytes or session.id in self._cache:
+            return
+        self._cache[session.id] = session
+        self._cached_bytes += size
+        while self._cached_bytes > self._cache_bytes:
+            _, oldest = self._cache.popitem(last=False)
+            self._cached_bytes -= oldest.n_bytes()
+
+    def _forget(self, session_id: str) -> None:
+        self._changes += 1
+        self._moved.pop(session_id, None)
+        cached = self._cache.pop(session_id, None)
+        if cached is not None:
+            self._cached_bytes -= cached.n_bytes()

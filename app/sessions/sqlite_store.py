@@ -1,0 +1,318 @@
+"""A store in an SQLite file on a local disk, owned by one process: it survives that process."""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import sqlite3
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from ..errors import BadSetting, Unavailable
+from .schema import migrate
+from .session import IdempotencyKey, KeptAnswer
+from .store import Record
+
+DATABASE, OWNER = "sessions.sqlite", "sessions.owner"
+READERS = 4
+RETRY_AFTER_SECONDS = 5.0
+COLUMNS = "id, tenant, version, created_at, expires_at, facts"
+
+
+class SqliteStore:
+    """A bounded store: a new session that does not fit is refused, live ones stay.
+
+    One connection writes, behind a lock; a few others read beside it (write-ahead log), so that
+    reading a session does not wait for another one to reach the disk.
+    """
+
+    def __init__(self, folder: Path, max_bytes: int, max_answers: int) -> None:
+        """Open or make the database in ``folder``, and claim it.
+
+        Raises BadSetting when the folder cannot be used, another process owns it, or the file is
+        not a session database of a version that is known.
+        """
+        self._max_bytes, self._max_answers = max_bytes, max_answers
+        self._path = folder / DATABASE
+        try:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._owner = _claim(folder)
+            self._path.touch(mode=0o600)
+        except OSError as refused:
+            raise BadSetting(f"session folder {folder}: {refused}") from None
+        try:
+            self._writer = self._connect()
+            # Kept before the first table is made: it cannot be changed afterwards.
+            self._writer.execute("PRAGMA auto_vacuum = INCREMENTAL")
+            self._writer.execute("PRAGMA journal_mode = WAL")
+            self._writer.execute("PRAGMA synchronous = FULL")
+            self._writer.execute("PRAGMA secure_delete = ON")
+            migrate(self._writer, self._path)
+            self._readers: queue.LifoQueue[sqlite3.Connection] = queue.LifoQueue()
+            for _ in range(READERS):
+                self._readers.put(self._connect())
+            total = "SELECT count(*), coalesce(sum(bytes), 0) FROM sessions"
+            self._sessions, self._bytes = self._writer.execute(total).fetchone()
+        except sqlite3.DatabaseError as broken:
+            self._owner.close()
+            raise BadSetting(f"{self._path}: expected a session database: {broken}") from None
+        self._lock = threading.Lock()
+        self._growing = (0, 0)
+        self._freed = True
+
+    def insert(self, record: Record, answer: KeptAnswer | None) -> None:
+        """Keep a new session. Raises Unavailable when bound or disk leave no room for it."""
+        with self._writing() as connection:
+            self._make_room(record.n_bytes())
+            connection.execute(
+                f"INSERT INTO sessions ({COLUMNS}, bytes) "  # noqa: S608
+                "VALUES (?, ?, ?, ?, ?, ?, ?)",
+                (*_columns(record), record.n_bytes()),
+            )
+            connection.execute(
+                "INSERT INTO tensors VALUES (?, ?, ?)", (record.id, record.weights, record.support)
+            )
+            self._keep(connection, answer)
+            self._growing = (1, record.n_bytes())
+
+    def replace(self, record: Record, answer: KeptAnswer | None) -> bool:
+        """Put a session in the place of its version before; False where that is not there."""
+        with self._writing() as connection:
+            old = connection.execute(
+                "SELECT bytes FROM sessions WHERE id = ? AND version = ?",
+                (record.id, record.version - 1),
+            ).fetchone()
+            if old is None:
+                return False
+            growth = record.n_bytes() - old[0]
+            self._make_room(growth)
+            connection.execute(
+                "UPDATE sessions SET version = ?, expires_at = ?, facts = ?, bytes = ? "
+                "WHERE id = ?",
+                (record.version, record.expires_at, record.facts, record.n_bytes(), record.id),
+            )
+            connection.execute(
+                "UPDATE tensors SET weights = ?, support = ? WHERE session_id = ?",
+                (record.weights, record.support, record.id),
+            )
+            self._keep(connection, answer)
+            self._growing = (0, growth)
+        self._freed = True
+        return True
+
+    def find(self, session_id: str) -> Record | None:
+        """A session without its support set."""
+        with self._reading() as connection:
+            row = connection.execute(
+                f"SELECT {COLUMNS}, weights FROM sessions "  # noqa: S608
+                "JOIN tensors ON session_id = id WHERE id = ?",
+                (session_id,),
+            ).fetchone()
+        return row and Record(*row)
+
+    def find_support(self, session_id: str, version: int) -> bytes | None:
+        """The support set of a version of a session, if it is there and has one."""
+        with self._reading() as connection:
+            row = connection.execute(
+                "SELECT support FROM sessions JOIN tensors ON session_id = id "
+                "WHERE id = ? AND version = ?",
+                (session_id, version),
+            ).fetchone()
+        support: bytes | None = row and row[0]
+        return support
+
+    def page(
+        self, tenant: str, now: float, limit: int, after: tuple[float, str] | None
+    ) -> Sequence[Record]:
+        """Live sessions of a tenant by creation and id, downwards from ``after``."""
+        created_at, session_id = (float("inf"), "") if after is None else after
+        with self._reading() as connection:
+            rows = connection.execute(
+                f"SELECT {COLUMNS} FROM sessions WHERE tenant = ? "  # noqa: S608
+                "AND (created_at, id) < (?, ?) AND expires_at > ? "
+                "ORDER BY created_at DESC, id DESC LIMIT ?",
+                (tenant, created_at, session_id, now, limit),
+            ).fetchall()
+        return [Record(*row) for row in rows]
+
+    def delete(self, session_id: str) -> bool:
+        """Forget a session and what its answers said; False where it is not there."""
+        return bool(self._forget("id = ?", session_id))
+
+    def delete_ended(self, now: float) -> Sequence[str]:
+        """Forget the sessions that have ended by ``now``, and give their ids."""
+        return self._forget("expires_at <= ?", now)
+
+    def move_ends(self, ends: Mapping[str, float]) -> None:
+        """Let sessions end later than they would."""
+        if not ends:
+            return
+        with self._writing() as connection:
+            connection.executemany(
+                "UPDATE sessions SET expires_at = max(expires_at, ?) WHERE id = ?",
+                [(expires_at, session_id) for session_id, expires_at in ends.items()],
+            )
+
+    def postpone_ends(self, seconds: float) -> None:
+        """Let every session end later."""
+        with self._writing() as connection:
+            connection.execute("UPDATE sessions SET expires_at = expires_at + ?", (seconds,))
+
+    def find_answer(self, key: IdempotencyKey) -> KeptAnswer | None:
+        """What a keyed call was answered."""
+        with self._reading() as connection:
+            row = connection.execute(
+                "SELECT digest, session_id, status, content, created_at FROM answers "
+                "WHERE tenant = ? AND route = ? AND key = ?",
+                (key.tenant, key.route, key.key),
+            ).fetchone()
+        return row and KeptAnswer(key, *row)
+
+    def delete_answers(self, before: float) -> None:
+        """Forget answers from before a moment."""
+        with self._reading() as connection:
+            query = "SELECT count(*) FROM answers WHERE created_at < ?"
+            (old,) = connection.execute(query, (before,)).fetchone()
+        if old:
+            with self._writing() as connection:
+                connection.execute("DELETE FROM answers WHERE created_at < ?", (before,))
+            self._freed = True
+
+    def usage(self) -> tuple[int, int]:
+        """How many sessions are kept, and their bytes."""
+        with self._lock:
+            return self._sessions, self._bytes
+
+    def reclaim(self) -> None:
+        """Give the pages of what was deleted back to the disk, those of the log too."""
+        if not self._freed:
+            return
+        with self._lock, _refusing():
+            # `execute` would stop after the first page that is given back.
+            self._writer.executescript("PRAGMA incremental_vacuum")
+            (busy, _, _) = self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            self._freed = bool(busy)
+
+    def check(self) -> None:
+        """Read from the file."""
+        with self._reading() as connection:
+            connection.execute("SELECT 1 FROM sessions LIMIT 1").fetchone()
+
+    def close(self) -> None:
+        """Close the file, after which another process may own it."""
+        with self._lock:
+            for _ in range(READERS):
+                self._readers.get().close()
+            self._writer.close()
+            self._owner.close()
+
+    def _connect(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(
+            self._path, isolation_level=None, check_same_thread=False, timeout=30
+        )
+        connection.execute("PRAGMA foreign_keys = ON")
+        connection.execute("PRAGMA cache_size = -1024")
+        return connection
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[sqlite3.Connection]:
+        """One transaction: committed at the end, or rolled back and nothing has happened."""
+        with self._lock, _refusing():
+            self._growing = (0, 0)
+            self._writer.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._writer
+                self._writer.execute("COMMIT")
+                self._sessions += self._growing[0]
+                self._bytes += self._growing[1]
+            finally:
+                if self._writer.in_transaction:
+                    self._writer.execute("ROLLBACK")
+
+    @contextlib.contextmanager
+    def _reading(self) -> Iterator[sqlite3.Connection]:
+        connection = self._readers.get()
+        try:
+            with _refusing():
+                yield connection
+        finally:
+            self._readers.put(connection)
+
+    def _forget(self, condition: str, value: object) -> list[str]:
+        with self._writing() as connection:
+            rows = connection.execute(
+                f"SELECT id, bytes FROM sessions WHERE {condition}",  # noqa: S608
+                (value,),
+            ).fetchall()
+            connection.executemany("DELETE FROM sessions WHERE id = ?", [(row[0],) for row in rows])
+            connection.executemany(
+                "UPDATE answers SET content = NULL WHERE session_id = ?",
+                [(row[0],) for row in rows],
+            )
+            self._growing = (-len(rows), -sum(size for _, size in rows))
+        self._freed |= bool(rows)
+        return [session_id for session_id, _ in rows]
+
+    def _make_room(self, size: int) -> None:
+        if self._bytes + size > self._max_bytes:
+            raise Unavailable(
+                f"the session store is full: {self._sessions:,} sessions take "
+                f"{self._bytes:,} of {self._max_bytes:,} bytes",
+                RETRY_AFTER_SECONDS,
+            )
+
+    def _keep(self, connection: sqlite3.Connection, answer: KeptAnswer | None) -> None:
+        if answer is None:
+            return
+        key = answer.key
+        connection.execute(
+            "INSERT OR REPLACE INTO answers VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                *(key.tenant, key.route, key.key, answer.digest),
+                *(answer.session_id, answer.status, answer.content, answer.created_at),
+            ),
+        )
+        connection.execute(
+            "DELETE FROM answers WHERE rowid IN (SELECT rowid FROM answers WHERE tenant = ? "
+            "ORDER BY created_at DESC LIMIT -1 OFFSET ?)",
+            (key.tenant, self._max_answers),
+        )
+
+
+def _columns(record: Record) -> tuple[object, ...]:
+    return (
+        *(record.id, record.tenant, record.version),
+        *(record.created_at, record.expires_at, record.facts),
+    )
+
+
+def _claim(folder: Path) -> sqlite3.Connection:
+    """Lock a file beside the database for as long as this process lives.
+
+    The lock is the operating system's, so it ends with the process however that ends.
+    """
+    owner = sqlite3.connect(
+        folder / OWNER, isolation_level=None, check_same_thread=False, timeout=0
+    )
+    try:
+        owner.execute("PRAGMA locking_mode = EXCLUSIVE")
+        owner.execute("BEGIN EXCLUSIVE")
+    except sqlite3.DatabaseError as taken:
+        owner.close()
+        raise BadSetting(
+            f"session folder {folder}: another process keeps its sessions there ({taken}); choose "
+            "another INKLING_SESSION_FOLDER, or INKLING_SESSION_STORE=memory"
+        ) from None
+    return owner
+
+
+@contextlib.contextmanager
+def _refusing() -> Iterator[None]:
+    """A disk that is full or away is a refusal that may pass, not a fault of the program."""
+    try:
+        yield
+    except (sqlite3.OperationalError, sqlite3.InternalError) as failed:
+        raise Unavailable(
+            f"the session store cannot be used now: {failed}", RETRY_AFTER_SECONDS
+        ) from failed

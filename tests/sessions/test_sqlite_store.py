@@ -1,0 +1,217 @@
+from __future__ import annotations
+
+import signal
+import sqlite3
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from inkling.errors import BadSetting, Unavailable
+from inkling.sessions.codec import encode
+from inkling.sessions.schema import FIRST, migrate
+from inkling.sessions.session import Session
+from inkling.sessions.sessions import SPARE_SECONDS, Sessions
+from inkling.sessions.sqlite_store import DATABASE, SqliteStore
+
+from .sample import Clock, a_session, a_support, an_answer, same
+
+MAX_BYTES = 10**9
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+def opened(folder: Path, clock: Clock, cache_bytes: int = 0) -> Sessions:
+    return Sessions(SqliteStore(folder, MAX_BYTES, 100), cache_bytes=cache_bytes, clock=clock)
+
+
+def test_sessions_outlive_the_process_that_made_them(tmp_path: Path, clock: Clock) -> None:
+    first = opened(tmp_path, clock)
+    kept = a_session(clock)
+    first.put(kept, a_support(), an_answer(kept, clock))
+    clock.now += 10
+    used = first.use(kept.id, "")
+    first.close()
+    second = opened(tmp_path, clock)
+    found = second.look_at(kept.id, "")
+    assert same(found, used.ending(found.expires_at))
+    assert found.expires_at == used.expires_at + SPARE_SECONDS
+    assert second.support_of(found) is not None
+    assert second.kept_answer(an_answer(kept, clock).key) is not None
+    assert second.usage().sessions == 1
+    second.close()
+
+
+LOOP = """
+import sys
+from pathlib import Path
+from inkling.sessions.sessions import Sessions
+from inkling.sessions.sqlite_store import SqliteStore
+sys.path.insert(0, sys.argv[2])
+from sample import Clock, a_session, a_support
+clock = Clock()
+sessions = Sessions(SqliteStore(Path(sys.argv[1]), 10**9, 100), cache_bytes=0, clock=clock)
+seed = 0
+while True:
+    kept = a_session(clock, ttl=1e6, lifetime=1e6, seed=seed)
+    sessions.put(kept, a_support(seed))
+    print(kept.id, seed, flush=True)
+    seed += 1
+"""
+
+
+def test_a_killed_process_loses_no_session_that_it_has_told_of(
+    tmp_path: Path, clock: Clock
+) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-c", LOOP, str(tmp_path), str(Path(__file__).parent)],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    told = [process.stdout.readline().split() for _ in range(20)]
+    process.send_signal(signal.SIGKILL)
+    told += [line.split() for line in process.stdout if line.endswith("\n")]
+    process.wait()
+    process.stdout.close()
+    sessions = opened(tmp_path, clock)
+    for session_id, seed in told:
+        expected = a_session(clock, ttl=1e6, lifetime=1e6, seed=int(seed)).adapted
+        found = sessions.look_at(session_id, "")
+        assert found.adapted["head.weight"].equal(expected["head.weight"])
+        support = sessions.support_of(found)
+        assert support is not None
+        assert support.images.equal(a_support(int(seed)).images)
+    sessions.close()
+
+
+def test_a_second_owner_is_refused(tmp_path: Path, clock: Clock) -> None:
+    first = opened(tmp_path, clock)
+    with pytest.raises(BadSetting, match="another process keeps its sessions there"):
+        opened(tmp_path, clock)
+    first.close()
+    opened(tmp_path, clock).close()
+
+
+def test_files_are_for_their_owner_alone(tmp_path: Path, clock: Clock) -> None:
+    folder = tmp_path / "state"
+    sessions = opened(folder, clock)
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    assert stat.S_IMODE((folder / DATABASE).stat().st_mode) == 0o600
+    sessions.close()
+
+
+def test_what_was_deleted_cannot_be_found_in_the_files(tmp_path: Path, clock: Clock) -> None:
+    sessions = opened(tmp_path, clock)
+    made = [a_session(clock, seed=seed) for seed in range(200)]
+    needles: list[bytes] = []
+    for seed, session in enumerate(made):
+        support = a_support(seed)
+        sessions.put(session, support, an_answer(session, clock, str(seed)))
+        needles += [
+            support.images.numpy().tobytes()[400:464],
+            session.adapted["head.weight"].numpy().tobytes()[:64],
+        ]
+
+    def content() -> bytes:
+        return b"".join(path.read_bytes() for path in tmp_path.iterdir())
+
+    before = content()
+    assert all(needle in before for needle in needles)
+    sessions.sweep()
+    size = sum(path.stat().st_size for path in tmp_path.iterdir())
+    for session in made:
+        sessions.delete(session.id, "")
+    sessions.sweep()
+    after = content()
+    assert not any(needle in after for needle in needles)
+    assert "ž b".encode() not in after
+    assert b'{"session"' not in after
+    assert len(after) < size / 5
+    sessions.close()
+
+
+def test_a_full_disk_is_refused_and_leaves_nothing_half_stored(
+    tmp_path: Path, clock: Clock
+) -> None:
+    store = SqliteStore(tmp_path, MAX_BYTES, 100)
+    store._writer.execute("PRAGMA max_page_count = 40")
+    sessions = Sessions(store, cache_bytes=0, clock=clock)
+    made: list[Session] = []
+
+    def fill() -> None:
+        for seed in range(40):
+            session = a_session(clock, seed=seed)
+            sessions.put(session, a_support(seed), an_answer(session, clock, str(seed)))
+            made.append(session)
+
+    with pytest.raises(Unavailable, match="full"):
+        fill()
+    assert made
+    assert sessions.usage().sessions == len(made)
+    assert sessions.kept_answer(an_answer(made[0], clock, str(len(made))).key) is None
+    for session in made:
+        assert same(sessions.look_at(session.id, ""), session)
+    sessions.delete(made[0].id, "")
+    sessions.sweep()
+    sessions.put(a_session(clock, seed=99), a_support(99))
+    sessions.close()
+
+
+def test_a_database_is_brought_to_the_newest_version(tmp_path: Path) -> None:
+    path = tmp_path / "old.sqlite"
+    connection = sqlite3.connect(path, isolation_level=None)
+    migrate(connection, path, (FIRST,))
+    connection.execute("INSERT INTO sessions VALUES ('id', '', 1, 0, 9, 3, ?)", (b"{}",))
+    second = "ALTER TABLE sessions ADD COLUMN colour TEXT NOT NULL DEFAULT 'red'"
+    migrate(connection, path, (FIRST, second))
+    migrate(connection, path, (FIRST, second))
+    assert connection.execute("SELECT id, colour FROM sessions").fetchall() == [("id", "red")]
+    assert connection.execute("PRAGMA user_version").fetchone() == (2,)
+    with pytest.raises(BadSetting, match="a newer Inkling has written it"):
+        migrate(connection, path, (FIRST,))
+    connection.close()
+
+
+def test_a_step_that_fails_leaves_the_version_before(tmp_path: Path) -> None:
+    path = tmp_path / "old.sqlite"
+    connection = sqlite3.connect(path, isolation_level=None)
+    migrate(connection, path, (FIRST,))
+    broken = "ALTER TABLE sessions ADD COLUMN colour TEXT; SELECT * FROM nowhere"
+    with pytest.raises(sqlite3.OperationalError):
+        migrate(connection, path, (FIRST, broken))
+    connection.close()
+    again = sqlite3.connect(path, isolation_level=None)
+    assert again.execute("PRAGMA user_version").fetchone() == (1,)
+    columns = [row[1] for row in again.execute("PRAGMA table_info(sessions)")]
+    assert "colour" not in columns
+    again.close()
+
+
+def test_other_files_are_refused_and_left_alone(tmp_path: Path, clock: Clock) -> None:
+    path = tmp_path / DATABASE
+    path.write_bytes(b"no database at all, but a text of some length " * 100)
+    before = path.read_bytes()
+    with pytest.raises(BadSetting, match="expected a session database"):
+        opened(tmp_path, clock)
+    assert path.read_bytes() == before
+    path.unlink()
+    other = sqlite3.connect(path)
+    other.execute("CREATE TABLE theirs (x)")
+    other.commit()
+    other.close()
+    with pytest.raises(BadSetting, match="got another one"):
+        opened(tmp_path, clock)
+
+
+def test_a_database_that_went_away_is_unavailable(tmp_path: Path, clock: Clock) -> None:
+    store = SqliteStore(tmp_path, MAX_BYTES, 100)
+    store._writer.execute("DROP TABLE tensors")
+    with pytest.raises(Unavailable, match="cannot be used now"):
+        store.insert(encode(a_session(clock), None), None)
+    assert store.usage() == (0, 0)
+    store.close()
