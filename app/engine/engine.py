@@ -19,7 +19,7 @@ from ..meta.inner_loop import (
     logits_from_rest,
     trajectory_from_rest,
 )
-from ..meta.params import Params, all_finite, detached
+from ..meta.params import Params, all_finite, copied_channels_last, mapped
 from ..meta.placement import placed
 from .device import describe_device, use_exact_arithmetic
 from .workers import Workers
@@ -133,7 +133,8 @@ class Engine:
         for number, loss in enumerate(losses):
             if not math.isfinite(loss):
                 raise InnerLoopDiverged(number, loss)
-        adapted = detached(
+        # The format decides rounding: the same here and when a session is read from its store.
+        adapted = copied_channels_last(
             {
                 name: tensor
                 for name, tensor in states[-1].fast_weights.items()
@@ -160,7 +161,8 @@ class Engine:
     ) -> tuple[torch.Tensor, float]:
         began = time.perf_counter()
         network, initialization = self._networks[identity], self._initializations[identity]
-        fast_weights = {**initialization.params, **adapted}
+        own = mapped(lambda tensor: tensor.to(self._device), adapted)
+        fast_weights = {**initialization.params, **own}
         found = torch.cat(
             [
                 logits(network, initialization, fast_weights, chunk.to(self._device)).cpu()

@@ -11,6 +11,7 @@ from safetensors.torch import load
 
 from ..checkpoints.tensor_files import encode_tensors
 from ..errors import InvalidInput, Problem
+from ..meta.params import copied_channels_last
 from .session import KeptSupport, Session, SessionFacts
 from .store import Record
 
@@ -39,7 +40,7 @@ def decode_facts(record: Record) -> SessionFacts:
 
 def decode(record: Record) -> Session:
     """The session of a record."""
-    return Session(**vars(decode_facts(record)), adapted=load(record.weights))
+    return Session(**vars(decode_facts(record)), adapted=copied_channels_last(load(record.weights)))
 
 
 def decode_support(content: bytes) -> KeptSupport:
