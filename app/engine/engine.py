@@ -116,6 +116,51 @@ class Engine:
         )
         return Classification(found, waited, seconds)
 
+    def at_rest(
+        self, identity: str, images: torch.Tensor, *, deadline_seconds: float
+    ) -> torch.Tensor:
+        """`(image, 1 + view, ...)` of images: what adaptations to any of them share.
+
+        Raises Unavailable and DeadlineExceeded.
+        """
+        network, initialization = self._networks[identity], self._initializations[identity]
+
+        def rest() -> torch.Tensor:
+            with torch.no_grad():
+                chunks = torch.split(images, QUERIES_AT_ONCE)
+                placed = (chunk.to(self._device) for chunk in chunks)
+                return torch.cat([at_rest(network, initialization, chunk) for chunk in placed])
+
+        found, _ = self._workers.run("preparing images", rest, _bounded(deadline_seconds))
+        return found
+
+    def classify_others(
+        self,
+        identity: str,
+        resting: Support,
+        others: torch.Tensor,
+        *,
+        steps: int | None,
+        deadline_seconds: float,
+    ) -> torch.Tensor:
+        """Adapt to a support set and give the `(other, n_way)` logits of other images.
+
+        Both are what `at_rest` made of images. Raises InnerLoopDiverged, Unavailable and
+        DeadlineExceeded.
+        """
+        network, initialization = self._networks[identity], self._initializations[identity]
+
+        def classify() -> torch.Tensor:
+            with torch.no_grad():
+                *_, last = trajectory_from_rest(network, initialization, resting, steps=steps)
+                scores = logits_from_rest(network, initialization, last.fast_weights, others)
+            if not bool(torch.isfinite(scores).all()):
+                raise InnerLoopDiverged(last.number, float(last.loss))
+            return scores.cpu()
+
+        found, _ = self._workers.run("checking images", classify, _bounded(deadline_seconds))
+        return found
+
     def close(self) -> None:
         """Finish what runs and stop."""
         self._workers.close()

@@ -284,25 +284,25 @@ class Adapting:
         steps: int | None,
     ) -> tuple[Report | None, tuple[Warned, ...]]:
         """The report, or a warning that there was no time or no room for it."""
+        identity, seconds = checkpoint.identity, self._limits.report_deadline_seconds
+        deadline = time.monotonic() + seconds
 
-        def held_out(rest: Support, images: torch.Tensor, deadline: float) -> torch.Tensor:
-            identity = checkpoint.identity
+        def held_out(rest: Support, images: torch.Tensor) -> torch.Tensor:
             left = deadline - time.monotonic()
-            adaptation = self._engine.adapt(identity, rest, steps=steps, deadline_seconds=left)
-            left = deadline - time.monotonic()
-            return self._engine.predict(
-                identity, adaptation.adapted, images, deadline_seconds=left
-            ).logits
+            return self._engine.classify_others(
+                identity, rest, images, steps=steps, deadline_seconds=left
+            )
 
-        seconds = self._limits.report_deadline_seconds
         try:
+            # What does not adapt is computed once for all folds.
+            resting = self._engine.at_rest(identity, support.images, deadline_seconds=seconds)
             report = check_support(
-                support,
+                replace(support, images=resting),
                 names,
                 held_out,
                 checkpoint.calibrated,
                 self._folds,
-                time.monotonic() + seconds,
+                deadline,
             )
         except DeadlineExceeded:
             message = f"the support set could not be checked within {seconds:g} s"

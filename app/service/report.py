@@ -16,8 +16,8 @@ EXACT_UP_TO = 50
 """Support images up to which each one is held out by itself."""
 FOLDS = 10
 
-HeldOut = Callable[[Support, torch.Tensor, float], torch.Tensor]
-"""Adapt to a support set and give the `(query, n_way)` logits of images, by a deadline."""
+HeldOut = Callable[[Support, torch.Tensor], torch.Tensor]
+"""Adapt to a support set and give the `(other, n_way)` logits of other images."""
 
 
 def folds(labels: Sequence[int]) -> list[list[int]]:
@@ -44,8 +44,9 @@ def check_support(
 ) -> Report:
     """Hold the images of a support set out in turn and see what the others make of them.
 
-    ``calibrated`` turns logits into probabilities. Raises DeadlineExceeded when ``deadline``
-    (monotonic seconds) passes, and whatever adapting raises.
+    Images are in whatever form ``held_out`` takes; ``calibrated`` turns logits into probabilities.
+    Raises DeadlineExceeded when ``deadline`` (monotonic seconds) passes, and whatever adapting
+    raises.
     """
     labels: list[int] = support.labels.tolist()
     positions, logits = _held_out_logits(support, folds(labels), held_out, pool, deadline)
@@ -75,7 +76,7 @@ def _held_out_logits(
         kept = torch.ones(len(support.labels), dtype=torch.bool)
         kept[fold] = False
         rest = Support(support.images[kept], support.labels[kept], support.n_way)
-        return held_out(rest, support.images[fold], deadline)
+        return held_out(rest, support.images[fold])
 
     running = [pool.submit(classify, fold) for fold in parts]
     try:
