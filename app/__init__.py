@@ -1,7 +1,8 @@
 """Inkling: few-shot image classification over REST, by MAML's inner loop per request."""
 
-from .client import Adapted, Client, Image, LabelProbability, Prediction
+from .client import Adapted, Client, Image, LabelProbability, Prediction, Support
 from .errors import InklingError, RequestRefused, ServerUnreachable
+from .support_files import support_of
 
 __all__ = [
     "Adapted",
@@ -12,4 +13,6 @@ __all__ = [
     "Prediction",
     "RequestRefused",
     "ServerUnreachable",
+    "Support",
+    "support_of",
 ]

@@ -8,7 +8,8 @@ print(inkling.predict(session.session_id, ["4.png"])[0].label)
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable, Mapping
+import secrets
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -18,14 +19,21 @@ from urllib.parse import quote
 import httpx
 
 from .errors import InvalidInput, Problem, RequestRefused, ServerUnreachable
+from .support_files import support_of
+
+KEY_BYTES = 24
 
 Image = str | Path | bytes
 """A path to an image file, or its bytes."""
 
 
+Support = str | Path | Mapping[str, Image | Iterable[Image]]
+"""Images by label, or a folder or zip archive with a folder for each class."""
+
+
 @dataclass(frozen=True)
 class Adapted:
-    """A new session; ``answer`` is all that the server said of it."""
+    """A session that was made or grew; ``answer`` is all that the server said of it."""
 
     session_id: str
     labels: tuple[str, ...]
@@ -58,8 +66,13 @@ class Prediction:
 class Client:
     """Calls one server. Every refusal is a RequestRefused with the server's reasons."""
 
-    def __init__(self, base_url: str, timeout_seconds: float = 120) -> None:
-        self._http = httpx.Client(base_url=base_url, timeout=timeout_seconds, trust_env=False)
+    def __init__(
+        self, base_url: str, timeout_seconds: float = 120, api_key: str | None = None
+    ) -> None:
+        headers = {} if api_key is None else {"Authorization": f"Bearer {api_key}"}
+        self._http = httpx.Client(
+            base_url=base_url, timeout=timeout_seconds, trust_env=False, headers=headers
+        )
 
     def __enter__(self) -> Client:
         """Use the client as a context that closes its connections."""
@@ -79,31 +92,45 @@ class Client:
         self._http.close()
 
     def adapt(
-        self, support: Mapping[str, Image | Iterable[Image]], **options: str | float | None
+        self,
+        support: Support,
+        *,
+        idempotency_key: str | None = None,
+        **options: str | float | bool | None,
     ) -> Adapted:
         """Make a session from images by label; options are those of `POST /adapt`.
 
-        Raises InvalidInput for a label without images, RequestRefused for what the server says.
+        A call whose answer is lost is sent once more under the same key (one of its own unless
+        ``idempotency_key`` is given), so that it makes one session.
+
+        Raises InvalidInput for a label without images, BadData for a folder or archive that is no
+        support set, RequestRefused for what the server says.
         """
-        images = {label: _listed(given) for label, given in support.items()}
-        if bare := [label for label, given in images.items() if not given]:
-            problems = [Problem("no_images", "expected images, got none", name) for name in bare]
-            raise InvalidInput(problems)
-        body: dict[str, Any] = {
-            "support": [
-                {"label": label, "image": _encoded(image)}
-                for label, given in images.items()
-                for image in given
-            ],
-            **_given(options),
-        }
-        answer = self._call("POST", "/adapt", json=body).json()
-        return Adapted(
-            session_id=answer["session_id"],
-            labels=tuple(entry["label"] for entry in answer["classes"]),
-            support_accuracy=answer["support_accuracy"],
-            answer=answer,
-        )
+        body = {"support": _labelled(support), **_given(options)}
+        return _adapted(self._repeatable("/adapt", body, idempotency_key))
+
+    def add_support(
+        self,
+        session_id: str,
+        support: Support,
+        *,
+        idempotency_key: str | None = None,
+        **options: str | float | bool | None,
+    ) -> Adapted:
+        """Add images, of new labels too, to a session; it adapts again to all it has.
+
+        Options are those of `POST /sessions/{id}/support`; raises as `adapt` does.
+        """
+        body = {"support": _labelled(support), **_given(options)}
+        path = f"/sessions/{quote(session_id, safe='')}/support"
+        return _adapted(self._repeatable(path, body, idempotency_key))
+
+    def evaluate(self, session_id: str, queries: Support) -> Mapping[str, Any]:
+        """Measure a session on images whose labels are known."""
+        path = f"/sessions/{quote(session_id, safe='')}/evaluate"
+        answer: Mapping[str, Any]
+        answer = self._call("POST", path, json={"queries": _labelled(queries)}).json()
+        return answer
 
     def predict(
         self, session_id: str, images: Image | Iterable[Image], top_k: int | None = None
@@ -135,6 +162,16 @@ class Client:
         ).json()
         return answer
 
+    def sessions(self) -> Iterator[Mapping[str, Any]]:
+        """What the server knows of each of the caller's sessions, the newest first."""
+        after: str | None = None
+        while True:
+            page = self._call("GET", "/sessions", params=_given({"after": after})).json()
+            yield from page["sessions"]
+            after = page["next"]
+            if after is None:
+                return
+
     def forget(self, session_id: str) -> None:
         """Delete a session."""
         self._call("DELETE", f"/sessions/{quote(session_id, safe='')}")
@@ -144,6 +181,14 @@ class Client:
         answer: list[Mapping[str, Any]]
         answer = self._call("GET", "/initializations").json()["initializations"]
         return answer
+
+    def _repeatable(self, path: str, body: Mapping[str, Any], key: str | None) -> Any:
+        """The answer to a POST that may be sent twice."""
+        headers = {"Idempotency-Key": secrets.token_urlsafe(KEY_BYTES) if key is None else key}
+        try:
+            return self._call("POST", path, json=body, headers=headers).json()
+        except ServerUnreachable:
+            return self._call("POST", path, json=body, headers=headers).json()
 
     def _call(self, method: str, path: str, **content: Any) -> httpx.Response:
         try:
@@ -155,6 +200,30 @@ class Client:
         if response.headers.get("content-type", "").startswith("application/problem+json"):
             raise RequestRefused(response.status_code, response.json())
         raise RequestRefused(response.status_code, {"detail": response.text[:200]})
+
+
+def _adapted(answer: Mapping[str, Any]) -> Adapted:
+    return Adapted(
+        session_id=answer["session_id"],
+        labels=tuple(entry["label"] for entry in answer["classes"]),
+        support_accuracy=answer["support_accuracy"],
+        answer=answer,
+    )
+
+
+def _labelled(support: Support) -> list[dict[str, str]]:
+    """Labelled images as the API takes them. Raises InvalidInput for a label without images."""
+    if isinstance(support, str | Path):
+        support = support_of(support)
+    images = {label: _listed(given) for label, given in support.items()}
+    if bare := [label for label, given in images.items() if not given]:
+        problems = [Problem("no_images", "expected images, got none", name) for name in bare]
+        raise InvalidInput(problems)
+    return [
+        {"label": label, "image": _encoded(image)}
+        for label, given in images.items()
+        for image in given
+    ]
 
 
 def _listed(images: Image | Iterable[Image]) -> list[Image]:

@@ -12,6 +12,7 @@ import httpx
 import pytest
 from inkling.settings import PREFIX, Settings
 
+BODIES = ("AdaptBody", "PredictBody", "EvaluateBody")
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text()
 
@@ -24,7 +25,7 @@ def curl(line: str, http: httpx.Client, folder: Path) -> httpx.Response:
     """Do what a curl line of the README would."""
     words = shlex.split(line.replace("\\\n", " "))[1:]
     files: list[tuple[str, Any]] = []
-    url = ""
+    url, method = "", None
     while words:
         word = words.pop(0)
         if word == "-F":
@@ -35,26 +36,32 @@ def curl(line: str, http: httpx.Client, folder: Path) -> httpx.Response:
                 files.append((name, (value[1:], content)))
             else:
                 files.append((name, (None, value)))
+        elif word == "-X":
+            method = words.pop(0)
         elif not word.startswith("-"):
             url = word.removeprefix("http://127.0.0.1:8000")
-    return http.post(url, files=files)
+    return http.request(method or ("POST" if files else "GET"), url, files=files or None)
 
 
-def test_the_curl_lines_adapt_predict_and_refuse(http: httpx.Client) -> None:
+def test_the_curl_lines_do_what_the_readme_says(http: httpx.Client) -> None:
     lines = [
         part
         for block in blocks("sh")
         for part in re.findall(r"^curl .*?(?<!\\)$", block, re.DOTALL | re.MULTILINE)
     ]
-    assert len(lines) == 3
+    adapting, predicting, *others, refusing = lines
     folder = ROOT / "app/samples/omniglot"
-    adapted = curl(lines[0], http, folder)
+    adapted = curl(adapting, http, folder)
     assert adapted.status_code == 201
-    line = lines[1].replace("SESSION_ID", adapted.json()["session_id"])
-    predicted = curl(line, http, folder)
+    session_id = adapted.json()["session_id"]
+    predicted = curl(predicting.replace("SESSION_ID", session_id), http, folder)
     labels = [prediction["label"] for prediction in predicted.json()["predictions"]]
     assert labels == ["tengwar", "tibetan"]
-    refused = curl(lines[2], http, folder)
+    found = [curl(line.replace("SESSION_ID", session_id), http, folder) for line in others]
+    assert [response.status_code for response in found] == [200, 200, 200, 200, 204, 200]
+    assert found[0].json()["version"] == 2
+    assert found[1].json()["n_images"] == 2
+    refused = curl(refusing, http, folder)
     assert refused.status_code == 422
     assert len(refused.json()["problems"]) == 2
 
@@ -71,7 +78,7 @@ def test_the_python_lines_run(
 def test_the_json_lines_are_bodies_that_the_api_knows(http: httpx.Client) -> None:
     schemas = http.get("/openapi.json").json()["components"]["schemas"]
     (block,) = blocks("json")
-    for line, model in zip(block.strip().splitlines(), ("AdaptBody", "PredictBody"), strict=True):
+    for line, model in zip(block.strip().splitlines(), BODIES, strict=True):
         assert json.loads(line).keys() <= schemas[model]["properties"].keys()
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
+from safetensors.torch import load, save
 
 from ..errors import BadCheckpoint
 
@@ -40,6 +40,11 @@ def encode_tensors(
         for name, tensor in sorted(tensors.items())
     }
     return save(plain, dict(metadata or {}))
+
+
+def decode_tensors(content: bytes) -> dict[str, torch.Tensor]:
+    """The tensors of `encode_tensors`."""
+    return load(content)
 
 
 def read_tensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:

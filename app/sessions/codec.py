@@ -7,9 +7,7 @@ import binascii
 import json
 from dataclasses import fields
 
-from safetensors.torch import load
-
-from ..checkpoints.tensor_files import encode_tensors
+from ..checkpoints.tensor_files import decode_tensors, encode_tensors
 from ..errors import InvalidInput, Problem
 from ..meta.params import copied_channels_last
 from .session import KeptSupport, Session, SessionFacts
@@ -40,12 +38,14 @@ def decode_facts(record: Record) -> SessionFacts:
 
 def decode(record: Record) -> Session:
     """The session of a record."""
-    return Session(**vars(decode_facts(record)), adapted=copied_channels_last(load(record.weights)))
+    return Session(
+        **vars(decode_facts(record)), adapted=copied_channels_last(decode_tensors(record.weights))
+    )
 
 
 def decode_support(content: bytes) -> KeptSupport:
     """The support set of a record."""
-    tensors = load(content)
+    tensors = decode_tensors(content)
     return KeptSupport(tensors["images"], tensors["labels"])
 
 
