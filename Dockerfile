@@ -66,8 +66,11 @@ ENV PATH=/opt/inkling/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     MALLOC_MMAP_THRESHOLD_=33554432 \
     MALLOC_TRIM_THRESHOLD_=268435456 \
-    INKLING_HOST=0.0.0.0
+    INKLING_HOST=0.0.0.0 \
+    INKLING_SESSION_FOLDER=/var/lib/inkling
 
+# Sessions: a writable place of their own where the root is read-only, named or not.
+VOLUME /var/lib/inkling
 USER 10001:10001
 EXPOSE 8000
 
