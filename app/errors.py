@@ -112,9 +112,10 @@ class SupportNotKept(InklingError):
 class PreconditionFailed(InklingError):
     """A call for a version of a session that is not the current one."""
 
-    def __init__(self, expected: str, found: str) -> None:
-        self.expected, self.found = expected, found
-        super().__init__(f"the call is for version {expected}, the session is at {found}")
+    def __init__(self, expected: Sequence[str], found: int) -> None:
+        self.expected, self.found = tuple(expected), found
+        wanted = " or ".join(expected) or "none"
+        super().__init__(f"the call is for version {wanted}, the session is at {found}")
 
 
 class IdempotencyKeyInUse(InklingError):

@@ -11,7 +11,8 @@ from ..errors import InvalidInput, Problem
 
 VERSION_PREFIX = "/v1"
 _KEY = re.compile(r"[\x21-\x7e]{1,255}")
-_ENTITY_TAG = re.compile(r'"([^"]*)"')
+_ENTITY_TAG = re.compile(r'(W/)?"([^"]*)"')
+_ENTITY_TAGS = re.compile(rf"\s*{_ENTITY_TAG.pattern}\s*(,\s*{_ENTITY_TAG.pattern}\s*)*")
 
 
 def idempotency_key(request: Request) -> str | None:
@@ -23,16 +24,18 @@ def idempotency_key(request: Request) -> str | None:
     return key
 
 
-def if_match(request: Request) -> str | None:
-    """The version that the caller means; None for any. Raises InvalidInput."""
+def if_match(request: Request) -> frozenset[str] | None:
+    """The versions that the caller means; None for any. Raises InvalidInput.
+
+    A weak tag (`W/"..."`) matches none (RFC 9110, sec. 13.1.1).
+    """
     sent = request.headers.get("if-match")
     if sent is None or sent.strip() == "*":
         return None
-    found = _ENTITY_TAG.fullmatch(sent.strip())
-    if found is None:
-        message = f"expected one entity tag in quotes, as in an answer's ETag, got {sent[:50]!r}"
+    if not _ENTITY_TAGS.fullmatch(sent):
+        message = f"expected entity tags in quotes, as in an answer's ETag, got {sent[:50]!r}"
         raise InvalidInput([Problem("bad_entity_tag", message, "If-Match")])
-    return found[1]
+    return frozenset(tag for weak, tag in _ENTITY_TAG.findall(sent) if not weak)
 
 
 def entity_tag(version: int) -> str:

@@ -171,14 +171,14 @@ class Adapting:
         problems: Sequence[Problem] = (),
         *,
         tenant: str = "",
-        if_match: str | None = None,
+        if_match: frozenset[str] | None = None,
         keyed: Keyed | None = None,
     ) -> Adapted | Replayed:
         """Add images, of new classes too, to a session that keeps its support set.
 
         It adapts again from the initialization on all of them. A call that fails leaves the
         session as it was, and calls at the same time take turns, so that none is lost.
-        ``if_match`` is the version that the caller means.
+        ``if_match`` are the versions that the caller means.
 
         Raises as `adapt` does, and SessionNotFound, InitializationNotLoaded, SupportNotKept,
         PreconditionFailed.
@@ -192,8 +192,8 @@ class Adapting:
             if call.earlier is not None:
                 return call.earlier
             session = self._sessions.look_at(session_id, tenant)
-            if if_match is not None and if_match != str(session.version):
-                raise PreconditionFailed(if_match, str(session.version))
+            if if_match is not None and str(session.version) not in if_match:
+                raise PreconditionFailed(sorted(if_match), session.version)
             checkpoint = self._loaded.of(session)
             kept = self._sessions.support_of(session)
             if kept is None:

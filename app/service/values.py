@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from ..checkpoints.checkpoint import Checkpoint
@@ -153,6 +153,10 @@ class Adapted:
     warnings: tuple[Warned, ...]
     report: Report | None
     timing: Timing
+
+    def before_storing(self) -> Adapted:
+        """As it was before the time of storing it was known."""
+        return replace(self, timing=replace(self.timing, store=0.0))
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from ..meta.params import copied_channels_last
 from .session import KeptSupport, Session, SessionFacts
 from .store import Record
 
-COLUMNS = ("id", "tenant", "version", "created_at", "expires_at")
+COLUMNS = ("id", "tenant", "version", "created_at", "expires_at", "ttl_seconds", "ends_at")
 """Facts that a record has as columns of its own."""
 
 

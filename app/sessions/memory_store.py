@@ -79,13 +79,11 @@ class MemoryStore:
                 if record is not None and record.expires_at < expires_at:
                     self._records[session_id] = replace(record, expires_at=expires_at)
 
-    def postpone_ends(self, seconds: float) -> None:
-        """Let every session end later."""
+    def use_all(self, now: float) -> None:
+        """Let every session end as if it had just been used."""
         with self._lock:
-            self._records = {
-                session_id: replace(record, expires_at=record.expires_at + seconds)
-                for session_id, record in self._records.items()
-            }
+            ends = {r.id: min(now + r.ttl_seconds, r.ends_at) for r in self._records.values()}
+        self.move_ends(ends)
 
     def find_answer(self, key: IdempotencyKey) -> KeptAnswer | None:
         """What a keyed call was answered."""

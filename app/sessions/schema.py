@@ -18,6 +18,8 @@ CREATE TABLE sessions (
     version INTEGER NOT NULL,
     created_at REAL NOT NULL,
     expires_at REAL NOT NULL,
+    ttl_seconds REAL NOT NULL,
+    ends_at REAL NOT NULL,
     bytes INTEGER NOT NULL,
     facts BLOB NOT NULL
 ) WITHOUT ROWID;

@@ -27,8 +27,8 @@ class Sessions:
 
     Moving the end of a session at every prediction would cost a write to the disk each time.
     Moved ends are therefore kept here and stored by `sweep`. A process that is killed loses those
-    of the last moments, so one that starts lets every stored session live that much longer: none
-    ends before the moment that its user was told.
+    of the last moments, so to one that starts every stored session counts as just used: none ends
+    before the moment that its user was told.
     """
 
     def __init__(self, store: Store, *, cache_bytes: int, clock: Clock) -> None:
@@ -39,7 +39,7 @@ class Sessions:
         self._changes = 0
         self._lock = threading.Lock()
         self._sweeping = threading.Lock()
-        store.postpone_ends(SPARE_SECONDS)
+        store.use_all(clock())
 
     def put(
         self,

@@ -17,7 +17,7 @@ from .store import Record
 DATABASE, OWNER = "sessions.sqlite", "sessions.owner"
 READERS = 4
 RETRY_AFTER_SECONDS = 5.0
-COLUMNS = "id, tenant, version, created_at, expires_at, facts"
+COLUMNS = "id, tenant, version, created_at, expires_at, ttl_seconds, ends_at, facts"
 
 
 class SqliteStore:
@@ -67,7 +67,7 @@ class SqliteStore:
             self._make_room(record.n_bytes())
             connection.execute(
                 f"INSERT INTO sessions ({COLUMNS}, bytes) "  # noqa: S608
-                "VALUES (?, ?, ?, ?, ?, ?, ?)",
+                "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (*_columns(record), record.n_bytes()),
             )
             connection.execute(
@@ -154,10 +154,13 @@ class SqliteStore:
                 [(expires_at, session_id) for session_id, expires_at in ends.items()],
             )
 
-    def postpone_ends(self, seconds: float) -> None:
-        """Let every session end later."""
+    def use_all(self, now: float) -> None:
+        """Let every session end as if it had just been used."""
         with self._writing() as connection:
-            connection.execute("UPDATE sessions SET expires_at = expires_at + ?", (seconds,))
+            connection.execute(
+                "UPDATE sessions SET expires_at = max(expires_at, min(? + ttl_seconds, ends_at))",
+                (now,),
+            )
 
     def find_answer(self, key: IdempotencyKey) -> KeptAnswer | None:
         """What a keyed call was answered."""
@@ -283,7 +286,7 @@ class SqliteStore:
 def _columns(record: Record) -> tuple[object, ...]:
     return (
         *(record.id, record.tenant, record.version),
-        *(record.created_at, record.expires_at, record.facts),
+        *(record.created_at, record.expires_at, record.ttl_seconds, record.ends_at, record.facts),
     )
 
 

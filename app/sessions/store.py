@@ -21,6 +21,8 @@ class Record:
     version: int
     created_at: float
     expires_at: float
+    ttl_seconds: float
+    ends_at: float
     facts: bytes
     weights: bytes = b""
     support: bytes | None = None
@@ -70,8 +72,8 @@ class Store(Protocol):
         """Let sessions end later than they would."""
         ...
 
-    def postpone_ends(self, seconds: float) -> None:
-        """Let every session end later."""
+    def use_all(self, now: float) -> None:
+        """Let every session end as if it had just been used."""
         ...
 
     def find_answer(self, key: IdempotencyKey) -> KeptAnswer | None:

@@ -115,6 +115,9 @@ def test_if_match_refuses_an_addition_to_another_version(
     refused = add(http, session_id, more, **{"If-Match": tag})
     assert refused.status_code == 412
     assert refused.json()["type"] == "/problems/precondition-failed"
+    weak = add(http, session_id, more, **{"If-Match": 'W/"2"'})
+    assert weak.status_code == 412
+    assert add(http, session_id, more, **{"If-Match": '"1", "2"'}).status_code == 200
     assert add(http, session_id, more, **{"If-Match": "*"}).status_code == 200
     bad = add(http, session_id, more, **{"If-Match": "2"})
     assert bad.json()["problems"][0]["code"] == "bad_entity_tag"

@@ -45,13 +45,15 @@ class ServerProcess:
 
         def watch() -> None:
             assert process.stderr is not None
-            for line in process.stderr:
-                self.log.append(line)
-                if RUNNING in line:
-                    running.set()
+            with process.stderr as lines:
+                for line in lines:
+                    self.log.append(line)
+                    if RUNNING in line:
+                        running.set()
             running.set()
 
-        threading.Thread(target=watch, daemon=True).start()
+        self._watcher = threading.Thread(target=watch, daemon=True)
+        self._watcher.start()
         assert running.wait(START_SECONDS), "".join(self.log[-20:])
         assert process.poll() is None, "".join(self.log[-20:])
         self._process = process
@@ -60,15 +62,19 @@ class ServerProcess:
         """End it as a power cut would: no signal handler runs."""
         assert self._process is not None
         self._process.send_signal(signal.SIGKILL)
-        self._process.wait()
-        self._process = None
+        self._ended()
 
     def stop(self) -> None:
         """End it as an operator would."""
         if self._process is not None:
             self._process.terminate()
-            self._process.wait()
-            self._process = None
+            self._ended()
+
+    def _ended(self) -> None:
+        assert self._process is not None
+        self._process.wait()
+        self._watcher.join()
+        self._process = None
 
     def resident_bytes(self) -> int:
         """Memory that the process holds (Linux)."""
