@@ -1,28 +1,24 @@
-"""Making and growing sessions: the inner loop on a support set, and all that is told of it."""
+"""Making and growing sessions: from images to what is stored and told."""
 
 from __future__ import annotations
 
 import contextlib
 import math
 import time
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import torch
 
 from ..checkpoints.checkpoint import Checkpoint
-from ..engine.engine import Adaptation, Engine
+from ..engine.engine import Engine
 from ..errors import (
-    DeadlineExceeded,
     IdempotencyKeyReused,
     PreconditionFailed,
     Problem,
     SessionNotFound,
     SupportNotKept,
-    Unavailable,
 )
-from ..meta.episode import Support
 from ..sessions.session import (
     IdempotencyKey,
     KeptAnswer,
@@ -31,12 +27,11 @@ from ..sessions.session import (
     new_session_id,
 )
 from ..sessions.sessions import Clock, Sessions
-from . import cautions
 from .advice import Advice
 from .keys import RunningKeys, Turns, digest_of
+from .learning import Learned, Learner, Union
 from .loaded import Loaded
-from .reading import Read, Reader, clean_labels, support_problems
-from .report import check_support
+from .reading import Reader, clean_labels, support_problems
 from .values import (
     Adapted,
     AdaptOptions,
@@ -44,41 +39,7 @@ from .values import (
     LabelledImage,
     Limits,
     Replayed,
-    Report,
-    Timing,
-    Warned,
 )
-
-
-@dataclass(frozen=True)
-class _Learned:
-    """A support set, what adapting to it made, and all that is told of it."""
-
-    support: Support
-    names: tuple[str, ...]
-    adaptation: Adaptation
-    report: Report | None
-    warnings: tuple[Warned, ...]
-
-    def image_counts(self) -> tuple[int, ...]:
-        counts: list[int] = self.support.labels.bincount(minlength=len(self.names)).tolist()
-        return tuple(counts)
-
-    def told(self, session: Session, checkpoint: Checkpoint, read: Read) -> Adapted:
-        adaptation = self.adaptation
-        return Adapted(
-            session=session,
-            checkpoint=checkpoint,
-            losses=adaptation.losses,
-            support_accuracy=adaptation.support_accuracy,
-            warnings=self.warnings,
-            report=self.report,
-            timing=Timing(
-                decode=read.decoding,
-                queue=read.waited + adaptation.queue_seconds,
-                compute=adaptation.compute_seconds,
-            ),
-        )
 
 
 @dataclass(frozen=True)
@@ -89,20 +50,6 @@ class _Call:
     keyed: Keyed | None
     digest: str
     earlier: Replayed | None
-
-
-@dataclass(frozen=True)
-class _Union:
-    """All preprocessed images of a support set with their labels; the last ones were just sent."""
-
-    images: torch.Tensor
-    just_sent: Sequence[LabelledImage]
-    labels: Sequence[str]
-
-    def sent(self, position: int) -> LabelledImage | None:
-        """The image of this call at a position of the support set, if it is one."""
-        place = position - (len(self.labels) - len(self.just_sent))
-        return self.just_sent[place] if place >= 0 else None
 
 
 class Adapting:
@@ -117,16 +64,14 @@ class Adapting:
         limits: Limits,
         clock: Clock,
     ) -> None:
-        self._loaded, self._engine, self._sessions = loaded, engine, sessions
+        self._loaded, self._sessions = loaded, sessions
         self._reader, self._limits, self._clock = reader, limits, clock
-        self._advice = Advice(loaded, reader)
+        self._learner = Learner(engine, Advice(loaded, reader), limits)
         self._keys, self._turns = RunningKeys(), Turns()
-        # As many at once as the engine computes: reports leave its queue to other calls.
-        self._folds = ThreadPoolExecutor(limits.concurrent_decodes, "inkling-report")
 
     def close(self) -> None:
-        """Let go of the threads that check support sets."""
-        self._folds.shutdown(wait=True, cancel_futures=True)
+        """Finish what runs beside the engine."""
+        self._learner.close()
 
     def adapt(
         self,
@@ -152,13 +97,13 @@ class Adapting:
             *label_problems,
             *support_problems(len(images), labels, (), self._limits),
         ]
-        with self._keyed(tenant, keyed, digest_of(images, labels, options)) as call:
+        with self._keyed(tenant, keyed, lambda: digest_of(images, labels, options)) as call:
             if call.earlier is not None:
                 return call.earlier
             deadline = time.monotonic() + self._limits.deadline_seconds
             read = self._reader.read(images, checkpoint, found, deadline)
-            union = _Union(read.images, images, labels)
-            learned = self._learn(checkpoint, union, read, options, deadline)
+            union = Union(read.images, images, labels)
+            learned = self._learner.learn(checkpoint, union, read, options, deadline)
             keeps = self._limits.may_keep_support and options.keep_support is not False
             session = self._new_session(checkpoint, options, learned, tenant, keeps=keeps)
             return self._stored(learned.told(session, checkpoint, read), learned, call, new=True)
@@ -186,7 +131,7 @@ class Adapting:
         labels, label_problems = clean_labels(images)
         deadline = time.monotonic() + self._limits.deadline_seconds
         with (
-            self._keyed(tenant, keyed, digest_of(images, labels, options)) as call,
+            self._keyed(tenant, keyed, lambda: digest_of(images, labels, options)) as call,
             self._turns.of(session_id, self._limits.deadline_seconds),
         ):
             if call.earlier is not None:
@@ -206,10 +151,10 @@ class Adapting:
                 *support_problems(len(images), labels, before, self._limits),
             ]
             read = self._reader.read(images, checkpoint, found, deadline)
-            union = _Union(torch.cat([kept.images, read.images]), images, [*before, *labels])
+            union = Union(torch.cat([kept.images, read.images]), images, [*before, *labels])
             steps = session.steps if options.steps is None else options.steps
             chosen = replace(options, steps=steps)
-            learned = self._learn(checkpoint, union, read, chosen, deadline)
+            learned = self._learner.learn(checkpoint, union, read, chosen, deadline)
             grown = replace(
                 session,
                 labels=learned.names,
@@ -222,11 +167,14 @@ class Adapting:
             return self._stored(learned.told(grown, checkpoint, read), learned, call, new=False)
 
     @contextlib.contextmanager
-    def _keyed(self, tenant: str, keyed: Keyed | None, digest: str) -> Iterator[_Call]:
+    def _keyed(
+        self, tenant: str, keyed: Keyed | None, digesting: Callable[[], str]
+    ) -> Iterator[_Call]:
         """A call under its key, if it has one, with the answer that an earlier one got."""
         if keyed is None:
-            yield _Call(None, None, digest, None)
+            yield _Call(None, None, "", None)
             return
+        digest = digesting()
         key = IdempotencyKey(tenant, keyed.route, keyed.key)
         with self._keys.held(key, digest):
             kept = self._sessions.kept_answer(key)
@@ -237,83 +185,7 @@ class Adapting:
             earlier = None if kept is None else Replayed(kept.status, kept.content or b"")
             yield _Call(key, keyed, digest, earlier)
 
-    def _learn(
-        self,
-        checkpoint: Checkpoint,
-        union: _Union,
-        read: Read,
-        options: AdaptOptions,
-        deadline: float,
-    ) -> _Learned:
-        """Adapt to all images of a support set, and look at what came of it."""
-        # The order of the labels decides nothing but ties, and is the same for any sending order.
-        names = tuple(sorted(set(union.labels)))
-        places = torch.tensor([names.index(label) for label in union.labels])
-        support = Support(union.images, places, len(names))
-        adaptation = self._engine.adapt(
-            checkpoint.identity,
-            support,
-            steps=options.steps,
-            deadline_seconds=deadline - time.monotonic(),
-        )
-        report: Report | None = None
-        unfinished: tuple[Warned, ...] = ()
-        if options.report:
-            report, unfinished = self._report(checkpoint, union, support, names, options.steps)
-        return _Learned(
-            support=support,
-            names=names,
-            adaptation=adaptation,
-            report=report,
-            warnings=(
-                *cautions.few_images(union.labels),
-                *cautions.same_images(union.images, union.labels),
-                *cautions.blank_images(union.just_sent, read.images, checkpoint.preprocessing),
-                *cautions.one_class_wins(names, adaptation.support_predictions),
-                *self._advice.on(union.just_sent, read.images, checkpoint, deadline),
-                *unfinished,
-            ),
-        )
-
-    def _report(
-        self,
-        checkpoint: Checkpoint,
-        union: _Union,
-        support: Support,
-        names: tuple[str, ...],
-        steps: int | None,
-    ) -> tuple[Report | None, tuple[Warned, ...]]:
-        """The report, or a warning that there was no time or no room for it."""
-        identity, seconds = checkpoint.identity, self._limits.report_deadline_seconds
-        deadline = time.monotonic() + seconds
-
-        def held_out(rest: Support, images: torch.Tensor) -> torch.Tensor:
-            left = deadline - time.monotonic()
-            return self._engine.classify_others(
-                identity, rest, images, steps=steps, deadline_seconds=left
-            )
-
-        try:
-            # What does not adapt is computed once for all folds.
-            resting = self._engine.at_rest(identity, support.images, deadline_seconds=seconds)
-            report = check_support(
-                replace(support, images=resting),
-                names,
-                held_out,
-                checkpoint.calibrated,
-                self._folds,
-                deadline,
-            )
-        except DeadlineExceeded:
-            message = f"the support set could not be checked within {seconds:g} s"
-            return None, (Warned("report_unfinished", message),)
-        except Unavailable as busy:
-            message = f"the support set could not be checked: {busy}"
-            return None, (Warned("report_unfinished", message),)
-        placed = tuple(replace(s, image=union.sent(s.position)) for s in report.suspects)
-        return replace(report, suspects=placed), ()
-
-    def _stored(self, adapted: Adapted, learned: _Learned, call: _Call, *, new: bool) -> Adapted:
+    def _stored(self, adapted: Adapted, learned: Learned, call: _Call, *, new: bool) -> Adapted:
         """Keep the session and, of a keyed call, the answer; tell how long that took."""
         session, support = adapted.session, learned.support
         kept = KeptSupport(support.images, support.labels) if session.keeps_support else None
@@ -361,7 +233,7 @@ class Adapting:
         self,
         checkpoint: Checkpoint,
         options: AdaptOptions,
-        learned: _Learned,
+        learned: Learned,
         tenant: str,
         *,
         keeps: bool,
