@@ -187,7 +187,10 @@ class Client:
         headers = {"Idempotency-Key": secrets.token_urlsafe(KEY_BYTES) if key is None else key}
         try:
             return self._call("POST", path, json=body, headers=headers).json()
-        except ServerUnreachable:
+        except ServerUnreachable as lost:
+            # After a time-out the first call may still run.
+            if isinstance(lost.__cause__, httpx.TimeoutException):
+                raise
             return self._call("POST", path, json=body, headers=headers).json()
 
     def _call(self, method: str, path: str, **content: Any) -> httpx.Response:

@@ -48,6 +48,7 @@ def test_a_folder_and_its_archive_are_the_same_support_set(folder: Path, tmp_pat
         ("cat\\..\\1.png", "expected paths inside"),
         ("1.png", "a folder for each class"),
         ("cat/readme.txt", "expected images, got none"),
+        ("cat/more.zip", "expected no archive in it"),
     ],
 )
 def test_archives_that_are_no_support_set_are_refused(tmp_path: Path, name: str, told: str) -> None:
@@ -74,3 +75,22 @@ def test_an_archive_that_unpacks_to_too_much_is_refused(tmp_path: Path) -> None:
 def test_what_is_neither_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BadData, match="a folder or a zip archive"):
         support_of(tmp_path / "nothing")
+
+
+def test_a_damaged_member_is_refused(tmp_path: Path) -> None:
+    packed = archive(tmp_path / "damaged.zip", {"cat/1.png": b"x" * 5000, "dog/1.png": b"y"})
+    content = bytearray(packed.read_bytes())
+    content[40] ^= 0xFF
+    packed.write_bytes(content)
+    with pytest.raises(BadData, match="cannot be read"):
+        support_of(packed)
+
+
+def test_folders_without_images_and_of_one_name_are_refused(folder: Path) -> None:
+    (folder / "bird").mkdir()
+    with pytest.raises(BadData, match="got none in bird"):
+        support_of(folder)
+    (folder / "bird" / "cat").mkdir()
+    (folder / "bird" / "cat" / "1.png").write_bytes(b"x")
+    with pytest.raises(BadData, match="folders of different names"):
+        support_of(folder)

@@ -193,8 +193,9 @@ def _options(
 
 
 def _hint(name: str, known: Sequence[str]) -> str:
+    wanted = f"text options among {', '.join(known)}" if known else "no text options"
     return (
-        f"expected text options among {', '.join(known)}, got {name!r}; if it was meant to carry "
+        f"expected {wanted}, got {name!r}; if it was meant to carry "
         f"an image, send that as a file, one field an image (curl: -F {name}=@1.png "
         f"-F {name}=@2.png)"
     )

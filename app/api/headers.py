@@ -17,11 +17,14 @@ _ENTITY_TAGS = re.compile(rf"\s*{_ENTITY_TAG.pattern}\s*(,\s*{_ENTITY_TAG.patter
 
 def idempotency_key(request: Request) -> str | None:
     """The caller's key. Raises InvalidInput for one that is not 1 to 255 visible characters."""
-    key = request.headers.get("idempotency-key")
-    if key is not None and not _KEY.fullmatch(key):
-        message = f"expected 1 to 255 visible ASCII characters, got {len(key)} characters"
+    keys = request.headers.getlist("idempotency-key")
+    if not keys:
+        return None
+    if len(keys) > 1 or not _KEY.fullmatch(keys[0]):
+        came = f"{len(keys)} headers" if len(keys) > 1 else f"{len(keys[0])} characters"
+        message = f"expected one key of 1 to 255 visible ASCII characters, got {came}"
         raise InvalidInput([Problem("bad_key", message, "Idempotency-Key")])
-    return key
+    return keys[0]
 
 
 def if_match(request: Request) -> frozenset[str] | None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 from collections.abc import Callable, Iterator
 from typing import Annotated, TypeVar
 
 import anyio
 import anyio.to_thread
-from fastapi import APIRouter, Depends, HTTPException, Request, Response
+from fastapi import APIRouter, Depends, HTTPException, Request, Response, Security
+from fastapi.security import HTTPBearer
 
 from ..errors import InvalidInput, Problem, Unavailable
 from ..service.service import Service
@@ -73,7 +75,11 @@ def _wiring(request: Request) -> Wiring:
 Wired = Annotated[Wiring, Depends(_wiring)]
 
 
-def _caller(request: Request, wiring: Wired) -> str:
+def _caller(
+    request: Request,
+    wiring: Wired,
+    _shown_in_docs: Annotated[object, Security(HTTPBearer(auto_error=False))],
+) -> str:
     return wiring.callers.tenant_of(request)
 
 
@@ -147,7 +153,7 @@ def list_sessions(
     after: str | None = None,
 ) -> SessionList:
     """The newest first, `limit` at a time (1 to 500); `after` is the `next` of the page before."""
-    if not limit.isdecimal() or not 1 <= int(limit) <= MOST_LISTED:
+    if not re.fullmatch(r"[0-9]{1,3}", limit) or not 1 <= int(limit) <= MOST_LISTED:
         message = f"expected a whole number from 1 to {MOST_LISTED}, got {limit[:50]!r}"
         raise InvalidInput([Problem("out_of_range", message, "limit")])
     page = wiring.service.page(tenant=tenant, limit=int(limit), after=after)

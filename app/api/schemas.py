@@ -267,7 +267,9 @@ class EvaluateAnswer(_Out):
     classes: list[ClassResult]
     confusion: ConfusionInfo
     mistakes: list[Mistake]
-    log_loss: Annotated[float, Field(description="mean of the right labels, in nats", ge=0)]
+    log_loss: Annotated[
+        float, Field(description="mean of the right labels, in nats; at most 27.6", ge=0)
+    ]
     calibration_error: Annotated[
         Probability, Field(description="expected calibration error over 15 bins")
     ]

@@ -16,7 +16,6 @@ from ..errors import (
     IdempotencyKeyReused,
     PreconditionFailed,
     Problem,
-    SessionNotFound,
     SupportNotKept,
 )
 from ..sessions.session import (
@@ -97,6 +96,8 @@ class Adapting:
             *label_problems,
             *support_problems(len(images), labels, (), self._limits),
         ]
+        # A call that is refused anyway is no repetition of one that was answered.
+        keyed = None if found else keyed
         with self._keyed(tenant, keyed, lambda: digest_of(images, labels, options)) as call:
             if call.earlier is not None:
                 return call.earlier
@@ -130,6 +131,7 @@ class Adapting:
         """
         labels, label_problems = clean_labels(images)
         deadline = time.monotonic() + self._limits.deadline_seconds
+        keyed = None if (problems or label_problems) else keyed
         with (
             self._keyed(tenant, keyed, lambda: digest_of(images, labels, options)) as call,
             self._turns.of(session_id, self._limits.deadline_seconds),
@@ -141,7 +143,7 @@ class Adapting:
                 raise PreconditionFailed(sorted(if_match), session.version)
             checkpoint = self._loaded.of(session)
             kept = self._sessions.support_of(session)
-            if kept is None:
+            if kept is None or not self._limits.may_keep_support:
                 raise SupportNotKept
             before = [session.labels[label] for label in kept.labels.tolist()]
             found = [
@@ -180,9 +182,10 @@ class Adapting:
             kept = self._sessions.kept_answer(key)
             if kept is not None and kept.digest != digest:
                 raise IdempotencyKeyReused
-            if kept is not None and kept.content is None:
-                raise SessionNotFound(kept.session_id)
-            earlier = None if kept is None else Replayed(kept.status, kept.content or b"")
+            earlier = None
+            if kept is not None:
+                self._sessions.look_at(kept.session_id, tenant)
+                earlier = Replayed(kept.status, kept.content or b"")
             yield _Call(key, keyed, digest, earlier)
 
     def _stored(self, adapted: Adapted, learned: Learned, call: _Call, *, new: bool) -> Adapted:

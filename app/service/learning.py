@@ -11,7 +11,7 @@ import torch
 
 from ..checkpoints.checkpoint import Checkpoint
 from ..engine.engine import Adaptation, Engine
-from ..errors import DeadlineExceeded, Unavailable
+from ..errors import DeadlineExceeded, InnerLoopDiverged, Unavailable
 from ..meta.episode import Support
 from ..sessions.session import Session
 from . import cautions
@@ -150,8 +150,8 @@ class Learner:
         except DeadlineExceeded:
             message = f"the support set could not be checked within {seconds:g} s"
             return None, (Warned("report_unfinished", message),)
-        except Unavailable as busy:
-            message = f"the support set could not be checked: {busy}"
+        except (Unavailable, InnerLoopDiverged) as failed:
+            message = f"the support set could not be checked: {failed}"
             return None, (Warned("report_unfinished", message),)
         placed = tuple(replace(s, image=union.sent(s.position)) for s in report.suspects)
         return replace(report, suspects=placed), ()

@@ -59,8 +59,8 @@ def decode_cursor(cursor: str) -> tuple[float, str]:
     """The place that a cursor names. Raises InvalidInput for one that no list has given."""
     try:
         created_at, session_id = json.loads(base64.urlsafe_b64decode(cursor.encode()))
-        return float(created_at), str(session_id)
-    except (binascii.Error, ValueError, TypeError):
+        return float(created_at), str(session_id).encode("ascii").decode()
+    except (binascii.Error, ValueError, TypeError, OverflowError, RecursionError):
         raise InvalidInput(
             [Problem("bad_cursor", "expected the `next` of a list of sessions", "after")]
         ) from None

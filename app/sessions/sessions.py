@@ -93,6 +93,8 @@ class Sessions:
 
         Unknown, ended, deleted, somebody else's: nobody can tell which.
         """
+        if not session_id.isascii():
+            raise SessionNotFound(session_id)
         with self._lock:
             session = self._cache.get(session_id)
             changes = self._changes

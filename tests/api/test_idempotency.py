@@ -47,6 +47,21 @@ def test_a_call_that_failed_gives_its_key_back(http: httpx.Client, drawings: Dra
     assert send(http, drawings, "failed-1").status_code == 201
 
 
+def test_a_repetition_with_a_wrong_option_is_refused(
+    http: httpx.Client, drawings: Drawings
+) -> None:
+    assert send(http, drawings, "wrong-1").status_code == 201
+    refused = send(http, drawings, "wrong-1", colour="red")
+    assert refused.json()["problems"][0]["code"] == "unknown_option"
+
+
+def test_two_keys_are_refused(http: httpx.Client, drawings: Drawings) -> None:
+    fields = form(*[(name, drawings[name][0]) for name in NAMES[:2]])
+    headers = [("Idempotency-Key", "one"), ("Idempotency-Key", "two")]
+    refused = http.post("/adapt", files=fields, headers=headers)
+    assert refused.json()["problems"][0]["code"] == "bad_key"
+
+
 def test_a_key_is_for_one_route(http: httpx.Client, drawings: Drawings) -> None:
     made = send(http, drawings, "route-1")
     path = f"/sessions/{made.json()['session_id']}/support"

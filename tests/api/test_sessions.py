@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import threading
 from collections.abc import Iterator
@@ -135,12 +136,19 @@ def test_nothing_is_added_to_a_session_that_keeps_no_support_set(
     assert unknown.status_code == 404
 
 
-def test_a_server_may_keep_no_support_sets(support: Drawings) -> None:
-    settings = Settings(keep_support=False, session_store="memory", workers=1)
+def test_a_server_may_keep_no_support_sets(support: Drawings, tmp_path: Path) -> None:
+    before = Settings(session_folder=tmp_path, workers=1)
+    with (
+        local_server(create_app(before)) as url,
+        httpx.Client(base_url=url, timeout=60, trust_env=False) as http,
+    ):
+        kept = adapt(http, support)["session_id"]
+    settings = Settings(keep_support=False, session_folder=tmp_path, workers=1)
     with (
         local_server(create_app(settings)) as url,
         httpx.Client(base_url=url, timeout=60, trust_env=False) as http,
     ):
+        assert add(http, kept, support).json()["type"] == "/problems/support-not-kept"
         assert adapt(http, support)["keeps_support"] is False
         fields = [(label, content) for label, contents in support.items() for content in contents]
         refused = http.post("/adapt", files=form(*fields), data={"keep_support": "true"})
@@ -205,7 +213,10 @@ def test_sessions_are_listed_page_by_page(support: Drawings) -> None:
             link = page.headers.get("link", "")
         assert sorted(listed) == sorted(made)
         assert listed[0] == made[-1]
-        for query in ("limit=0", "limit=501", "limit=x", "after=x"):
+        cursors = ('[1,"\\ud800"]', f'[1{400 * "0"},"x"]', 5000 * "[", "[NaN]", "1")
+        bad = [base64.urlsafe_b64encode(cursor.encode()).decode() for cursor in cursors]
+        queries = [*(f"after={cursor}" for cursor in (*bad, "x")), f"limit={5000 * '9'}"]
+        for query in ("limit=0", "limit=501", "limit=x", *queries):
             assert http.get(f"/sessions?{query}").status_code == 422
 
 
