@@ -161,6 +161,14 @@ class Unavailable(InklingError):
         super().__init__(reason)
 
 
+class TenantLimit(InklingError):
+    """A tenant that has as many sessions as it may have."""
+
+    def __init__(self, limit: int, retry_after_seconds: float) -> None:
+        self.limit, self.retry_after_seconds = limit, retry_after_seconds
+        super().__init__(f"expected at most {limit:,} sessions of a tenant at once, got one more")
+
+
 class DeadlineExceeded(InklingError):
     """Work that was not finished within its time."""
 

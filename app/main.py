@@ -31,7 +31,7 @@ from .service.values import Limits
 from .sessions.memory_store import MemoryStore
 from .sessions.sessions import SWEEP_SECONDS, Sessions
 from .sessions.sqlite_store import SqliteStore
-from .sessions.store import Store
+from .sessions.store import Bounds, Store
 from .settings import Settings, read_settings
 
 MAX_OPTIONS = 32
@@ -129,10 +129,14 @@ def _load_one(entry: str) -> Checkpoint:
 
 
 def _store(settings: Settings) -> Store:
-    bounds = settings.session_max_bytes, settings.max_idempotency_keys
+    bounds = Bounds(
+        settings.session_max_bytes,
+        settings.max_idempotency_keys,
+        settings.tenant_max_sessions or None,
+    )
     if settings.session_store == "memory":
-        return MemoryStore(*bounds)
-    return SqliteStore(settings.session_folder, *bounds)
+        return MemoryStore(bounds)
+    return SqliteStore(settings.session_folder, bounds)
 
 
 def _limits(settings: Settings) -> Limits:

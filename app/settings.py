@@ -83,6 +83,9 @@ class Settings(BaseSettings):
     max_idempotency_keys: Positive = Field(
         10_000, description="keyed answers kept for a tenant; beyond it the oldest go"
     )
+    tenant_max_sessions: Annotated[int, Field(ge=0)] = Field(
+        0, description="sessions of a tenant at once (0: no limit); more get a 429"
+    )
     keep_support: bool = Field(
         True, description="`false`: no session keeps its support set, so that none can be added to"
     )

@@ -117,6 +117,12 @@ KINDS: Mapping[type[Exception], Kind] = {
         "The adaptation diverged",
         "The support loss stopped being a finite number. Try fewer steps or other images.",
     ),
+    errors.TenantLimit: Kind(
+        "tenant-limit",
+        429,
+        "The caller has as many sessions as it may have",
+        "Delete a session, or try again when one has ended.",
+    ),
     errors.Unavailable: Kind(
         "unavailable",
         503,
@@ -166,7 +172,7 @@ def install_problems(app: FastAPI, routes: Sequence[BaseRoute]) -> None:
             ]
         if isinstance(error, errors.UnknownCaller):
             headers["WWW-Authenticate"] = "Bearer"
-        if isinstance(error, errors.Unavailable | errors.IdempotencyKeyInUse):
+        if isinstance(error, errors.Unavailable | errors.IdempotencyKeyInUse | errors.TenantLimit):
             headers["Retry-After"] = str(math.ceil(error.retry_after_seconds))
         if isinstance(error, SlowBody | errors.TooLarge):
             headers["Connection"] = "close"

@@ -94,7 +94,7 @@ Caller = Annotated[str, Depends(_caller)]
     tags=["few-shot"],
     openapi_extra=ADAPT_BODY,
     response_model=AdaptAnswer,
-    responses=refusals(400, 401, 408, 409, 413, 415, 422, 503, 504),
+    responses=refusals(400, 401, 408, 409, 413, 415, 422, 429, 503, 504),
 )
 async def adapt(request: Request, wiring: Wired, tenant: Caller) -> Response:
     """Run the inner loop on labelled images; all of them are used, or none.

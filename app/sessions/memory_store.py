@@ -6,16 +6,16 @@ import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from ..errors import Unavailable
+from ..errors import TenantLimit, Unavailable
 from .session import IdempotencyKey, KeptAnswer
-from .store import Record
+from .store import RETRY_AFTER_SECONDS, Bounds, Record
 
 
 class MemoryStore:
     """A bounded store. A live session is never pushed out by a new one: the new one is refused."""
 
-    def __init__(self, max_bytes: int, max_answers: int) -> None:
-        self._max_bytes, self._max_answers = max_bytes, max_answers
+    def __init__(self, bounds: Bounds) -> None:
+        self._bounds = bounds
         self._records: dict[str, Record] = {}
         self._answers: dict[IdempotencyKey, KeptAnswer] = {}
         self._bytes = 0
@@ -23,7 +23,11 @@ class MemoryStore:
 
     def insert(self, record: Record, answer: KeptAnswer | None) -> None:
         """Keep a new session. Raises Unavailable when the bound leaves no room for it."""
+        most = self._bounds.max_sessions
         with self._lock:
+            own = sum(each.tenant == record.tenant for each in self._records.values())
+            if most is not None and own >= most:
+                raise TenantLimit(most, RETRY_AFTER_SECONDS)
             self._make_room(record.n_bytes())
             self._put(record, answer)
 
@@ -111,11 +115,11 @@ class MemoryStore:
         """There is nothing to let go of."""
 
     def _make_room(self, size: int) -> None:
-        if self._bytes + size > self._max_bytes:
+        if self._bytes + size > self._bounds.max_bytes:
             raise Unavailable(
                 f"the session store is full: {len(self._records):,} sessions take "
-                f"{self._bytes:,} of {self._max_bytes:,} bytes",
-                1.0,
+                f"{self._bytes:,} of {self._bounds.max_bytes:,} bytes",
+                RETRY_AFTER_SECONDS,
             )
 
     def _put(self, record: Record, answer: KeptAnswer | None) -> None:
@@ -125,7 +129,7 @@ class MemoryStore:
         if answer is not None:
             self._answers[answer.key] = answer
             own = [key for key in self._answers if key.tenant == answer.key.tenant]
-            for key in own[: max(0, len(own) - self._max_answers)]:
+            for key in own[: max(0, len(own) - self._bounds.max_answers)]:
                 del self._answers[key]
 
     def _drop(self, session_id: str) -> bool:

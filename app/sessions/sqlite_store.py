@@ -9,14 +9,13 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from ..errors import BadSetting, Unavailable
+from ..errors import BadSetting, TenantLimit, Unavailable
 from .schema import migrate
 from .session import IdempotencyKey, KeptAnswer
-from .store import Record
+from .store import RETRY_AFTER_SECONDS, Bounds, Record
 
 DATABASE, OWNER = "sessions.sqlite", "sessions.owner"
 READERS = 4
-RETRY_AFTER_SECONDS = 5.0
 COLUMNS = "id, tenant, version, created_at, expires_at, ttl_seconds, ends_at, facts"
 
 
@@ -27,13 +26,13 @@ class SqliteStore:
     reading a session does not wait for another one to reach the disk.
     """
 
-    def __init__(self, folder: Path, max_bytes: int, max_answers: int) -> None:
+    def __init__(self, folder: Path, bounds: Bounds) -> None:
         """Open or make the database in ``folder``, and claim it.
 
         Raises BadSetting when the folder cannot be used, another process owns it, or the file is
         not a session database of a version that is known.
         """
-        self._max_bytes, self._max_answers = max_bytes, max_answers
+        self._bounds = bounds
         self._path = folder / DATABASE
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -64,6 +63,7 @@ class SqliteStore:
     def insert(self, record: Record, answer: KeptAnswer | None) -> None:
         """Keep a new session. Raises Unavailable when bound or disk leave no room for it."""
         with self._writing() as connection:
+            self._check_tenant(connection, record.tenant)
             self._make_room(record.n_bytes())
             connection.execute(
                 f"INSERT INTO sessions ({COLUMNS}, bytes) "  # noqa: S608
@@ -257,11 +257,20 @@ class SqliteStore:
         self._freed |= bool(rows)
         return [session_id for session_id, _ in rows]
 
+    def _check_tenant(self, connection: sqlite3.Connection, tenant: str) -> None:
+        most = self._bounds.max_sessions
+        if most is None:
+            return
+        query = "SELECT count(*) FROM sessions WHERE tenant = ?"
+        (own,) = connection.execute(query, (tenant,)).fetchone()
+        if own >= most:
+            raise TenantLimit(most, RETRY_AFTER_SECONDS)
+
     def _make_room(self, size: int) -> None:
-        if self._bytes + size > self._max_bytes:
+        if self._bytes + size > self._bounds.max_bytes:
             raise Unavailable(
                 f"the session store is full: {self._sessions:,} sessions take "
-                f"{self._bytes:,} of {self._max_bytes:,} bytes",
+                f"{self._bytes:,} of {self._bounds.max_bytes:,} bytes",
                 RETRY_AFTER_SECONDS,
             )
 
@@ -279,7 +288,7 @@ class SqliteStore:
         connection.execute(
             "DELETE FROM answers WHERE rowid IN (SELECT rowid FROM answers WHERE tenant = ? "
             "ORDER BY created_at DESC LIMIT -1 OFFSET ?)",
-            (key.tenant, self._max_answers),
+            (key.tenant, self._bounds.max_answers),
         )
 
 

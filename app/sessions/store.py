@@ -8,6 +8,9 @@ from typing import Protocol
 
 from .session import IdempotencyKey, KeptAnswer
 
+RETRY_AFTER_SECONDS = 5.0
+"""When a caller who was refused for want of room may ask again."""
+
 
 @dataclass(frozen=True)
 class Record:
@@ -32,6 +35,18 @@ class Record:
         return len(self.facts) + len(self.weights) + len(self.support or b"")
 
 
+@dataclass(frozen=True)
+class Bounds:
+    """How much a store takes: bytes of all sessions, and for a tenant sessions and kept answers.
+
+    ``max_sessions`` is None where there is no such bound.
+    """
+
+    max_bytes: int
+    max_answers: int
+    max_sessions: int | None = None
+
+
 class Store(Protocol):
     """Each call is whole or did not happen, and durable, where the store is, when it returns.
 
@@ -39,7 +54,7 @@ class Store(Protocol):
     """
 
     def insert(self, record: Record, answer: KeptAnswer | None) -> None:
-        """Keep a new session, and the answer that told of it."""
+        """Keep a new session, and the answer that told of it. Raises TenantLimit too."""
         ...
 
     def replace(self, record: Record, answer: KeptAnswer | None) -> bool:

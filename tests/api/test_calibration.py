@@ -26,6 +26,7 @@ from inkling.service.service import Service
 from inkling.service.values import Adapted, AdaptOptions, LabelledImage, Limits
 from inkling.sessions.memory_store import MemoryStore
 from inkling.sessions.sessions import Sessions
+from inkling.sessions.store import Bounds
 from inkling.settings import Settings
 from inkling.training.calibration import fit_likeness
 
@@ -128,7 +129,7 @@ def test_too_little_time_to_look_elsewhere_leaves_the_advice_out(
 ) -> None:
     other = load_checkpoint(of_photographs)
     engine = Engine([checkpoint, other], device=torch.device("cpu"), workers=1, queue_limit=4)
-    sessions = Sessions(MemoryStore(10**9, 10), cache_bytes=0, clock=time.time)
+    sessions = Sessions(MemoryStore(Bounds(10**9, 10)), cache_bytes=0, clock=time.time)
     service = Service(Loaded([checkpoint, other]), engine, sessions, Limits())
     read = Reader.read
 

@@ -7,16 +7,23 @@ from pathlib import Path
 
 import pytest
 import torch
-from inkling.errors import InvalidInput, SessionChanged, SessionNotFound, Unavailable
+from inkling.errors import (
+    InvalidInput,
+    SessionChanged,
+    SessionNotFound,
+    TenantLimit,
+    Unavailable,
+)
 from inkling.sessions.memory_store import MemoryStore
-from inkling.sessions.session import SessionFacts, new_session_id
+from inkling.sessions.session import Session, SessionFacts, new_session_id
 from inkling.sessions.sessions import ANSWER_SECONDS, Sessions
 from inkling.sessions.sqlite_store import SqliteStore
-from inkling.sessions.store import Store
+from inkling.sessions.store import Bounds, Store
 
 from .sample import Clock, a_session, a_support, an_answer, same
 
-MAX_BYTES, MAX_ANSWERS = 100_000, 5
+MAX_ANSWERS, MAX_SESSIONS = 5, 150
+BOUNDS = Bounds(100_000, MAX_ANSWERS, MAX_SESSIONS)
 
 
 @pytest.fixture
@@ -27,8 +34,8 @@ def clock() -> Clock:
 @pytest.fixture(params=["memory", "sqlite"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
     if request.param == "memory":
-        return MemoryStore(MAX_BYTES, MAX_ANSWERS)
-    return SqliteStore(tmp_path / "state", MAX_BYTES, MAX_ANSWERS)
+        return MemoryStore(BOUNDS)
+    return SqliteStore(tmp_path / "state", BOUNDS)
 
 
 @pytest.fixture(params=[10_000, 0], ids=["cached", "uncached"])
@@ -158,6 +165,20 @@ def test_a_full_store_refuses_and_keeps_what_it_has(sessions: Sessions, clock: C
         assert same(sessions.look_at(session.id, ""), session)
     sessions.delete(kept[0].id, "")
     sessions.put(kept[fitting], a_support())
+
+
+def test_a_tenant_has_as_many_sessions_as_it_may_have(sessions: Sessions, clock: Clock) -> None:
+    def one(tenant: str) -> Session:
+        session = replace(a_session(clock, tenant=tenant), adapted={"b": torch.zeros(1)})
+        sessions.put(session)
+        return session
+
+    made = [one("one") for _ in range(MAX_SESSIONS)]
+    with pytest.raises(TenantLimit, match="at most 150 sessions"):
+        one("one")
+    one("other")
+    sessions.delete(made[0].id, "one")
+    one("one")
 
 
 def test_pages_list_a_tenants_live_sessions_newest_first(sessions: Sessions, clock: Clock) -> None:

@@ -14,10 +14,11 @@ from inkling.sessions.schema import FIRST, migrate
 from inkling.sessions.session import Session
 from inkling.sessions.sessions import Sessions
 from inkling.sessions.sqlite_store import DATABASE, SqliteStore
+from inkling.sessions.store import Bounds
 
 from .sample import Clock, a_session, a_support, an_answer, same
 
-MAX_BYTES = 10**9
+BOUNDS = Bounds(10**9, 1000)
 
 
 @pytest.fixture
@@ -26,7 +27,7 @@ def clock() -> Clock:
 
 
 def opened(folder: Path, clock: Clock, cache_bytes: int = 0) -> Sessions:
-    return Sessions(SqliteStore(folder, MAX_BYTES, 100), cache_bytes=cache_bytes, clock=clock)
+    return Sessions(SqliteStore(folder, BOUNDS), cache_bytes=cache_bytes, clock=clock)
 
 
 def test_sessions_outlive_the_process_that_made_them(tmp_path: Path, clock: Clock) -> None:
@@ -50,7 +51,7 @@ def test_an_end_that_was_moved_and_not_stored_is_kept_for_its_user(
     tmp_path: Path, clock: Clock
 ) -> None:
     """The first process is gone before it swept: only the connection is cut here."""
-    store = SqliteStore(tmp_path, MAX_BYTES, 100)
+    store = SqliteStore(tmp_path, BOUNDS)
     first = Sessions(store, cache_bytes=0, clock=clock)
     kept = a_session(clock, ttl=60, lifetime=1000)
     first.put(kept)
@@ -68,10 +69,11 @@ import sys
 from pathlib import Path
 from inkling.sessions.sessions import Sessions
 from inkling.sessions.sqlite_store import SqliteStore
+from inkling.sessions.store import Bounds
 sys.path.insert(0, sys.argv[2])
 from sample import Clock, a_session, a_support
 clock = Clock()
-sessions = Sessions(SqliteStore(Path(sys.argv[1]), 10**9, 100), cache_bytes=0, clock=clock)
+sessions = Sessions(SqliteStore(Path(sys.argv[1]), Bounds(10**9, 100)), cache_bytes=0, clock=clock)
 seed = 0
 while True:
     kept = a_session(clock, ttl=1e6, lifetime=1e6, seed=seed)
@@ -155,7 +157,7 @@ def test_what_was_deleted_cannot_be_found_in_the_files(tmp_path: Path, clock: Cl
 def test_a_full_disk_is_refused_and_leaves_nothing_half_stored(
     tmp_path: Path, clock: Clock
 ) -> None:
-    store = SqliteStore(tmp_path, MAX_BYTES, 100)
+    store = SqliteStore(tmp_path, BOUNDS)
     store._writer.execute("PRAGMA max_page_count = 40")
     sessions = Sessions(store, cache_bytes=0, clock=clock)
     made: list[Session] = []
@@ -227,7 +229,7 @@ def test_other_files_are_refused_and_left_alone(tmp_path: Path, clock: Clock) ->
 
 
 def test_a_database_that_went_away_is_unavailable(tmp_path: Path, clock: Clock) -> None:
-    store = SqliteStore(tmp_path, MAX_BYTES, 100)
+    store = SqliteStore(tmp_path, BOUNDS)
     store._writer.execute("DROP TABLE tensors")
     with pytest.raises(Unavailable, match="cannot be used now"):
         store.insert(encode(a_session(clock), None), None)
