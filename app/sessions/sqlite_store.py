@@ -6,16 +6,21 @@ import contextlib
 import queue
 import sqlite3
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 from ..errors import BadSetting, TenantLimit, Unavailable
 from .schema import migrate
 from .session import IdempotencyKey, KeptAnswer
 from .store import RETRY_AFTER_SECONDS, Bounds, Record
 
-DATABASE, OWNER = "sessions.sqlite", "sessions.owner"
+DATABASE, OWNER, RESERVE = "sessions.sqlite", "sessions.owner", "sessions.reserve"
 READERS = 4
+LOG_BYTES = 2**20
+"""Size of the write-ahead log from which on it is carried over into the database."""
+RESERVE_BYTES = 4 * 2**20
+Result = TypeVar("Result")
 COLUMNS = "id, tenant, version, created_at, expires_at, ttl_seconds, ends_at, facts"
 
 
@@ -24,6 +29,9 @@ class SqliteStore:
 
     One connection writes, behind a lock; a few others read beside it (write-ahead log), so that
     reading a session does not wait for another one to reach the disk.
+
+    Deleting needs room too, for the log. A file of zeros beside the database keeps that room: it
+    is given up when the disk is full and something is to be deleted, and made anew afterwards.
     """
 
     def __init__(self, folder: Path, bounds: Bounds) -> None:
@@ -33,7 +41,8 @@ class SqliteStore:
         not a session database of a version that is known.
         """
         self._bounds = bounds
-        self._path = folder / DATABASE
+        self._path, self._log = folder / DATABASE, folder / f"{DATABASE}-wal"
+        self._reserve = folder / RESERVE
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._owner = _claim(folder)
@@ -47,6 +56,8 @@ class SqliteStore:
             self._writer.execute("PRAGMA journal_mode = WAL")
             self._writer.execute("PRAGMA synchronous = FULL")
             self._writer.execute("PRAGMA secure_delete = ON")
+            # By `reclaim` instead: a commit would fail by it when it had already happened.
+            self._writer.execute("PRAGMA wal_autocheckpoint = 0")
             migrate(self._writer, self._path)
             self._readers: queue.LifoQueue[sqlite3.Connection] = queue.LifoQueue()
             for _ in range(READERS):
@@ -59,6 +70,7 @@ class SqliteStore:
         self._lock = threading.Lock()
         self._growing = (0, 0)
         self._freed = True
+        self._keep_reserve()
 
     def insert(self, record: Record, answer: KeptAnswer | None) -> None:
         """Keep a new session. Raises Unavailable when bound or disk leave no room for it."""
@@ -148,11 +160,9 @@ class SqliteStore:
         """Let sessions end later than they would."""
         if not ends:
             return
-        with self._writing() as connection:
-            connection.executemany(
-                "UPDATE sessions SET expires_at = max(expires_at, ?) WHERE id = ?",
-                [(expires_at, session_id) for session_id, expires_at in ends.items()],
-            )
+        rows = [(expires_at, session_id) for session_id, expires_at in ends.items()]
+        update = "UPDATE sessions SET expires_at = max(expires_at, ?) WHERE id = ?"
+        self._even_if_full(lambda connection: connection.executemany(update, rows))
 
     def use_all(self, now: float) -> None:
         """Let every session end as if it had just been used."""
@@ -178,8 +188,8 @@ class SqliteStore:
             query = "SELECT count(*) FROM answers WHERE created_at < ?"
             (old,) = connection.execute(query, (before,)).fetchone()
         if old:
-            with self._writing() as connection:
-                connection.execute("DELETE FROM answers WHERE created_at < ?", (before,))
+            delete = "DELETE FROM answers WHERE created_at < ?"
+            self._even_if_full(lambda connection: connection.execute(delete, (before,)))
             self._freed = True
 
     def usage(self) -> tuple[int, int]:
@@ -189,13 +199,15 @@ class SqliteStore:
 
     def reclaim(self) -> None:
         """Give the pages of what was deleted back to the disk, those of the log too."""
-        if not self._freed:
-            return
         with self._lock, _refusing():
-            # `execute` would stop after the first page that is given back.
-            self._writer.executescript("PRAGMA incremental_vacuum")
-            (busy, _, _) = self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-            self._freed = bool(busy)
+            if self._freed:
+                # `execute` would stop after the first page that is given back.
+                self._writer.executescript("PRAGMA incremental_vacuum")
+                (busy, _, _) = self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+                self._freed = bool(busy)
+            elif self._log.exists() and self._log.stat().st_size > LOG_BYTES:
+                self._writer.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+            self._keep_reserve()
 
     def check(self) -> None:
         """Read from the file."""
@@ -242,8 +254,33 @@ class SqliteStore:
         finally:
             self._readers.put(connection)
 
-    def _forget(self, condition: str, value: object) -> list[str]:
+    def _even_if_full(self, work: Callable[[sqlite3.Connection], Result]) -> Result:
+        """A transaction that frees more than it takes: it may use the reserve."""
+        try:
+            with self._writing() as connection:
+                return work(connection)
+        except Unavailable:
+            with self._lock, _refusing():
+                if not self._reserve.exists():
+                    raise
+                self._reserve.unlink()
+                self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
         with self._writing() as connection:
+            return work(connection)
+
+    def _keep_reserve(self) -> None:
+        """Set room aside, if it is not there and the disk has it."""
+        if self._reserve.exists():
+            return
+        partial = self._reserve.with_suffix(".partial")
+        try:
+            partial.write_bytes(bytes(RESERVE_BYTES))
+            partial.replace(self._reserve)
+        except OSError:
+            partial.unlink(missing_ok=True)
+
+    def _forget(self, condition: str, value: object) -> list[str]:
+        def forget(connection: sqlite3.Connection) -> list[tuple[str, int]]:
             rows = connection.execute(
                 f"SELECT id, bytes FROM sessions WHERE {condition}",  # noqa: S608
                 (value,),
@@ -254,6 +291,9 @@ class SqliteStore:
                 [(row[0],) for row in rows],
             )
             self._growing = (-len(rows), -sum(size for _, size in rows))
+            return rows
+
+        rows = self._even_if_full(forget)
         self._freed |= bool(rows)
         return [session_id for session_id, _ in rows]
 

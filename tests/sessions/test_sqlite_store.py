@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import contextlib
+import shutil
 import signal
 import sqlite3
 import stat
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,7 +16,7 @@ from inkling.sessions.codec import encode
 from inkling.sessions.schema import FIRST, migrate
 from inkling.sessions.session import Session
 from inkling.sessions.sessions import Sessions
-from inkling.sessions.sqlite_store import DATABASE, SqliteStore
+from inkling.sessions.sqlite_store import DATABASE, RESERVE, SqliteStore
 from inkling.sessions.store import Bounds
 
 from .sample import Clock, a_session, a_support, an_answer, same
@@ -137,12 +140,12 @@ def test_what_was_deleted_cannot_be_found_in_the_files(tmp_path: Path, clock: Cl
         ]
 
     def content() -> bytes:
-        return b"".join(path.read_bytes() for path in tmp_path.iterdir())
+        return b"".join(path.read_bytes() for path in tmp_path.iterdir() if path.name != RESERVE)
 
     before = content()
     assert all(needle in before for needle in needles)
     sessions.sweep()
-    size = sum(path.stat().st_size for path in tmp_path.iterdir())
+    size = len(content())
     for session in made:
         sessions.delete(session.id, "")
     sessions.sweep()
@@ -179,6 +182,45 @@ def test_a_full_disk_is_refused_and_leaves_nothing_half_stored(
     sessions.sweep()
     sessions.put(a_session(clock, seed=99), a_support(99))
     sessions.close()
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 6 MiB."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=6m", "tmpfs", str(folder)]
+    if shutil.which("mount") is None or subprocess.run(mount, check=False).returncode:
+        pytest.skip("needs to mount a file system, which root may")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)  # noqa: S607
+
+
+def test_on_a_full_disk_deleting_makes_room(small_disk: Path, clock: Clock) -> None:
+    with contextlib.closing(opened(small_disk, clock)) as sessions:
+        made: list[Session] = []
+
+        def fill() -> None:
+            for seed in range(2000):
+                session = a_session(clock, ttl=1e6, lifetime=1e6, seed=seed)
+                sessions.put(session, a_support(seed))
+                made.append(session)
+
+        for _ in range(3):
+            with pytest.raises(Unavailable, match="full"):
+                fill()
+            assert sessions.usage().sessions == len(made)
+            for session in made:
+                assert same(sessions.look_at(session.id, ""), session)
+            gone, made[:80] = made[:80], []
+            for session in gone:
+                sessions.delete(session.id, "")
+            sessions.sweep()
+            assert (small_disk / RESERVE).exists()
+            extra = a_session(clock)
+            sessions.put(extra, a_support())
+            sessions.delete(extra.id, "")
+            assert sessions.usage().sessions == len(made)
 
 
 def test_a_database_is_brought_to_the_newest_version(tmp_path: Path) -> None:
