@@ -13,6 +13,11 @@ CAPTIONS = {
     ADAPTATION_CURVE: "Accuracy on validation classes by inner step",
 }
 """The pictures that may lie beside a card, in the order that it shows them."""
+HEAD_ALONE = (
+    "Beside the head alone is the difference, in points and paired by episode, to steps of the "
+    "head that leave the network as it is.",
+    "",
+)
 TRANSDUCTIVE = (
     "Rows marked transductive are for comparison with papers alone: there, all queries of an "
     "episode were normalised together. No call is answered so.",
@@ -59,10 +64,16 @@ def card(config: Config, identity: str, pictures: Collection[str] = ()) -> str:
             "count as none of these, and warned about that of support sets, of these and of other "
             "data, that are told to be unlike the training data.",
             "",
+            *(
+                HEAD_ALONE
+                if any(r.difference_to_head_alone is not None for r in config.results)
+                else ()
+            ),
             *(TRANSDUCTIVE if any(result.transductive for result in config.results) else ()),
             "| split | way | shot | queries a class | episodes | seed | accuracy | "
-            "nearest centroid | calibration error | none-of-these AUROC | flagged | warned about |",
-            "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+            "nearest centroid | beside the head alone | calibration error | none-of-these AUROC | "
+            "flagged | warned about |",
+            "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
             *[_row(result) for result in config.results],
             "",
         ]
@@ -97,9 +108,18 @@ def _row(result: Result) -> str:
         f"{100 * result.accuracy:.2f} ± {100 * result.interval:.2f} % | "
         f"{100 * result.nearest_centroid:.2f} ± "
         f"{100 * result.nearest_centroid_interval:.2f} % | "
+        f"{_beside_head_alone(result)} | "
         f"{_maybe(result.calibration_error)} | {_maybe(result.none_of_these_auroc)} | "
         f"{_maybe(result.known_flagged)} | {_shares(result.warned)} |"
     )
+
+
+def _beside_head_alone(result: Result) -> str:
+    mean, half = result.difference_to_head_alone, result.difference_to_head_alone_interval
+    if mean is None or half is None:
+        return "-"
+    shown = "" if mean > half else " (not shown to be better)"
+    return f"{100 * mean:+.2f} ± {100 * half:.2f}{shown}"
 
 
 def _maybe(value: float | None) -> str:

@@ -51,6 +51,7 @@ class InnerLoopConfig(_Strict):
 class Result(_Strict):
     """One measured accuracy: mean and half-width of its 95 % interval, in 0..1.
 
+    ``difference_to_head_alone`` is to steps of the head without the network, paired by episode;
     ``warned`` has the shares of support sets that are warned about, by data, the split first;
     ``transductive`` tells that queries were normalised by all queries of their episode.
     """
@@ -65,6 +66,8 @@ class Result(_Strict):
     interval: float
     nearest_centroid: float
     nearest_centroid_interval: float
+    difference_to_head_alone: float | None = None
+    difference_to_head_alone_interval: float | None = None
     calibration_error: float | None = None
     none_of_these_auroc: float | None = None
     known_flagged: float | None = None

@@ -185,6 +185,10 @@ def _result(
         interval=found.accuracy.half_width,
         nearest_centroid=found.nearest_centroid.mean,
         nearest_centroid_interval=found.nearest_centroid.half_width,
+        difference_to_head_alone=found.difference_to_head_alone
+        and found.difference_to_head_alone.mean,
+        difference_to_head_alone_interval=found.difference_to_head_alone
+        and found.difference_to_head_alone.half_width,
         calibration_error=worth and worth.error,
         none_of_these_auroc=worth and worth.auroc,
         known_flagged=worth and worth.flagged,
@@ -277,6 +281,7 @@ def _json(
             **{
                 key: value
                 for name, interval in (
+                    ("head_alone", found.head_alone),
                     ("pretrained_centroid", found.pretrained_centroid),
                     ("difference_to_pretrained", found.difference_to_pretrained),
                 )
@@ -305,6 +310,8 @@ def _table(loaded: Checkpoint, steps: int, result: Result, found: Evaluation) ->
         ("its start, 0 steps", found.zero_steps),
         ("nearest centroid in its features", found.nearest_centroid),
         ("difference to 0 steps, paired", found.difference_to_zero_steps),
+        ("steps of the head alone", found.head_alone),
+        ("difference to them, paired", found.difference_to_head_alone),
         ("difference to nearest centroid, paired", found.difference),
         ("nearest centroid in pre-trained features", found.pretrained_centroid),
         ("difference to it, paired", found.difference_to_pretrained),

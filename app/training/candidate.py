@@ -13,6 +13,7 @@ from ..data.episodes import ClassImages, EpisodePlan, realize
 from ..meta.episode import Episode
 from ..meta.head import unit
 from ..meta.inner_loop import (
+    HEAD,
     Initialization,
     Step,
     at_rest,
@@ -50,6 +51,11 @@ class Candidate(Protocol):
         """The episode with unadapted unit features `(image, feature)` in place of images."""
         ...
 
+    @property
+    def head_alone(self) -> Candidate | None:
+        """The same with the network left as it is; None where nothing else adapts anyway."""
+        ...
+
 
 @dataclass(frozen=True)
 class Inductive:
@@ -81,6 +87,12 @@ class Inductive:
         return realize(self.features, plan)
 
     @cached_property
+    def head_alone(self) -> Inductive | None:
+        """The same with the network left as it is; None where nothing else adapts anyway."""
+        found = without_network_steps(self.initialization)
+        return None if found is None else replace(self, initialization=found)
+
+    @cached_property
     def features(self) -> ClassImages:
         """The unadapted unit features `(image, feature)` of every image, in place of the images."""
         return embed(self.network, self.initialization, self.classes)
@@ -95,6 +107,14 @@ class Inductive:
 
     def _classified(self, fast_weights: Params, resting: torch.Tensor) -> torch.Tensor:
         return logits_from_rest(self.network, self.initialization, fast_weights, resting)
+
+
+def without_network_steps(initialization: Initialization) -> Initialization | None:
+    """The same initialization with the head alone adapting; None if that is so already."""
+    head = {name: sizes for name, sizes in initialization.step_sizes.items() if name in HEAD}
+    if len(head) == len(initialization.step_sizes):
+        return None
+    return replace(initialization, step_sizes=head)
 
 
 @torch.no_grad()

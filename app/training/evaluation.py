@@ -53,7 +53,8 @@ class Interval:
 class Evaluation:
     """What an evaluation found; accuracies are shares in 0..1.
 
-    ``zero_steps`` is the accuracy of the head's start, before any inner step,
+    ``zero_steps`` is the accuracy of the head's start, before any inner step, ``head_alone`` that
+    after steps of the head without the network, where the network adapts too,
     ``pretrained_centroid`` that of nearest centroid in other features, where there are such. The
     differences are those of the adapted accuracy to the others, paired by episode.
     """
@@ -64,6 +65,8 @@ class Evaluation:
     nearest_centroid: Interval
     difference_to_zero_steps: Interval
     difference: Interval
+    head_alone: Interval | None = None
+    difference_to_head_alone: Interval | None = None
     pretrained_centroid: Interval | None = None
     difference_to_pretrained: Interval | None = None
 
@@ -84,7 +87,9 @@ def evaluate(
     ``on_episode`` is told each episode's accuracy, ``on_scores`` its plan, its
     fast weights and the `(query, n_way)` logits of its queries.
     """
-    adapted_shares, start_shares, centroid_shares, pretrained_shares = [], [], [], []
+    adapted_shares, start_shares, centroid_shares = [], [], []
+    head_shares, pretrained_shares = [], []
+    head_alone = candidate.head_alone
     for plan in setting.plans(candidate.classes):
         states = list(candidate.trajectory(plan, steps))
         labels = plan.query_labels()
@@ -92,6 +97,9 @@ def evaluate(
         adapted_shares.append(_accuracy(scores, labels))
         start_shares.append(_accuracy(candidate.scores(plan, states[0].fast_weights), labels))
         centroid_shares.append(_nearest_centroid_accuracy(candidate.embedded(plan)))
+        if head_alone is not None:
+            *_, last = head_alone.trajectory(plan, steps)
+            head_shares.append(_accuracy(head_alone.scores(plan, last.fast_weights), labels))
         if pretrained is not None:
             pretrained_shares.append(_nearest_centroid_accuracy(realize(pretrained, plan)))
         on_episode(adapted_shares[-1])
@@ -103,6 +111,8 @@ def evaluate(
         Interval.of(centroid_shares),
         _paired(adapted_shares, start_shares),
         _paired(adapted_shares, centroid_shares),
+        Interval.of(head_shares) if head_shares else None,
+        _paired(adapted_shares, head_shares) if head_shares else None,
         Interval.of(pretrained_shares) if pretrained_shares else None,
         _paired(adapted_shares, pretrained_shares) if pretrained_shares else None,
     )

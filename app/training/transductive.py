@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import torch
 
@@ -20,6 +21,7 @@ from ..meta.inner_loop import Initialization, Step, logits, trajectory
 from ..meta.network import Network
 from ..meta.params import Params
 from ..networks.resnet12 import ResNet12
+from .candidate import without_network_steps
 
 
 @dataclass(frozen=True)
@@ -113,6 +115,12 @@ class TransductiveCandidate:
             support=replace(episode.support, images=self._embed(episode.support.images)),
             query_images=self._embed(episode.query_images),
         )
+
+    @cached_property
+    def head_alone(self) -> TransductiveCandidate | None:
+        """The same with the network left as it is; None where nothing else adapts anyway."""
+        found = without_network_steps(self.initialization)
+        return None if found is None else replace(self, initialization=found)
 
     def _embed(self, images: torch.Tensor) -> torch.Tensor:
         return unit(self.network.features(self.initialization.params, images))

@@ -10,7 +10,7 @@ from inkling.data.episodes import ClassImages, EpisodePlan, EpisodeShape, realiz
 from inkling.meta.inner_loop import adapt, logits
 from inkling.meta.params import Params
 from inkling.meta.views import no_views
-from inkling.training.candidate import Inductive, embed
+from inkling.training.candidate import Inductive, embed, without_network_steps
 from inkling.training.datasets import for_episodes
 from inkling.training.evaluation import (
     Interval,
@@ -141,3 +141,21 @@ def test_what_episodes_share_moves_no_answer(
                 (c, i) for c, members in zip(plan.classes, plan.query, strict=True) for i in members
             ]
             torch.testing.assert_close(candidate.scores_of(images, shared.fast_weights), found)
+
+
+def test_the_head_alone_stands_beside_where_more_than_it_adapts(
+    checkpoint: Checkpoint, classes: ClassImages
+) -> None:
+    network, initialization = checkpoint.network, checkpoint.initialization
+    found = evaluate(Inductive(network, initialization, classes), SETTING)
+    frozen = without_network_steps(initialization)
+    assert frozen is not None
+    assert set(frozen.step_sizes) == {"head.weight", "head.bias"}
+    alone = evaluate(Inductive(network, frozen, classes), SETTING)
+    assert found.head_alone == alone.accuracy
+    assert found.difference_to_head_alone is not None
+    assert found.difference_to_head_alone.mean == pytest.approx(
+        found.accuracy.mean - alone.accuracy.mean
+    )
+    assert alone.head_alone is None
+    assert without_network_steps(frozen) is None
