@@ -15,6 +15,9 @@ def calibrate(
         Literal["omniglot", "folders"], typer.Option(help="How the data is laid out.")
     ] = "omniglot",
     seed: Annotated[int, typer.Option(help="Which episodes.", min=0)] = 0,
+    episodes: Annotated[
+        int, typer.Option(help="Held-out episodes of each way and shot.", min=1)
+    ] = 100,
 ) -> None:
     """Fit temperature, none-of-these threshold and likeness, as the end of a training run does.
 
@@ -33,7 +36,9 @@ def calibrate(
         preprocess_classes(read_split(data_format, data, split, groups), loaded.preprocessing)
         for split in ("train", "validation")
     )
-    fitted = fit_calibration(loaded.network, loaded.initialization, training, held_out, seed)
+    fitted = fit_calibration(
+        loaded.network, loaded.initialization, training, held_out, seed, episodes
+    )
     record_calibration(checkpoint, fitted)
     typer.echo(
         f"temperature {fitted.temperature:.3f}, none of these above {fitted.none_of_these}, "

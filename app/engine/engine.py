@@ -149,10 +149,11 @@ class Engine:
         DeadlineExceeded.
         """
         network, initialization = self._networks[identity], self._initializations[identity]
+        placed = replace(resting, labels=resting.labels.to(self._device))
 
         def classify() -> torch.Tensor:
             with torch.no_grad():
-                *_, last = trajectory_from_rest(network, initialization, resting, steps=steps)
+                *_, last = trajectory_from_rest(network, initialization, placed, steps=steps)
                 scores = logits_from_rest(network, initialization, last.fast_weights, others)
             if not bool(torch.isfinite(scores).all()):
                 raise InnerLoopDiverged(last.number, float(last.loss))

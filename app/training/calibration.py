@@ -25,7 +25,7 @@ from .candidate import Inductive
 from .evaluation import Setting
 
 SETTINGS = ((2, 1), (5, 1), (5, 5), (20, 1), (20, 5))
-EPISODES, N_QUERY = 100, 3
+N_QUERY = 3
 TEMPERATURES = torch.logspace(-1, 1, 201, base=5).tolist()
 KEPT = 0.95
 """Share of the images of its classes that the none-of-these threshold keeps."""
@@ -43,10 +43,12 @@ def fit_calibration(
     training: ClassImages,
     held_out: ClassImages,
     seed: int,
+    episodes: int,
 ) -> Calibration:
     """Fit temperature and threshold on episodes of held-out classes, likeness on both.
 
-    Every setting of SETTINGS that has enough classes weighs alike. Raises BadData when none has.
+    Every setting of SETTINGS that has enough classes weighs alike, with so many ``episodes``.
+    Raises BadData when none has enough.
     """
     counts = [len(images) for images in held_out.images]
     settings = [
@@ -64,7 +66,7 @@ def fit_calibration(
     candidate = Inductive(network, initialization, held_out)
     scale = float(initialization.params[SCALE])
     for way, shot in settings:
-        setting = Setting(EpisodeShape.fixed(way, shot, N_QUERY), EPISODES, seed)
+        setting = Setting(EpisodeShape.fixed(way, shot, N_QUERY), episodes, seed)
         scores, labels = _known_scores(candidate, setting)
         found.append((scores, labels))
         distances.append(distance(scores, scale, [shot] * way).quantile(KEPT))

@@ -21,6 +21,7 @@ from ..meta.head import HeadStart
 from ..meta.learners import META_LEARNERS
 from ..networks.catalogue import NETWORKS
 
+CALIBRATION_EPISODES = 100
 RECIPES = Path(__file__).resolve().parent.parent / "recipes"
 
 Positive = Annotated[int, Field(ge=1)]
@@ -121,6 +122,8 @@ class SelectionTable(_Table):
     episodes: Positive
     settings: list[Range]
     n_query: Positive = 15
+    calibration_episodes: Positive = CALIBRATION_EPISODES
+    """Held-out episodes of each way and shot that the calibration is fitted on."""
 
 
 class Recipe(_Table):

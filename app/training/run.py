@@ -181,6 +181,7 @@ class TrainingRun:
                 self._training.placed(CPU),
                 self._validation.placed(CPU),
                 self._recipe.seed,
+                self._recipe.selection.calibration_episodes,
             )
             record_calibration(self._folder / CHECKPOINT_FOLDER, calibration)
 

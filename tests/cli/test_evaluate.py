@@ -137,7 +137,16 @@ def test_a_checkpoint_can_be_calibrated_by_itself(
 ) -> None:
     copy = tmp_path / "copy"
     shutil.copytree(find_checkpoint("omniglot"), copy)
-    command = ["calibrate", str(copy), "--data", measure[3], "--data-format", "folders"]
+    command = [
+        "calibrate",
+        str(copy),
+        "--data",
+        measure[3],
+        "--data-format",
+        "folders",
+        "--episodes",
+        "20",
+    ]
     for split, members in (("train", encoded[8:10]), ("validation", encoded[10:14])):
         for entry in members:
             folder = tmp_path / "data" / split / entry.name

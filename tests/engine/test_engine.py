@@ -12,6 +12,7 @@ from inkling.data.episodes import ClassImages, EpisodeShape, draw_episode, seede
 from inkling.engine.device import available_cores, choose_device
 from inkling.engine.engine import Engine
 from inkling.errors import BadSetting, InnerLoopDiverged
+from inkling.meta.episode import Episode
 from inkling.meta.inner_loop import adapt, logits
 
 SHAPE = EpisodeShape((3, 8), (1, 5), 3, uneven=True)
@@ -102,6 +103,32 @@ def test_auto_takes_what_there_is() -> None:
     assert choose_device("auto").type == expected
 
 
+def classified_from_rest(engine: Engine, checkpoint: Checkpoint, episode: Episode) -> torch.Tensor:
+    identity = checkpoint.identity
+    support, queries = (
+        engine.at_rest(identity, images, deadline_seconds=60)
+        for images in (episode.support.images, episode.query_images)
+    )
+    return engine.classify_others(
+        identity,
+        replace(episode.support, images=support),
+        queries,
+        steps=None,
+        deadline_seconds=60,
+    )
+
+
+def test_classifying_from_rest_is_adapting_and_predicting(
+    engine: Engine, checkpoint: Checkpoint, classes: ClassImages
+) -> None:
+    episode = draw_episode(classes, SHAPE, seeded(1))
+    identity = checkpoint.identity
+    adapted = engine.adapt(identity, episode.support, steps=None, deadline_seconds=60).adapted
+    expected = engine.predict(identity, adapted, episode.query_images, deadline_seconds=60).logits
+    found = classified_from_rest(engine, checkpoint, episode)
+    torch.testing.assert_close(found.softmax(1), expected.softmax(1), rtol=0, atol=1e-5)
+
+
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 def test_the_gpu_answers_as_the_cpu_does(
     engine: Engine, checkpoint: Checkpoint, classes: ClassImages
@@ -117,6 +144,8 @@ def test_the_gpu_answers_as_the_cpu_does(
             classified = each.predict(
                 checkpoint.identity, adaptation.adapted, episode.query_images, deadline_seconds=60
             )
-            found.append(classified.logits)
-        torch.testing.assert_close(found[0], found[1], rtol=0, atol=1e-5)
+            found.append(classified.logits.softmax(1))
+            found.append(classified_from_rest(each, checkpoint, episode).softmax(1))
+        for other in found[1:]:
+            torch.testing.assert_close(found[0], other, rtol=0, atol=1e-5)
     on_gpu.close()

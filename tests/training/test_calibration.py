@@ -57,7 +57,6 @@ def test_the_distance_is_that_to_the_nearest_class_mean() -> None:
 def test_a_temperature_undoes_overconfidence(
     checkpoint: Checkpoint, classes: ClassImages, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(calibration, "EPISODES", 20)
     monkeypatch.setattr(calibration, "SETTINGS", ((5, 1),))
     initialization = checkpoint.initialization
     # The steps of the inner loop go by the scale too, so it is the start that is compared.
@@ -68,7 +67,8 @@ def test_a_temperature_undoes_overconfidence(
     params = still.params
     sharp = replace(still, params={**params, SCALE: 1.5 * params[SCALE]})
     one, other = (
-        fit_calibration(checkpoint.network, each, classes, classes, 0) for each in (still, sharp)
+        fit_calibration(checkpoint.network, each, classes, classes, 0, 20)
+        for each in (still, sharp)
     )
     assert other.temperature == pytest.approx(1.5 * one.temperature, rel=0.05)
     assert other.none_of_these == pytest.approx(one.none_of_these, rel=1e-3)
@@ -77,7 +77,7 @@ def test_a_temperature_undoes_overconfidence(
 def test_too_few_held_out_images_are_told(checkpoint: Checkpoint, classes: ClassImages) -> None:
     few = ClassImages(classes.names, classes.groups, tuple(images[:3] for images in classes.images))
     with pytest.raises(BadData, match="at least 2 held-out classes of 4 images or more, got 0"):
-        fit_calibration(checkpoint.network, checkpoint.initialization, classes, few, 0)
+        fit_calibration(checkpoint.network, checkpoint.initialization, classes, few, 0, 100)
 
 
 def test_photographs_are_unlike_drawings(

@@ -72,6 +72,7 @@ every = 5
 episodes = 5
 settings = [[3, 1]]
 n_query = 3
+calibration_episodes = 5
 """
 
 MakeRun = Callable[..., TrainingRun]
