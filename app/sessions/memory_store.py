@@ -22,12 +22,13 @@ class MemoryStore:
         self._lock = threading.Lock()
 
     def insert(self, record: Record, answer: KeptAnswer | None) -> None:
-        """Keep a new session. Raises Unavailable when the bound leaves no room for it."""
+        """Keep a new session. Raises Unavailable and TenantLimit where a bound is met."""
         most = self._bounds.max_sessions
         with self._lock:
-            own = sum(each.tenant == record.tenant for each in self._records.values())
-            if most is not None and own >= most:
-                raise TenantLimit(most, RETRY_AFTER_SECONDS)
+            if most is not None:
+                own = sum(each.tenant == record.tenant for each in self._records.values())
+                if own >= most:
+                    raise TenantLimit(most, RETRY_AFTER_SECONDS)
             self._make_room(record.n_bytes())
             self._put(record, answer)
 
