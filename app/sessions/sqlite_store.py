@@ -166,11 +166,8 @@ class SqliteStore:
 
     def use_all(self, now: float) -> None:
         """Let every session end as if it had just been used."""
-        with self._writing() as connection:
-            connection.execute(
-                "UPDATE sessions SET expires_at = max(expires_at, min(? + ttl_seconds, ends_at))",
-                (now,),
-            )
+        update = "UPDATE sessions SET expires_at = max(expires_at, min(? + ttl_seconds, ends_at))"
+        self._even_if_full(lambda connection: connection.execute(update, (now,)))
 
     def find_answer(self, key: IdempotencyKey) -> KeptAnswer | None:
         """What a keyed call was answered."""
