@@ -53,7 +53,7 @@ def adapt_answer(adapted: Adapted, service: Service) -> AdaptAnswer:
         warnings=_warnings(adapted.warnings),
         report=None if adapted.report is None else _report(adapted.report),
         device=service.device_name,
-        executor=service.executor,
+        executor=service.executor_name(adapted.session.identity),
         timing=_timing(adapted.timing),
     )
 
@@ -78,7 +78,7 @@ def predict_answer(predicted: Predicted, service: Service) -> PredictAnswer:
         ],
         warnings=_warnings(predicted.warnings),
         device=service.device_name,
-        executor=service.executor,
+        executor=service.executor_name(predicted.checkpoint.identity),
         timing=_timing(predicted.timing),
     )
 
@@ -123,7 +123,7 @@ def evaluate_answer(evaluated: Evaluated, service: Service) -> EvaluateAnswer:
         none_of_these=sum(apart) / len(apart) if apart else None,
         warnings=_warnings(predicted.warnings),
         device=service.device_name,
-        executor=service.executor,
+        executor=service.executor_name(predicted.checkpoint.identity),
         timing=_timing(predicted.timing),
     )
 
@@ -161,7 +161,6 @@ def initialization_list(service: Service) -> InitializationList:
             _initialization(checkpoint, service) for checkpoint in service.loaded.by_name.values()
         ],
         device=service.device_name,
-        executor=service.executor,
     )
 
 
@@ -186,6 +185,7 @@ def _initialization(checkpoint: Checkpoint, service: Service) -> InitializationI
         steps=config.inner_loop.steps,
         max_steps=config.inner_loop.max_steps,
         max_classes=service.limits.max_classes,
+        executor=service.executor_name(checkpoint.identity),
         input_shape=list(checkpoint.network.input_shape),
         measured=[
             Measured(**result.model_dump(include=set(Measured.model_fields)))

@@ -307,6 +307,7 @@ class InitializationInfo(_Out):
     steps: int
     max_steps: int
     max_classes: int
+    executor: Annotated[str, Field(description="what computes: see app/README.md")]
     input_shape: Annotated[
         list[int], Field(description="channels, height, width after preprocessing")
     ]
@@ -318,7 +319,6 @@ class InitializationList(_Out):
 
     initializations: list[InitializationInfo]
     device: str
-    executor: str
 
 
 class Status(_Out):

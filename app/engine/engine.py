@@ -1,10 +1,10 @@
-"""Adaptation and prediction on the device, one session at a time ("eager" executor)."""
+"""The owner of the device: what is adapted and predicted, by which executor, and together."""
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -12,19 +12,15 @@ import torch
 from ..checkpoints.checkpoint import Checkpoint
 from ..errors import InnerLoopDiverged
 from ..meta.episode import Support
-from ..meta.inner_loop import (
-    HEAD,
-    at_rest,
-    logits,
-    logits_from_rest,
-    trajectory_from_rest,
-)
 from ..meta.params import Params, all_finite, copied_channels_last, mapped
 from ..meta.placement import placed
+from .allocator import keep_freed_memory
+from .crew import Crew
 from .device import describe_device, use_exact_arithmetic
-from .workers import Workers
+from .executor import Executor, Outcome
+from .executors import executor_of
+from .workers import Kind, Taken, Workers
 
-EXECUTOR = "eager"
 QUERIES_AT_ONCE = 128
 
 
@@ -54,6 +50,24 @@ class Classification:
     compute_seconds: float
 
 
+@dataclass(frozen=True)
+class _Loaded:
+    """An initialization that is served, and what computes with it."""
+
+    checkpoint: Checkpoint
+    executor: Executor
+    views: torch.Tensor
+    query_views: torch.Tensor
+
+
+@dataclass(frozen=True)
+class _Query:
+    """Images for a session's tensors, both on the device."""
+
+    adapted: Params
+    images: torch.Tensor
+
+
 class Engine:
     """Runs the inner loop and predictions of the loaded checkpoints on one device."""
 
@@ -66,26 +80,24 @@ class Engine:
         queue_limit: int,
     ) -> None:
         use_exact_arithmetic()
+        keep_freed_memory()
         self._device = device
         self.device_name = describe_device(self._device)
-        self.executor = EXECUTOR
-        # Each CPU worker computes with one thread: more of them collapse under contention.
+        threads = workers if self._device.type == "cpu" else 1
+        # Each CPU thread computes alone: more in one operation collapse under contention.
         torch.set_num_threads(1)
-        self._workers = Workers(
-            workers if self._device.type == "cpu" else 1,
-            queue_limit,
-            on_start=lambda: torch.set_num_threads(1),
-        )
-        self._networks = {checkpoint.identity: checkpoint.network for checkpoint in checkpoints}
-        self._initializations = {
-            checkpoint.identity: placed(checkpoint.initialization, self._device)
-            for checkpoint in checkpoints
-        }
+        self._workers = Workers(threads, queue_limit, on_start=_compute_alone)
+        self._crew = Crew(threads - 1, self._workers.idle, on_start=_compute_alone)
+        self._loaded = {checkpoint.identity: self._load(checkpoint) for checkpoint in checkpoints}
+
+    def executor_name(self, identity: str) -> str:
+        """What computes for an initialization."""
+        return self._loaded[identity].executor.name
 
     def warm_up(self) -> None:
         """Adapt and predict once for every initialization, so that no caller pays for it."""
-        for identity, network in self._networks.items():
-            images = torch.zeros((2, *network.input_shape))
+        for identity, loaded in self._loaded.items():
+            images = torch.zeros((2, *loaded.checkpoint.network.input_shape))
             support = Support(images, torch.tensor([0, 1]), 2)
             adaptation = self.adapt(identity, support, steps=None, deadline_seconds=math.inf)
             self.predict(identity, adaptation.adapted, images, deadline_seconds=math.inf)
@@ -97,9 +109,16 @@ class Engine:
 
         Raises InnerLoopDiverged, Unavailable and DeadlineExceeded.
         """
-        adaptation, waited = self._workers.run(
-            "adapting", lambda: self._adapt(identity, support, steps), _bounded(deadline_seconds)
+        loaded = self._loaded[identity]
+        wanted = loaded.checkpoint.initialization.inner_loop.steps if steps is None else steps
+        executor = loaded.executor
+        kind: Kind[Support, Adaptation] = Kind(
+            "adapting",
+            ("adapt", identity, wanted, support.n_way, executor.bucket(len(support.images))),
+            lambda supports: self._adapt(loaded, supports, wanted),
+            most=executor.most_adapted_together,
         )
+        adaptation, waited = self._workers.run(kind, support, _bounded(deadline_seconds))
         return replace(adaptation, queue_seconds=waited)
 
     def predict(
@@ -109,10 +128,15 @@ class Engine:
 
         Raises Unavailable and DeadlineExceeded.
         """
-        (found, seconds), waited = self._workers.run(
+        loaded = self._loaded[identity]
+        kind: Kind[_Query, tuple[torch.Tensor, float]] = Kind(
             "predicting",
-            lambda: self._predict(identity, adapted, images),
-            _bounded(deadline_seconds),
+            ("predict", identity),
+            lambda queries: self._predict(loaded, queries),
+            most=loaded.executor.most_predicted_together,
+        )
+        (found, seconds), waited = self._workers.run(
+            kind, _Query(adapted, images), _bounded(deadline_seconds)
         )
         return Classification(found, waited, seconds)
 
@@ -123,16 +147,13 @@ class Engine:
 
         Raises Unavailable and DeadlineExceeded.
         """
-        network, initialization = self._networks[identity], self._initializations[identity]
+        loaded = self._loaded[identity]
 
         def rest() -> torch.Tensor:
             with torch.no_grad():
-                chunks = torch.split(images, QUERIES_AT_ONCE)
-                placed = (chunk.to(self._device) for chunk in chunks)
-                return torch.cat([at_rest(network, initialization, chunk) for chunk in placed])
+                return self._at_rest(loaded, images, loaded.views)
 
-        found, _ = self._workers.run("preparing images", rest, _bounded(deadline_seconds))
-        return found
+        return self._alone("preparing images", rest, deadline_seconds)
 
     def classify_others(
         self,
@@ -148,74 +169,122 @@ class Engine:
         Both are what `at_rest` made of images. Raises InnerLoopDiverged, Unavailable and
         DeadlineExceeded.
         """
-        network, initialization = self._networks[identity], self._initializations[identity]
+        loaded = self._loaded[identity]
+        wanted = loaded.checkpoint.initialization.inner_loop.steps if steps is None else steps
         placed = replace(resting, labels=resting.labels.to(self._device))
 
         def classify() -> torch.Tensor:
             with torch.no_grad():
-                *_, last = trajectory_from_rest(network, initialization, placed, steps=steps)
-                scores = logits_from_rest(network, initialization, last.fast_weights, others)
+                outcome = loaded.executor.adapt([placed], wanted)[0]
+                scores = loaded.executor.logits([outcome.adapted], [others])[0]
             if not bool(torch.isfinite(scores).all()):
-                raise InnerLoopDiverged(last.number, float(last.loss))
+                raise InnerLoopDiverged(wanted, float(outcome.losses[-1]))
             return scores.cpu()
 
-        found, _ = self._workers.run("checking images", classify, _bounded(deadline_seconds))
-        return found
+        return self._alone("checking images", classify, deadline_seconds)
+
+    def taken(self) -> dict[str, Taken]:
+        """By what they do, the calls done so far and the pieces of work that did them."""
+        return self._workers.taken()
 
     def close(self) -> None:
         """Finish what runs and stop."""
         self._workers.close()
+        self._crew.close()
+
+    def _load(self, checkpoint: Checkpoint) -> _Loaded:
+        initialization = placed(checkpoint.initialization, self._device)
+        return _Loaded(
+            checkpoint=checkpoint,
+            executor=executor_of(checkpoint.network, initialization, self._device, self._crew),
+            views=initialization.views,
+            query_views=initialization.query_views(),
+        )
+
+    def _alone(
+        self, what: str, work: Callable[[], torch.Tensor], deadline_seconds: float
+    ) -> torch.Tensor:
+        """Do a piece of work that nothing else can be done with."""
+        kind: Kind[None, torch.Tensor] = Kind(what, what, lambda _: [work()])
+        return self._workers.run(kind, None, _bounded(deadline_seconds))[0]
 
     @torch.no_grad()
-    def _adapt(self, identity: str, support: Support, steps: int | None) -> Adaptation:
+    def _at_rest(self, loaded: _Loaded, images: torch.Tensor, views: torch.Tensor) -> torch.Tensor:
+        chunks = torch.split(images, QUERIES_AT_ONCE)
+        found = [loaded.executor.at_rest(self._placed(chunk), views) for chunk in chunks]
+        return found[0] if len(found) == 1 else torch.cat(found)
+
+    def _placed(self, tensor: torch.Tensor) -> torch.Tensor:
+        """On the device; through pinned memory, which a GPU reads beside its work."""
+        if self._device.type == "cpu":
+            return tensor
+        return tensor.pin_memory().to(self._device, non_blocking=True)
+
+    @torch.no_grad()
+    def _adapt(
+        self, loaded: _Loaded, supports: Sequence[Support], steps: int
+    ) -> list[Adaptation | BaseException]:
         began = time.perf_counter()
-        network, initialization = self._networks[identity], self._initializations[identity]
-        placed = Support(
-            support.images.to(self._device), support.labels.to(self._device), support.n_way
-        )
-        resting = replace(placed, images=at_rest(network, initialization, placed.images))
-        states = list(trajectory_from_rest(network, initialization, resting, steps=steps))
-        losses = torch.stack([state.loss for state in states]).tolist()
-        for number, loss in enumerate(losses):
-            if not math.isfinite(loss):
-                raise InnerLoopDiverged(number, loss)
-        # The format decides rounding: the same here and when a session is read from its store.
-        adapted = copied_channels_last(
-            {
-                name: tensor
-                for name, tensor in states[-1].fast_weights.items()
-                if name in initialization.step_sizes or name in HEAD
-            }
-        )
-        if not all_finite(adapted):
-            raise InnerLoopDiverged(len(losses) - 1, math.nan)
-        scores = logits_from_rest(network, initialization, states[-1].fast_weights, resting.images)
-        predictions = scores.argmax(1)
-        accuracy = (predictions == placed.labels).to(torch.float32).mean()
-        return Adaptation(
-            adapted=adapted,
-            losses=tuple(losses),
-            support_predictions=tuple(predictions.tolist()),
-            support_accuracy=float(accuracy),
-            queue_seconds=0.0,
-            compute_seconds=time.perf_counter() - began,
-        )
+        counts = [len(support.images) for support in supports]
+        images = torch.cat([support.images for support in supports])
+        resting = [
+            Support(rest, self._placed(support.labels), support.n_way)
+            for rest, support in zip(
+                torch.split(self._at_rest(loaded, images, loaded.views), counts),
+                supports,
+                strict=True,
+            )
+        ]
+        outcomes = loaded.executor.adapt(resting, steps)
+        found: list[Adaptation | BaseException] = []
+        for outcome, support in zip(outcomes, supports, strict=True):
+            try:
+                found.append(_adaptation(outcome, support.labels, began))
+            except InnerLoopDiverged as diverged:
+                found.append(diverged)
+        return found
 
     @torch.no_grad()
     def _predict(
-        self, identity: str, adapted: Params, images: torch.Tensor
-    ) -> tuple[torch.Tensor, float]:
+        self, loaded: _Loaded, queries: Sequence[_Query]
+    ) -> list[tuple[torch.Tensor, float]]:
         began = time.perf_counter()
-        network, initialization = self._networks[identity], self._initializations[identity]
-        own = mapped(lambda tensor: tensor.to(self._device), adapted)
-        fast_weights = {**initialization.params, **own}
-        found = torch.cat(
-            [
-                logits(network, initialization, fast_weights, chunk.to(self._device)).cpu()
-                for chunk in torch.split(images, QUERIES_AT_ONCE)
-            ]
+        counts = [len(query.images) for query in queries]
+        resting = self._at_rest(
+            loaded, torch.cat([query.images for query in queries]), loaded.query_views
         )
-        return found, time.perf_counter() - began
+        adapted = [
+            mapped(lambda tensor: tensor.to(self._device), query.adapted) for query in queries
+        ]
+        scores = loaded.executor.logits(adapted, torch.split(resting, counts))
+        found = [each.cpu() for each in scores]
+        seconds = time.perf_counter() - began
+        return [(each, seconds) for each in found]
+
+
+def _adaptation(outcome: Outcome, labels: torch.Tensor, began: float) -> Adaptation:
+    """An outcome as it is kept and told. Raises InnerLoopDiverged."""
+    losses = outcome.losses.tolist()
+    for number, loss in enumerate(losses):
+        if not math.isfinite(loss):
+            raise InnerLoopDiverged(number, loss)
+    # The format decides rounding: the same here and when a session is read from its store.
+    adapted = copied_channels_last(outcome.adapted)
+    if not all_finite(adapted):
+        raise InnerLoopDiverged(len(losses) - 1, math.nan)
+    predictions = outcome.scores.argmax(1).cpu()
+    return Adaptation(
+        adapted=adapted,
+        losses=tuple(losses),
+        support_predictions=tuple(predictions.tolist()),
+        support_accuracy=float((predictions == labels).to(torch.float32).mean()),
+        queue_seconds=0.0,
+        compute_seconds=time.perf_counter() - began,
+    )
+
+
+def _compute_alone() -> None:
+    torch.set_num_threads(1)
 
 
 def _bounded(seconds: float) -> float:

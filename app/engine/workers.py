@@ -1,19 +1,53 @@
-"""A bounded queue in front of a few compute threads."""
+"""A bounded queue in front of a few compute threads, which may take calls of one kind together."""
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Hashable, Sequence
+from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
-from typing import TypeVar
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar, cast
 
 from ..errors import DeadlineExceeded, Unavailable
 
+Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 RETRY_AFTER_SECONDS = 1.0
+
+
+@dataclass(frozen=True)
+class Kind(Generic[Item, Result]):
+    """Calls that one piece of work can do together.
+
+    Those whose ``key`` is equal are taken together, up to ``most`` of them; ``work`` gives a
+    result for each, or the exception that this one call raises.
+    """
+
+    what: str
+    key: Hashable
+    work: Callable[[Sequence[Item]], Sequence[Result | BaseException]] = field(compare=False)
+    most: int = 1
+
+
+@dataclass(frozen=True, eq=False)
+class _Call:
+    kind: Kind[Any, Any]
+    item: Any
+    asked: float
+    future: Future[tuple[Any, float]] = field(default_factory=Future)
+
+
+@dataclass(frozen=True)
+class Taken:
+    """How many calls of a kind were done, in how many pieces of work."""
+
+    calls: int = 0
+    batches: int = 0
 
 
 class Workers:
@@ -21,40 +55,118 @@ class Workers:
 
     def __init__(self, threads: int, queue_limit: int, on_start: Callable[[], None]) -> None:
         """``on_start`` runs once in each thread, before its first call."""
-        self._pool = ThreadPoolExecutor(
-            threads, thread_name_prefix="inkling-compute", initializer=on_start
-        )
-        self._places = threading.BoundedSemaphore(threads + queue_limit)
-        self._waiting_limit = queue_limit
+        self._changed = threading.Condition()
+        self._waiting: deque[_Call] = deque()
+        self._running, self._closed, self._waiting_limit = 0, False, queue_limit
+        self._taken: dict[str, Taken] = {}
+        self._threads = [
+            threading.Thread(
+                target=self._serve, args=(on_start,), name=f"inkling-compute-{number}", daemon=True
+            )
+            for number in range(threads)
+        ]
+        for thread in self._threads:
+            thread.start()
 
     def run(
-        self, what: str, work: Callable[[], Result], deadline_seconds: float
+        self, kind: Kind[Item, Result], item: Item, deadline_seconds: float
     ) -> tuple[Result, float]:
-        """Run ``work`` on a compute thread; return its result and the seconds it waited.
+        """Do one call of a kind on a compute thread; return its result and the seconds it waited.
 
-        Raises Unavailable when the queue is full, DeadlineExceeded when no result came in time
-        (work that has not begun by then never does), and whatever ``work`` raises.
+        A free thread starts at once, with whatever is there. Raises Unavailable when the queue is
+        full, DeadlineExceeded when no result came in time (work that has not begun by then never
+        does), and whatever the work raises for this call.
         """
-        if not self._places.acquire(blocking=False):
-            raise Unavailable(
-                f"{self._waiting_limit} calls are waiting already", RETRY_AFTER_SECONDS
-            )
-        asked = time.perf_counter()
-
-        def timed() -> tuple[Result, float]:
-            waited = time.perf_counter() - asked
-            return work(), waited
-
-        future = self._pool.submit(timed)
-        future.add_done_callback(lambda _: self._places.release())
+        call = _Call(kind, item, time.perf_counter())
+        with self._changed:
+            if self._closed:
+                raise Unavailable("the server is stopping", RETRY_AFTER_SECONDS)
+            if len(self._waiting) >= self._waiting_limit + self._idle():
+                raise Unavailable(
+                    f"{self._waiting_limit} calls are waiting already", RETRY_AFTER_SECONDS
+                )
+            self._waiting.append(call)
+            self._changed.notify()
         try:
-            return future.result(timeout=deadline_seconds)
+            result, waited = call.future.result(timeout=deadline_seconds)
         except FutureTimeout:
-            if future.done():
+            if call.future.done():
                 raise
-            future.cancel()
-            raise DeadlineExceeded(what, deadline_seconds) from None
+            call.future.cancel()
+            with self._changed, contextlib.suppress(ValueError):
+                self._waiting.remove(call)
+            raise DeadlineExceeded(kind.what, deadline_seconds) from None
+        return cast("Result", result), waited
+
+    def idle(self) -> int:
+        """How many threads have nothing to do, and nothing that waits for them."""
+        return max(0, self._idle() - len(self._waiting))
+
+    def waiting(self) -> int:
+        """How many calls wait for a thread."""
+        return len(self._waiting)
+
+    def taken(self) -> dict[str, Taken]:
+        """By what they do, the calls done so far."""
+        with self._changed:
+            return dict(self._taken)
 
     def close(self) -> None:
-        """Finish what runs, drop what waits."""
-        self._pool.shutdown(wait=True, cancel_futures=True)
+        """Finish what runs, refuse what waits."""
+        with self._changed:
+            self._closed = True
+            dropped = list(self._waiting)
+            self._waiting.clear()
+            self._changed.notify_all()
+        for call in dropped:
+            if call.future.set_running_or_notify_cancel():
+                call.future.set_exception(
+                    Unavailable("the server is stopping", RETRY_AFTER_SECONDS)
+                )
+        for thread in self._threads:
+            thread.join()
+
+    def _idle(self) -> int:
+        return len(self._threads) - self._running
+
+    def _serve(self, on_start: Callable[[], None]) -> None:
+        on_start()
+        while calls := self._next():
+            began = time.perf_counter()
+            results = _results(calls)
+            with self._changed:
+                self._running -= 1
+            for call, result in zip(calls, results, strict=True):
+                if isinstance(result, BaseException):
+                    call.future.set_exception(result)
+                else:
+                    call.future.set_result((result, began - call.asked))
+
+    def _next(self) -> list[_Call]:
+        """The call that waits the longest, and others that can be done with it; none at the end."""
+        with self._changed:
+            while True:
+                while not self._waiting and not self._closed:
+                    self._changed.wait()
+                if not self._waiting:
+                    return []
+                kind = self._waiting[0].kind
+                together = [call for call in self._waiting if call.kind == kind][: kind.most]
+                for call in together:
+                    self._waiting.remove(call)
+                calls = [c for c in together if c.future.set_running_or_notify_cancel()]
+                if calls:
+                    self._running += 1
+                    before = self._taken.get(kind.what, Taken())
+                    self._taken[kind.what] = Taken(before.calls + len(calls), before.batches + 1)
+                    return calls
+
+
+def _results(calls: Sequence[_Call]) -> Sequence[Any]:
+    """A result or an exception for each call; where they fail together, each is done alone."""
+    try:
+        return calls[0].kind.work([call.item for call in calls])
+    except BaseException as failure:  # noqa: BLE001 - raised by the callers
+        if len(calls) == 1:
+            return [failure]
+    return [result for call in calls for result in _results([call])]

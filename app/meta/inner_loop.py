@@ -108,7 +108,7 @@ def trajectory_from_rest(
     seen = Support(
         resting.images.flatten(0, 1), resting.labels.repeat_interleave(n_seen), resting.n_way
     )
-    first, stop = _first_moving(network, initialization), len(network.parts)
+    first, stop = first_moving(network, initialization), len(network.parts)
 
     def loss_at(moving: Params) -> tuple[torch.Tensor, Params]:
         features = network.through({**params, **moving}, seen.images, first, stop)
@@ -162,12 +162,12 @@ def at_rest(
     default.
     """
     seen = seen_in(images, initialization.views if views is None else views)
-    first = _first_moving(network, initialization)
+    first = first_moving(network, initialization)
     hidden = network.through(initialization.params, seen.flatten(0, 1), 0, first)
     return hidden.reshape(*seen.shape[:2], *hidden.shape[1:])
 
 
-def _first_moving(network: Network, initialization: Initialization) -> int:
+def first_moving(network: Network, initialization: Initialization) -> int:
     """The first part that adapts, or the number of parts where the head alone does."""
     trunk = initialization.step_sizes.keys() - HEAD
     parts = network.parts
@@ -204,12 +204,20 @@ def logits_from_rest(
     features = network.through(
         fast_weights,
         seen.flatten(0, 1),
-        _first_moving(network, initialization),
+        first_moving(network, initialization),
         len(network.parts),
     )
-    if seen.shape[1] > 1:
-        features = head.unit(features).reshape(*seen.shape[:2], -1).mean(1)
-    return head.logits(fast_weights, features)
+    return logits_of_seen(fast_weights, features.reshape(*seen.shape[:2], -1))
+
+
+def logits_of_seen(fast_weights: Params, features: torch.Tensor) -> torch.Tensor:
+    """`(batch, n_way)` logits from `(batch, 1 + view, feature)` features of images and views.
+
+    An image that is seen in several ways is classified by the mean of its unit features.
+    """
+    if features.shape[1] == 1:
+        return head.logits(fast_weights, features[:, 0])
+    return head.logits(fast_weights, head.unit(features.flatten(0, 1)).view_as(features).mean(1))
 
 
 def probabilities(

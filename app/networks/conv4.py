@@ -41,13 +41,13 @@ class Conv4:
     def initialize(self, generator: torch.Generator) -> Params:
         """Draw fresh parameters."""
         params: dict[str, torch.Tensor] = {}
-        for convolution in self._convolutions():
+        for convolution in self.convolutions():
             params |= convolution.initialize(generator)
         return params
 
     def fixed(self) -> frozenset[str]:
         """Names of the stored statistics."""
-        return frozenset().union(*(convolution.fixed() for convolution in self._convolutions()))
+        return frozenset().union(*(convolution.fixed() for convolution in self.convolutions()))
 
     def features(self, params: Params, images: torch.Tensor) -> torch.Tensor:
         """`(batch, channel, height, width)` to `(batch, feature_size)`, row by row."""
@@ -56,11 +56,11 @@ class Conv4:
     @property
     def parts(self) -> tuple[frozenset[str], ...]:
         """The names of each block's tensors."""
-        return tuple(convolution.names() for convolution in self._convolutions())
+        return tuple(convolution.names() for convolution in self.convolutions())
 
     def through(self, params: Params, hidden: torch.Tensor, first: int, stop: int) -> torch.Tensor:
         """Run the blocks ``first`` to ``stop - 1``, and flatten behind the last one."""
-        for convolution in self._convolutions()[first:stop]:
+        for convolution in self.convolutions()[first:stop]:
             hidden = _activate(convolution(params, hidden))
         return hidden.flatten(1) if stop == BLOCKS else hidden
 
@@ -73,13 +73,14 @@ class Conv4:
         """
         hidden = images
         moved: dict[str, torch.Tensor] = {}
-        for convolution in self._convolutions():
+        for convolution in self.convolutions():
             hidden, statistics = convolution.while_learning_statistics(params, hidden)
             hidden = _activate(hidden)
             moved |= statistics
         return hidden.flatten(1), moved
 
-    def _convolutions(self) -> tuple[NormalisedConvolution, ...]:
+    def convolutions(self) -> tuple[NormalisedConvolution, ...]:
+        """The convolution of each block."""
         inputs = (self.image_channels, *(BLOCKS - 1) * (self.channels,))
         return tuple(
             NormalisedConvolution(f"block{number}", channels, self.channels, self.norm)

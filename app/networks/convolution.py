@@ -69,10 +69,17 @@ class NormalisedConvolution:
         if self.norm != "stored":
             groups = GROUPS if self.norm == "group" else 1
             return functional.group_norm(self._convolve(images, weight), groups, gain, bias)
-        # Stored statistics make normalisation affine: it folds into the convolution.
+        return self._convolve(images, *self.folded(params))
+
+    def folded(self, params: Params) -> tuple[torch.Tensor, torch.Tensor]:
+        """The weight and bias of the one convolution that stored statistics make of both.
+
+        They make normalisation affine, so that it folds into the convolution before it.
+        """
+        weight, gain, bias = self._of(params, "weight", "gain", "bias")
         mean, variance = self._of(params, "mean", "variance")
         scale = gain * torch.rsqrt(variance + EPSILON)
-        return self._convolve(images, weight * scale.reshape(-1, 1, 1, 1), bias - mean * scale)
+        return weight * scale.reshape(-1, 1, 1, 1), bias - mean * scale
 
     def while_learning_statistics(
         self, params: Params, images: torch.Tensor

@@ -68,6 +68,8 @@ class ResNet12:
 
     def through(self, params: Params, hidden: torch.Tensor, first: int, stop: int) -> torch.Tensor:
         """Run the blocks ``first`` to ``stop - 1``, and average each map behind the last one."""
+        if first == stop:
+            return hidden
         for block in self._blocks()[first:stop]:
             hidden = _through_block(block, hidden, lambda conv, inputs: conv(params, inputs))
         return hidden.mean((2, 3)) if stop == len(WIDTHS) else hidden

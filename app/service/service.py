@@ -47,7 +47,7 @@ class Service:
         clock: Clock = time.time,
     ) -> None:
         self.loaded, self.limits = loaded, limits
-        self.device_name, self.executor = engine.device_name, engine.executor
+        self.device_name, self.executor_name = engine.device_name, engine.executor_name
         self._engine, self._sessions, self._reader = engine, sessions, Reader(limits)
         self.adapting = Adapting(loaded, engine, sessions, self._reader, limits, clock)
 

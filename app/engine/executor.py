@@ -1,0 +1,120 @@
+"""What an engine asks of whatever computes, and the executor that is the definition itself."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+
+from ..meta.episode import Support
+from ..meta.inner_loop import (
+    HEAD,
+    Initialization,
+    at_rest,
+    logits_from_rest,
+    trajectory_from_rest,
+)
+from ..meta.network import Network
+from ..meta.params import Params
+
+PREDICTED_TOGETHER = 32
+"""Sessions whose queries go through the parts at rest in one pass on a CPU."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What an inner loop came to.
+
+    ``adapted`` holds the tensors that differ from the initialization's, the head among them;
+    ``losses`` `(steps + 1,)` the support loss before each step and after the last, in nats;
+    ``scores`` the `(support, n_way)` logits of the support images.
+    """
+
+    adapted: Params
+    losses: torch.Tensor
+    scores: torch.Tensor
+
+
+class Executor(Protocol):
+    """One initialization on one device."""
+
+    @property
+    def name(self) -> str:
+        """What answers and metrics call it."""
+        ...
+
+    @property
+    def most_adapted_together(self) -> int:
+        """How many support sets of one bucket `adapt` gains from being given at once."""
+        ...
+
+    @property
+    def most_predicted_together(self) -> int:
+        """How many sessions `logits` gains from being given at once."""
+        ...
+
+    def bucket(self, n_images: int) -> int:
+        """Support sets of equal ways and buckets may be given to `adapt` together."""
+        ...
+
+    def at_rest(self, images: torch.Tensor, views: torch.Tensor) -> torch.Tensor:
+        """`inner_loop.at_rest`."""
+        ...
+
+    def adapt(self, resting: Sequence[Support], steps: int) -> list[Outcome]:
+        """Run the inner loop on what `at_rest` made of each support set's images."""
+        ...
+
+    def logits(
+        self, adapted: Sequence[Params], resting: Sequence[torch.Tensor]
+    ) -> list[torch.Tensor]:
+        """`(query, n_way)` logits of what `at_rest` made of the queries, for each session."""
+        ...
+
+
+class Definition:
+    """Runs the functions of `meta` as they stand, for every network and on every device."""
+
+    name = "eager"
+    most_adapted_together = 1
+    most_predicted_together = PREDICTED_TOGETHER
+
+    def __init__(self, network: Network, initialization: Initialization) -> None:
+        self._network, self._initialization = network, initialization
+
+    def bucket(self, n_images: int) -> int:
+        """See `Executor`."""
+        return n_images
+
+    def at_rest(self, images: torch.Tensor, views: torch.Tensor) -> torch.Tensor:
+        """See `Executor`."""
+        return at_rest(self._network, self._initialization, images, views)
+
+    def adapt(self, resting: Sequence[Support], steps: int) -> list[Outcome]:
+        """See `Executor`."""
+        return [self._adapt(one, steps) for one in resting]
+
+    def logits(
+        self, adapted: Sequence[Params], resting: Sequence[torch.Tensor]
+    ) -> list[torch.Tensor]:
+        """See `Executor`."""
+        return [
+            logits_from_rest(
+                self._network, self._initialization, {**self._initialization.params, **own}, rest
+            )
+            for own, rest in zip(adapted, resting, strict=True)
+        ]
+
+    def _adapt(self, resting: Support, steps: int) -> Outcome:
+        states = list(
+            trajectory_from_rest(self._network, self._initialization, resting, steps=steps)
+        )
+        last = states[-1].fast_weights
+        moved = self._initialization.step_sizes.keys() | HEAD
+        return Outcome(
+            adapted={name: tensor for name, tensor in last.items() if name in moved},
+            losses=torch.stack([state.loss for state in states]),
+            scores=logits_from_rest(self._network, self._initialization, last, resting.images),
+        )

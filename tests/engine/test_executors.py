@@ -1,0 +1,178 @@
+"""Every executor gives the numbers of the definition, on every network, start and shape."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+import torch
+from inkling.engine.blocks import Blocks
+from inkling.engine.crew import Crew
+from inkling.engine.executor import Definition, Executor
+from inkling.engine.executors import executor_of
+from inkling.engine.stacked import Stacked
+from inkling.meta.episode import Support
+from inkling.meta.head import HeadStart
+from inkling.meta.inner_loop import HEAD, Initialization, InnerLoop
+from inkling.meta.network import Network
+from inkling.meta.views import draw_views
+from inkling.networks.conv4 import Conv4
+from inkling.networks.lstm import Lstm
+from inkling.networks.resnet12 import ResNet12
+
+from tests.networks.parameters import drawn
+
+TOLERANCE = 1e-5
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module", params=[1, 3], ids=["one-thread", "three-threads"])
+def crew(request: pytest.FixtureRequest) -> Iterator[Crew]:
+    helpers: int = request.param - 1
+    started = Crew(helpers, lambda: helpers, on_start=lambda: torch.set_num_threads(1))
+    yield started
+    started.close()
+
+
+def initialization_of(
+    network: Network,
+    start: HeadStart = "class_means",
+    adapting: frozenset[str] | None = None,
+    *,
+    each_number: bool = False,
+    view_pairs: int = 0,
+    query_views: bool = False,
+) -> Initialization:
+    """Drawn parameters; all that may adapt does unless ``adapting`` says what."""
+    generator = torch.Generator().manual_seed(1)
+    params = {**drawn(network), "head.scale": torch.tensor(8.0)}
+    every = frozenset().union(*network.parts) - network.fixed()
+    steps = 3
+
+    def size(name: str) -> torch.Tensor:
+        shape = params[name].shape if each_number and name in params else ()
+        return 0.02 * torch.rand((steps, *shape), generator=generator)
+
+    names = (every if adapting is None else adapting) | HEAD
+    return Initialization(
+        params=params,
+        step_sizes={name: size(name) for name in sorted(names)},
+        inner_loop=InnerLoop(steps, start, query_views=query_views),
+        views=draw_views(view_pairs, torch.full((6,), 0.1), generator),
+    )
+
+
+def support_of(network: Network, counts: tuple[int, ...], seed: int = 0) -> Support:
+    generator = torch.Generator().manual_seed(seed)
+    labels = torch.tensor([label for label, count in enumerate(counts) for _ in range(count)])
+    images = torch.rand((len(labels), *network.input_shape), generator=generator)
+    return Support(images + 0.3 * labels.view(-1, 1, 1, 1), labels, len(counts))
+
+
+def resting(executor: Executor, initialization: Initialization, support: Support) -> Support:
+    images = executor.at_rest(support.images, initialization.views)
+    return Support(images, support.labels, support.n_way)
+
+
+@torch.no_grad()
+def check(
+    executor: Executor, network: Network, initialization: Initialization, *supports: Support
+) -> None:
+    """Adapt to the support sets together, classify other images together, compare each."""
+    definition = Definition(network, initialization)
+    queries = [support_of(network, (2, 1), seed=7 + place).images for place in range(len(supports))]
+    steps = initialization.inner_loop.steps + 1
+    outcomes = executor.adapt([resting(executor, initialization, s) for s in supports], steps)
+    scores = executor.logits(
+        [outcome.adapted for outcome in outcomes],
+        [executor.at_rest(images, initialization.query_views()) for images in queries],
+    )
+    for support, outcome, images, found in zip(supports, outcomes, queries, scores, strict=True):
+        expected = definition.adapt([resting(definition, initialization, support)], steps)[0]
+        assert outcome.adapted.keys() == expected.adapted.keys()
+        for name, tensor in expected.adapted.items():
+            torch.testing.assert_close(outcome.adapted[name], tensor, rtol=0, atol=TOLERANCE)
+        torch.testing.assert_close(outcome.losses, expected.losses, rtol=0, atol=TOLERANCE)
+        torch.testing.assert_close(
+            outcome.scores.softmax(1), expected.scores.softmax(1), rtol=0, atol=TOLERANCE
+        )
+        rest = definition.at_rest(images, initialization.query_views())
+        wanted = definition.logits([expected.adapted], [rest])[0]
+        torch.testing.assert_close(found.softmax(1), wanted.softmax(1), rtol=0, atol=TOLERANCE)
+
+
+SMALL = Conv4(channels=8, image_size=28, norm="stored")
+COLOUR = Conv4(channels=8, image_channels=3, image_size=84, norm="stored")
+LAST = frozenset({"block4.weight", "block4.gain", "block4.bias"})
+
+
+@pytest.mark.parametrize("counts", [(1, 1), (3, 1, 2), (5, 5, 5, 5, 5), (1,) * 20])
+@pytest.mark.parametrize("network", [SMALL, COLOUR], ids=["grey-28", "colour-84"])
+def test_blocks_at_every_shape(crew: Crew, network: Conv4, counts: tuple[int, ...]) -> None:
+    initialization = initialization_of(network)
+    executor = Blocks(network, initialization, crew)
+    check(executor, network, initialization, support_of(network, counts))
+
+
+@pytest.mark.parametrize("start", ["zero", "class_means", "cosine"])
+@pytest.mark.parametrize("adapting", [None, LAST, frozenset(), frozenset({"block2.gain"})])
+def test_blocks_with_every_start_and_whatever_adapts(
+    crew: Crew, start: HeadStart, adapting: frozenset[str] | None
+) -> None:
+    initialization = initialization_of(
+        SMALL, start, adapting, view_pairs=1, query_views=adapting == LAST
+    )
+    executor = Blocks(SMALL, initialization, crew)
+    check(executor, SMALL, initialization, support_of(SMALL, (2, 1, 3)))
+
+
+def test_blocks_with_a_step_size_for_each_number(crew: Crew) -> None:
+    initialization = initialization_of(SMALL, each_number=True)
+    executor = Blocks(SMALL, initialization, crew)
+    check(executor, SMALL, initialization, support_of(SMALL, (2, 1)))
+
+
+def test_blocks_of_the_width_that_ships(crew: Crew) -> None:
+    network = Conv4()
+    initialization = initialization_of(network, "class_means", LAST, view_pairs=2, query_views=True)
+    executor = Blocks(network, initialization, crew)
+    check(executor, network, initialization, support_of(network, (5,) * 5))
+
+
+@pytest.mark.parametrize(
+    "network",
+    [
+        SMALL,
+        Conv4(channels=8, norm="group"),
+        Conv4(channels=8, norm="layer"),
+        ResNet12(image_channels=1, image_size=16),
+        Lstm(image_size=16),
+    ],
+    ids=["stored", "group", "layer", "resnet12", "lstm"],
+)
+def test_stacked_uneven_support_sets_on_every_network(network: Network) -> None:
+    adapting: frozenset[str] | None = frozenset() if isinstance(network, ResNet12) else None
+    initialization = initialization_of(network, adapting=adapting, view_pairs=1, query_views=True)
+    executor = Stacked(network, initialization)
+    supports = [support_of(network, counts) for counts in ((1, 1, 1), (2, 3, 1), (1, 4, 1))]
+    check(executor, network, initialization, *supports)
+
+
+def test_what_serves_which_initialization(crew: Crew) -> None:
+    def chosen(network: Network, adapting: frozenset[str] | None = None) -> str:
+        initialization = initialization_of(network, adapting=adapting)
+        return executor_of(network, initialization, CPU, crew).name
+
+    assert chosen(SMALL) == "blocks"
+    assert chosen(Conv4(channels=8, norm="group")) == "eager"
+    assert chosen(Lstm(image_size=16)) == "eager"
+    assert chosen(SMALL, adapting=frozenset({"head.scale"})) == "eager"
+
+
+def test_a_part_that_fails_raises_where_the_work_was_asked_for(crew: Crew) -> None:
+    def work(part: int) -> int:
+        return 10 // (part - 2)
+
+    with pytest.raises(ZeroDivisionError):
+        crew.map(work, 4)
+    assert crew.map(lambda part: part * part, 5) == [0, 1, 4, 9, 16]
