@@ -170,7 +170,7 @@ class PatchMap:
     def by_input(
         self,
         gradient: torch.Tensor,
-        prepared: torch.Tensor,
+        prepared: torch.Tensor,  # noqa: ARG002
         weight: torch.Tensor,
     ) -> torch.Tensor:
         """See `Map`. It is a convolution with the kernel turned half round."""
