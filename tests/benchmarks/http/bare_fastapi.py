@@ -12,7 +12,7 @@ import json
 import os
 from collections.abc import AsyncIterator
 from dataclasses import asdict, dataclass
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import anyio.to_thread
 import uvicorn
@@ -22,8 +22,10 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from .uploads import HOST
-from .work import Json, PlainService
+from .processes import HOST, Json
+
+if TYPE_CHECKING:
+    from .work import PlainService
 
 OPTIONS = "BARE_FASTAPI_OPTIONS"
 """Environment variable by which the options reach uvicorn's workers."""
@@ -49,6 +51,9 @@ def make_app() -> Starlette:
 
 def fastapi_app(options: Options) -> FastAPI:
     """Adapt, predict, and the empty endpoint."""
+    # Only processes that compute pay for loading torch.
+    from .work import PlainService
+
     service = PlainService(torch_threads=options.torch_threads, channels_last=options.channels_last)
 
     @contextlib.asynccontextmanager

@@ -81,7 +81,6 @@ def _bare() -> list[Contender]:
         ("async def, torch threads 2", ["--kind", "async", "--torch-threads", "2"], 1),
         ("def, pool threads 2, torch threads 1", ["--pool-threads", "2"], 1),
         ("def, pool threads 40, torch threads 1", [], 1),
-        ("def, pool threads 40, torch threads 2", ["--torch-threads", "2"], 1),
         (
             "def, pool threads 2, torch threads 1, contiguous",
             ["--pool-threads", "2", "--contiguous"],
@@ -116,7 +115,6 @@ def _empty() -> list[Contender]:
 def _litserve() -> list[Contender]:
     settings: list[tuple[str, Sequence[str], int]] = [
         ("worker 1, torch threads 1", [], 1),
-        ("worker 1, torch threads 1, fast queue", ["--fast-queue"], 1),
         ("worker 1, torch threads 2", ["--torch-threads", "2"], 1),
         ("workers 2, torch threads 1", ["--workers", "2"], 2),
     ]

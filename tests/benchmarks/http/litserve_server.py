@@ -13,8 +13,7 @@ import litserve  # type: ignore[import-not-found, unused-ignore]
 from starlette.datastructures import FormData, UploadFile
 from starlette.requests import Request
 
-from .uploads import HOST
-from .work import Json, PlainService
+from .processes import HOST, Json
 
 
 class PlainAPI(litserve.LitAPI):  # type: ignore[misc, unused-ignore]
@@ -26,6 +25,9 @@ class PlainAPI(litserve.LitAPI):  # type: ignore[misc, unused-ignore]
 
     def setup(self, device: str) -> None:
         """Load the checkpoint in the worker process."""
+        # Only processes that compute pay for loading torch.
+        from .work import PlainService
+
         del device
         self._service = PlainService(torch_threads=self._torch_threads)
 

@@ -12,7 +12,10 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
+HOST = "127.0.0.1"
+Json = dict[str, Any]
 TOP = Path(__file__).resolve().parents[3]
 """The repository's folder, from where `tests` and what it imports are found."""
 START_SECONDS, STOP_SECONDS, POLL_SECONDS = 180.0, 15.0, 0.05
@@ -28,7 +31,7 @@ class ServerFailed(Exception):
 def free_port() -> int:
     """A TCP port that nobody listens on."""
     with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
+        free.bind((HOST, 0))
         port: int = free.getsockname()[1]
     return port
 
@@ -78,14 +81,14 @@ class Server:
         if self._log.read_text(errors="replace").count(STARTED) < self._uvicorn_processes:
             return False
         try:
-            self.send(f"GET {self._probe} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode())
+            self.send(f"GET {self._probe} HTTP/1.1\r\nHost: {HOST}\r\n\r\n".encode())
         except (OSError, ServerFailed):
             return False
         return True
 
     def send(self, raw: bytes) -> bytes:
         """The body of the answer to one raw request. Raises ServerFailed if it is not 2xx."""
-        with socket.create_connection(("127.0.0.1", self.port)) as connection:
+        with socket.create_connection((HOST, self.port)) as connection:
             connection.sendall(raw)
             answer = http.client.HTTPResponse(connection)
             answer.begin()

@@ -11,7 +11,8 @@ from typing import Protocol
 
 from inkling.cli.demo import SAMPLES
 
-HOST = "127.0.0.1"
+from .processes import HOST
+
 BOUNDARY = "inkling-benchmark-7f3c1a5e"
 N_WAY = 5
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import uuid
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 import torch
@@ -14,9 +13,9 @@ from inkling.checkpoints.checkpoint import load_checkpoint
 from PIL import Image
 
 from ..plain import Classifier, PlainLearner
+from .processes import Json
 
 CHECKPOINT = "omniglot"
-Json = dict[str, Any]
 
 
 class PlainService:
