@@ -85,7 +85,7 @@ class Entry:
         if case == "adapt":
             requests = [dialect.adapt(task) for task in tasks]
         else:
-            sessions = self.sessions or SESSIONS * [NO_SESSION]
+            sessions = self.sessions or len(tasks) * [NO_SESSION]
             pairs = zip(sessions, tasks, strict=True)
             requests = [dialect.predict(session_id, task.query) for session_id, task in pairs]
         clients = 1 if case == "predict_one" else CLIENTS
@@ -141,7 +141,7 @@ def measure(
     With ``busy`` one other process computes all the while. Raises Disagreement, ServerFailed and
     LoadFailed.
     """
-    tasks = draw_tasks(SESSIONS)
+    tasks = draw_tasks(SESSIONS if "predict_many" in cases else CLIENTS)
     expected = _expected(tasks[:CHECKED])
     chosen = [each for each in contenders() if set(each.cases) & set(cases)]
     rows: list[Row] = []
