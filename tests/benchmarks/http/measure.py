@@ -24,21 +24,14 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import torch
-from inkling.checkpoints.catalogue import find_checkpoint
-from inkling.checkpoints.checkpoint import Checkpoint, load_checkpoint
-from inkling.images.decode import decode
-from inkling.meta.episode import Support
 
-from ..plain import agreement, reference
 from .contenders import CASES, Case, Contender, contenders, why_skipped
 from .load_generator import LoadPlan, LoadResult, run_load
 from .processes import HOST, Server, busy_neighbour
+from .same_work import check, expected_probabilities
 from .uploads import Task, draw_tasks
-from .work import CHECKPOINT
 
 SESSIONS, CLIENTS = 64, 16
-TOLERANCE = 1e-4
-"""Of probabilities, between contenders."""
 LEFT_BEHIND = 0.5
 NO_SESSION = "0" * 32
 WARMUP = 1
@@ -49,10 +42,6 @@ of the same opponent takes is left out: torch's threads wait for each other that
 that has other work."""
 CHECKED = 8
 """Predictions of each contender that are compared with the right ones."""
-
-
-class Disagreement(Exception):
-    """Contenders that do not do the same work."""
 
 
 @dataclass(frozen=True)
@@ -142,7 +131,7 @@ def measure(
     LoadFailed.
     """
     tasks = draw_tasks(SESSIONS if "predict_many" in cases else CLIENTS)
-    expected = _expected(tasks[:CHECKED])
+    expected = expected_probabilities(tasks[:CHECKED])
     chosen = [each for each in contenders() if set(each.cases) & set(cases)]
     rows: list[Row] = []
     with contextlib.ExitStack() as running:
@@ -191,27 +180,6 @@ def _started(chosen: Sequence[Contender]) -> Iterator[list[Entry]]:
         yield entries
 
 
-def _expected(tasks: Sequence[Task]) -> list[dict[str, float]]:
-    """The probabilities of each task's query by `inkling.meta`. Raises Disagreement."""
-    checkpoint = load_checkpoint(find_checkpoint(CHECKPOINT))
-    return [_expected_of(task, checkpoint) for task in tasks]
-
-
-def _expected_of(task: Task, checkpoint: Checkpoint) -> dict[str, float]:
-    def read(image: bytes) -> torch.Tensor:
-        return checkpoint.preprocessing(decode(image))
-
-    labels = sorted(task.support)
-    images = torch.stack([read(task.support[label]) for label in labels])
-    support = Support(images, torch.arange(len(labels)), len(labels))
-    query = read(task.query).unsqueeze(0)
-    difference = agreement(checkpoint, support, query)
-    if difference > TOLERANCE:
-        raise Disagreement(f"the plain module's probabilities are off by {difference:.2g}")
-    (row,) = reference(checkpoint, support, query).tolist()
-    return dict(zip(labels, row, strict=True))
-
-
 def _prepare(
     entry: Entry,
     tasks: Sequence[Task],
@@ -228,12 +196,8 @@ def _prepare(
             made = json.loads(entry.server.send(dialect.adapt(task)))["session_id"]
             entry.sessions.append(made)
         for made, task, probabilities in zip(entry.sessions, tasks, expected, strict=False):
-            answer = entry.server.send(dialect.predict(made, task.query))
-            found = dialect.probabilities(answer)
-            off = max(abs(found[label] - each) for label, each in probabilities.items())
-            if off > TOLERANCE:
-                who = f"{entry.contender.name} ({entry.contender.setting})"
-                raise Disagreement(f"{who}: probabilities are off by {off:.2g}")
+            found = dialect.probabilities(entry.server.send(dialect.predict(made, task.query)))
+            check(f"{entry.contender.name} ({entry.contender.setting})", found, probabilities)
 
 
 def _hopeless(entries: Sequence[Entry], task: Task) -> dict[tuple[str, str], str]:
