@@ -15,7 +15,7 @@ from fastapi import Request
 from pydantic import BaseModel, ValidationError
 
 from ..errors import InvalidInput, MalformedBody, Problem, UnsupportedMediaType
-from ..service.values import AdaptOptions, LabelledImage, QueryImage
+from ..service.values import AdaptOptions, LabelledImage, PredictCall, QueryImage
 from .body import BodyLimits, Form, read_body, read_form
 from .schemas import AdaptBody, EvaluateBody, LabelledImageBody, PredictBody, SupportBody
 
@@ -63,16 +63,6 @@ class LabelledCall:
     problems: tuple[Problem, ...] = ()
 
 
-@dataclass(frozen=True)
-class PredictCall:
-    """What a call to predict asks for; ``problems`` as in `LabelledCall`."""
-
-    session_id: str
-    images: tuple[QueryImage, ...]
-    top_k: int | None
-    problems: tuple[Problem, ...] = ()
-
-
 async def read_adapt(request: Request, limits: BodyLimits) -> LabelledCall:
     """Read a support set and options from a form or from JSON.
 
@@ -115,7 +105,7 @@ async def _read_labelled(
     return LabelledCall(tuple(images), AdaptOptions(**options), tuple(problems))
 
 
-async def read_predict(request: Request, limits: BodyLimits) -> PredictCall:
+async def read_predict(request: Request, limits: BodyLimits, tenant: str) -> PredictCall:
     """Read a session id, query images and options from a form or from JSON.
 
     In a form, images are file fields named `image`. Raises as `read_adapt` does.
@@ -142,6 +132,7 @@ async def read_predict(request: Request, limits: BodyLimits) -> PredictCall:
             ),
             options.get("top_k"),
             tuple(problems),
+            tenant,
         )
     body = await _parse(PredictBody, await read_body(request, limits))
     contents, problems = _decoded(body.images, "images")
@@ -150,6 +141,7 @@ async def read_predict(request: Request, limits: BodyLimits) -> PredictCall:
         tuple(QueryImage(content, "images", index) for index, content in enumerate(contents)),
         body.top_k,
         tuple(problems),
+        tenant,
     )
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Annotated, TypeVar
 
 import anyio
@@ -13,9 +15,9 @@ import anyio.to_thread
 from fastapi import APIRouter, Depends, HTTPException, Request, Response, Security
 from fastapi.security import HTTPBearer
 
-from ..errors import InvalidInput, Problem, Unavailable
+from ..errors import DeadlineExceeded, InvalidInput, Problem, Unavailable
 from ..service.service import Service
-from ..service.values import Adapted, Keyed, Replayed
+from ..service.values import Adapted, Keyed, PredictCall, Predicted, Replayed
 from . import answers
 from .body import BodyLimits
 from .callers import Callers
@@ -66,8 +68,23 @@ class Wiring:
         """Run a use case off the event loop."""
         return await anyio.to_thread.run_sync(work, limiter=self._limiter)
 
+    async def predicted(self, call: PredictCall) -> Predicted:
+        """Run the use case of predicting where it is done soonest."""
+        predicting, seconds = self.service.predicting, self.service.limits.deadline_seconds
+        submitted = predicting.submit(call)
+        if submitted is None:
+            return await self.in_thread(lambda: predicting.predict(call))
+        try:
+            found, waited = await asyncio.wait_for(asyncio.wrap_future(submitted), seconds)
+        except TimeoutError:
+            raise DeadlineExceeded("predicting", seconds) from None
+        if found is None:
+            return await self.in_thread(lambda: predicting.predict(call))
+        return replace(found, timing=replace(found.timing, queue=waited))
 
-def _wiring(request: Request) -> Wiring:
+
+# Dependencies are coroutines: FastAPI would hand plain functions to a thread.
+async def _wiring(request: Request) -> Wiring:
     wiring: Wiring = request.app.state.wiring
     return wiring
 
@@ -75,7 +92,7 @@ def _wiring(request: Request) -> Wiring:
 Wired = Annotated[Wiring, Depends(_wiring)]
 
 
-def _caller(
+async def _caller(
     request: Request,
     wiring: Wired,
     _shown_in_docs: Annotated[object, Security(HTTPBearer(auto_error=False))],
@@ -121,21 +138,17 @@ async def adapt(request: Request, wiring: Wired, tenant: Caller) -> Response:
     summary="Classify images with a session's adapted model",
     tags=["few-shot"],
     openapi_extra=PREDICT_BODY,
+    response_model=PredictAnswer,
     responses=refusals(400, 401, 404, 408, 409, 413, 415, 422, 503, 504),
 )
-async def predict(
-    request: Request, response: Response, wiring: Wired, tenant: Caller
-) -> PredictAnswer:
+async def predict(request: Request, wiring: Wired, tenant: Caller) -> Response:
     """Classify each image by itself: no other image of the call has a say in its prediction."""
     with wiring.admitted():
-        call = await read_predict(request, wiring.body_limits)
-        predicted = await wiring.in_thread(
-            lambda: wiring.service.predict(
-                call.session_id, call.images, call.top_k, call.problems, tenant=tenant
-            )
-        )
-    response.headers["Server-Timing"] = answers.server_timing(predicted.timing)
-    return answers.predict_answer(predicted, wiring.service)
+        call = await read_predict(request, wiring.body_limits, tenant)
+        predicted = await wiring.predicted(call)
+    headers = {"Server-Timing": answers.server_timing(predicted.timing)}
+    answer = answers.predict_answer(predicted, wiring.service)
+    return Response(answer.model_dump_json(), 200, headers, media_type="application/json")
 
 
 @router.get(

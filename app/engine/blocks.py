@@ -19,7 +19,7 @@ from ..meta.episode import Support
 from ..meta.inner_loop import Initialization, first_moving, logits_of_seen
 from ..meta.network import Network
 from ..meta.params import Params
-from ..meta.views import seen_in
+from ..meta.views import grid_of, seen_through
 from ..networks.conv4 import Conv4
 from ..networks.convolution import EPSILON, NormalisedConvolution
 from .block_maps import Map, activated, map_of, through_activation
@@ -27,7 +27,7 @@ from .crew import Crew
 from .executor import PREDICTED_TOGETHER, Outcome
 from .head_gradient import Head
 
-BYTES_AT_ONCE = 16 << 20
+BYTES_AT_ONCE = 4 << 20
 """Of the largest maps in memory at once, where nothing has to be kept for gradients."""
 FLOPS_WORTH_SHARING = 1e8
 """Forward operations of a part below which handing it to another thread costs more than it
@@ -126,6 +126,13 @@ class Blocks:
             for convolution, side in zip(self._convolutions, sides, strict=True)
         ]
         self._rows_at_once = max(1, BYTES_AT_ONCE // (network.channels * network.image_size**2 * 4))
+        # Of the two kinds of views there are, one has none.
+        blank = torch.zeros(1, *network.input_shape)
+        self._grids = {
+            len(views): grid_of(views, blank)
+            for views in (initialization.views, initialization.query_views())
+            if len(views)
+        } | {0: torch.empty(0)}
         self._resting = self._folded(initialization.params, 0, self._first)
 
     @staticmethod
@@ -140,7 +147,7 @@ class Blocks:
 
     def at_rest(self, images: torch.Tensor, views: torch.Tensor) -> torch.Tensor:
         """See `Executor`."""
-        seen = seen_in(images, views)
+        seen = seen_through(images, self._grids[len(views)])
         hidden = self._run(self._resting, seen.flatten(0, 1), sum(self._flops[: self._first]))
         if self._first == len(self._convolutions):
             hidden = hidden.flatten(1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, replace
 
 import torch
@@ -19,7 +20,7 @@ from .crew import Crew
 from .device import describe_device, use_exact_arithmetic
 from .executor import Executor, Outcome
 from .executors import executor_of
-from .workers import Kind, Taken, Workers
+from .workers import Item, Kind, Result, Taken, Workers
 
 QUERIES_AT_ONCE = 128
 
@@ -90,6 +91,11 @@ class Engine:
         self._crew = Crew(threads - 1, self._workers.idle, on_start=_compute_alone)
         self._loaded = {checkpoint.identity: self._load(checkpoint) for checkpoint in checkpoints}
 
+    @property
+    def reads_as_it_computes(self) -> bool:
+        """Whether images are best read by the threads that compute: they are on a CPU."""
+        return self._device.type == "cpu"
+
     def executor_name(self, identity: str) -> str:
         """What computes for an initialization."""
         return self._loaded[identity].executor.name
@@ -139,6 +145,23 @@ class Engine:
             kind, _Query(adapted, images), _bounded(deadline_seconds)
         )
         return Classification(found, waited, seconds)
+
+    def submit(self, kind: Kind[Item, Result], item: Item) -> Future[tuple[Result, float]]:
+        """Have work done that reads and computes, by the threads that compute on a CPU.
+
+        It may call `predict_here`. Raises Unavailable when the queue is full.
+        """
+        return self._workers.submit(kind, item)
+
+    def predict_here(
+        self, identity: str, adapted: Sequence[Params], images: Sequence[torch.Tensor]
+    ) -> list[torch.Tensor]:
+        """The `(query, n_way)` logits of several sessions, on the calling thread.
+
+        For work that was given to `submit`.
+        """
+        queries = [_Query(*pair) for pair in zip(adapted, images, strict=True)]
+        return [scores for scores, _ in self._predict(self._loaded[identity], queries)]
 
     def at_rest(
         self, identity: str, images: torch.Tensor, *, deadline_seconds: float
@@ -210,9 +233,11 @@ class Engine:
 
     @torch.no_grad()
     def _at_rest(self, loaded: _Loaded, images: torch.Tensor, views: torch.Tensor) -> torch.Tensor:
+        if len(images) <= QUERIES_AT_ONCE:
+            return loaded.executor.at_rest(self._placed(images), views)
         chunks = torch.split(images, QUERIES_AT_ONCE)
         found = [loaded.executor.at_rest(self._placed(chunk), views) for chunk in chunks]
-        return found[0] if len(found) == 1 else torch.cat(found)
+        return torch.cat(found)
 
     def _placed(self, tensor: torch.Tensor) -> torch.Tensor:
         """On the device; through pinned memory, which a GPU reads beside its work."""
@@ -249,14 +274,14 @@ class Engine:
         self, loaded: _Loaded, queries: Sequence[_Query]
     ) -> list[tuple[torch.Tensor, float]]:
         began = time.perf_counter()
-        counts = [len(query.images) for query in queries]
+        images = [query.images for query in queries]
         resting = self._at_rest(
-            loaded, torch.cat([query.images for query in queries]), loaded.query_views
+            loaded, images[0] if len(images) == 1 else torch.cat(images), loaded.query_views
         )
-        adapted = [
-            mapped(lambda tensor: tensor.to(self._device), query.adapted) for query in queries
-        ]
-        scores = loaded.executor.logits(adapted, torch.split(resting, counts))
+        scores = loaded.executor.logits(
+            [mapped(self._placed, query.adapted) for query in queries],
+            torch.split(resting, [len(each) for each in images]),
+        )
         found = [each.cpu() for each in scores]
         seconds = time.perf_counter() - began
         return [(each, seconds) for each in found]

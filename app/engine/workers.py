@@ -10,7 +10,7 @@ from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
 from dataclasses import dataclass, field
-from typing import Any, Generic, TypeVar, cast
+from typing import Any, Generic, TypeVar
 
 from ..errors import DeadlineExceeded, Unavailable
 
@@ -73,9 +73,23 @@ class Workers:
     ) -> tuple[Result, float]:
         """Do one call of a kind on a compute thread; return its result and the seconds it waited.
 
-        A free thread starts at once, with whatever is there. Raises Unavailable when the queue is
-        full, DeadlineExceeded when no result came in time (work that has not begun by then never
-        does), and whatever the work raises for this call.
+        Raises Unavailable when the queue is full, DeadlineExceeded when no result came in time
+        (work that has not begun by then never does), and whatever the work raises for this call.
+        """
+        future = self.submit(kind, item)
+        try:
+            return future.result(timeout=deadline_seconds)
+        except FutureTimeout:
+            if future.done():
+                raise
+            future.cancel()
+            raise DeadlineExceeded(kind.what, deadline_seconds) from None
+
+    def submit(self, kind: Kind[Item, Result], item: Item) -> Future[tuple[Result, float]]:
+        """Have one call of a kind done; the future gives its result and the seconds it waited.
+
+        A free thread starts at once, with whatever is there. A future that is cancelled before
+        then gives up its place. Raises Unavailable when the queue is full.
         """
         call = _Call(kind, item, time.perf_counter())
         with self._changed:
@@ -87,16 +101,8 @@ class Workers:
                 )
             self._waiting.append(call)
             self._changed.notify()
-        try:
-            result, waited = call.future.result(timeout=deadline_seconds)
-        except FutureTimeout:
-            if call.future.done():
-                raise
-            call.future.cancel()
-            with self._changed, contextlib.suppress(ValueError):
-                self._waiting.remove(call)
-            raise DeadlineExceeded(kind.what, deadline_seconds) from None
-        return cast("Result", result), waited
+        call.future.add_done_callback(lambda _: self._give_up(call))
+        return call.future
 
     def idle(self) -> int:
         """How many threads have nothing to do, and nothing that waits for them."""
@@ -125,6 +131,12 @@ class Workers:
                 )
         for thread in self._threads:
             thread.join()
+
+    def _give_up(self, call: _Call) -> None:
+        """Take a call that was cancelled out of the queue."""
+        if call.future.cancelled():
+            with self._changed, contextlib.suppress(ValueError):
+                self._waiting.remove(call)
 
     def _idle(self) -> int:
         return len(self._threads) - self._running

@@ -45,6 +45,11 @@ def decode(content: bytes) -> torch.Tensor:
 
     Raises BadImage for anything that is not a whole image of an accepted format and size.
     """
+    return pixels(opened(content))
+
+
+def opened(content: bytes) -> Image.Image:
+    """An image whose header alone was read. Raises BadImage for a wrong format or size."""
     if not content:
         raise BadImage("empty", "the file is empty (0 bytes)")
     with warnings.catch_warnings():
@@ -61,7 +66,14 @@ def decode(content: bytes) -> torch.Tensor:
             ) from None
         except (OSError, SyntaxError, ValueError, EOFError) as broken:
             raise BadImage("damaged", f"the image cannot be opened: {broken}") from None
-        _check_size(*image.size)
+    _check_size(*image.size)
+    return image
+
+
+def pixels(image: Image.Image) -> torch.Tensor:
+    """The pixels of an opened image, as `decode` has them. Raises BadImage for a damaged one."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
         try:
             image.load()
             rgba = _reduced(_to_rgba(image))

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 
 import torch
 
+FIRST_LOOK = 56
+"""Cells along one side of the grid that paper and ink are told apart on."""
 COARSE = 2
 """Cells of the grid that the ink is looked for on, per cell of the output, along one side."""
 REFINEMENTS = 2
@@ -95,7 +97,7 @@ class _Sheet:
     def __init__(self, luminance: torch.Tensor, opacity: torch.Tensor) -> None:
         """Take luminance premultiplied by opacity, both `(height, width)` in 0..1."""
         self._luminance, self._opacity = luminance, opacity
-        light, solid, frame = self._sample(*self.whole(), cells=56)
+        light, solid, frame = self._sample(*self.whole(), cells=FIRST_LOOK)
         transparent = 1 - solid.sum() / frame.sum()
         tone = light.sum() / solid.sum().clamp(min=1e-6)
         # Mostly transparent: what is there is ink, so the ground contrasts with it. Mostly

@@ -12,11 +12,14 @@ import torch
 
 from ..checkpoints.checkpoint import Checkpoint
 from ..errors import BadImage, DeadlineExceeded, InvalidInput, Problem
-from ..images.decode import decode
+from ..images.decode import decode, opened, pixels
+from ..images.drawing_stacks import PIXELS_AT_ONCE, preprocess
 from .values import LabelledImage, Limits, QueryImage
 
 MAX_LABEL_LENGTH = 100
 MIN_CLASSES = 2
+SMALL_PIXELS = 1 << 18
+"""Of an image that takes about a millisecond to decode."""
 TOO_MANY_IMAGES = "too_many_images"
 
 
@@ -53,18 +56,21 @@ class Reader:
         if any(problem.code == TOO_MANY_IMAGES for problem in listed):
             raise InvalidInput(listed)
         named = {(problem.field, problem.index) for problem in problems}
+        wanted = [image for image in images if (image.field, image.index) not in named]
         tensors: list[torch.Tensor] = []
+        decoded: list[torch.Tensor] = []
         waited = decoding = 0.0
-        for image in images:
-            if (image.field, image.index) in named:
-                continue
+        for number, image in enumerate(wanted, start=1):
             asked = time.monotonic()
             # One image at a time, so that a call with many large ones lets others in between.
             if asked >= deadline or not self._decoders.acquire(timeout=deadline - asked):
                 raise DeadlineExceeded("decoding the images", self._limits.deadline_seconds)
             began = time.monotonic()
             try:
-                tensors.append(checkpoint.preprocessing(decode(image.content)))
+                decoded.append(decode(image.content))
+                if number == len(wanted) or _pixels(decoded) >= PIXELS_AT_ONCE:
+                    tensors.append(preprocess(checkpoint.preprocessing, decoded))
+                    decoded.clear()
             except BadImage as bad:
                 listed.append(Problem(bad.code, str(bad), image.field, image.index))
             finally:
@@ -73,7 +79,34 @@ class Reader:
             decoding += time.monotonic() - began
         if listed:
             raise InvalidInput(listed)
-        return Read(torch.stack(tensors), waited, decoding)
+        return Read(torch.cat(tensors), waited, decoding)
+
+    def read_small(
+        self, images: Sequence[LabelledImage | QueryImage], problems: Sequence[Problem]
+    ) -> list[torch.Tensor] | None:
+        """Decode images on the calling thread; None where one of them has too many pixels for it.
+
+        Raises InvalidInput as `read` does.
+        """
+        listed, decoded = list(problems), []
+        named = {(problem.field, problem.index) for problem in problems}
+        for image in images:
+            if (image.field, image.index) in named:
+                continue
+            try:
+                header = opened(image.content)
+                if header.width * header.height > SMALL_PIXELS:
+                    return None
+                decoded.append(pixels(header))
+            except BadImage as bad:
+                listed.append(Problem(bad.code, str(bad), image.field, image.index))
+        if listed:
+            raise InvalidInput(listed)
+        return decoded
+
+
+def _pixels(images: Sequence[torch.Tensor]) -> int:
+    return sum(image.shape[0] * image.shape[1] for image in images)
 
 
 def clean_labels(images: Sequence[LabelledImage]) -> tuple[list[str], list[Problem]]:

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 import torch
 
 from ..checkpoints.calibration import expected_calibration_error
-from ..checkpoints.checkpoint import Checkpoint
 from ..engine.engine import Engine
 from ..errors import (
     Problem,
@@ -19,19 +18,16 @@ from ..sessions.session import (
     Session,
 )
 from ..sessions.sessions import Clock, Sessions
-from . import cautions
 from .adapting import Adapting
 from .loaded import Loaded
-from .reading import Reader, clean_labels, query_problems
+from .predicting import Predicting
+from .reading import Reader, clean_labels
 from .values import (
     Confusion,
     Evaluated,
     LabelledImage,
     Limits,
-    Predicted,
-    QueryImage,
-    Ranked,
-    Timing,
+    PredictCall,
 )
 
 
@@ -48,56 +44,14 @@ class Service:
     ) -> None:
         self.loaded, self.limits = loaded, limits
         self.device_name, self.executor_name = engine.device_name, engine.executor_name
-        self._engine, self._sessions, self._reader = engine, sessions, Reader(limits)
-        self.adapting = Adapting(loaded, engine, sessions, self._reader, limits, clock)
+        self._sessions = sessions
+        reader = Reader(limits)
+        self.adapting = Adapting(loaded, engine, sessions, reader, limits, clock)
+        self.predicting = Predicting(loaded, engine, sessions, reader, limits)
 
     def close(self) -> None:
         """Finish what runs beside the engine."""
         self.adapting.close()
-
-    def predict(
-        self,
-        session_id: str,
-        images: Sequence[QueryImage | LabelledImage],
-        top_k: int | None = None,
-        problems: Sequence[Problem] = (),
-        *,
-        tenant: str = "",
-    ) -> Predicted:
-        """Classify each image by itself with a session's adapted model.
-
-        ``problems`` are those that reading the call has found already.
-
-        Raises SessionNotFound, InitializationNotLoaded, InvalidInput, Unavailable and
-        DeadlineExceeded.
-        """
-        began = time.perf_counter()
-        session = self._sessions.use(session_id, tenant)
-        store_seconds = time.perf_counter() - began
-        checkpoint = self.loaded.of(session)
-        known = [*problems, *query_problems(len(images), self.limits)]
-        if top_k is not None and top_k < 1:
-            known.append(Problem("out_of_range", f"expected 1 or more, got {top_k}", "top_k"))
-        deadline = time.monotonic() + self.limits.deadline_seconds
-        read = self._reader.read(images, checkpoint, known, deadline)
-        classified = self._engine.predict(
-            checkpoint.identity,
-            session.adapted,
-            read.images,
-            deadline_seconds=deadline - time.monotonic(),
-        )
-        return Predicted(
-            session=session,
-            checkpoint=checkpoint,
-            predictions=_predictions(session, checkpoint, classified.logits, top_k),
-            warnings=cautions.blank_images(images, read.images, checkpoint.preprocessing),
-            timing=Timing(
-                read.decoding,
-                read.waited + classified.queue_seconds,
-                classified.compute_seconds,
-                store_seconds,
-            ),
-        )
 
     def evaluate(
         self,
@@ -109,7 +63,7 @@ class Service:
     ) -> Evaluated:
         """Classify images whose labels are known, and tell how well that went.
 
-        Raises as `predict` does; a label that is none of the session's is InvalidInput.
+        Raises as `Predicting.predict` does; a label that is none of the session's is InvalidInput.
         """
         session = self._sessions.look_at(session_id, tenant)
         labels, label_problems = clean_labels(images)
@@ -124,7 +78,9 @@ class Service:
             if label not in session.labels
         ]
         known = [*problems, *label_problems, *unknown]
-        predicted = self.predict(session_id, images, None, known, tenant=tenant)
+        predicted = self.predicting.predict(
+            PredictCall(session_id, images, None, known, tenant=tenant)
+        )
         chances = [dict(ranked.labels) for ranked in predicted.predictions]
         guesses = [ranked.labels[0][0] for ranked in predicted.predictions]
         place = {label: position for position, label in enumerate(predicted.session.labels)}
@@ -160,20 +116,3 @@ class Service:
     def check(self) -> None:
         """Raise Unavailable when sessions cannot be reached."""
         self._sessions.check()
-
-
-def _predictions(
-    session: Session, checkpoint: Checkpoint, logits: torch.Tensor, top_k: int | None
-) -> tuple[Ranked, ...]:
-    rows = checkpoint.calibrated(logits).tolist()
-    apart = checkpoint.none_of_these(logits, session.image_counts)
-    scores = [None] * len(rows) if apart is None else apart.tolist()
-    return tuple(
-        Ranked(_ranking(session.labels, row)[:top_k], score)
-        for row, score in zip(rows, scores, strict=True)
-    )
-
-
-def _ranking(labels: tuple[str, ...], row: Sequence[float]) -> tuple[tuple[str, float], ...]:
-    """Sorted by probability; ties go to the first label in sorted order."""
-    return tuple(sorted(zip(labels, row, strict=True), key=lambda entry: (-entry[1], entry[0])))

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
 from ..checkpoints.checkpoint import Checkpoint
+from ..errors import Problem
 from ..sessions.session import Session
 
 
@@ -43,6 +44,21 @@ class QueryImage:
     content: bytes
     field: str
     index: int
+
+
+@dataclass(frozen=True)
+class PredictCall:
+    """What a call to predict asks for.
+
+    ``problems`` are those that reading the call has found already; the service adds its own and
+    refuses them together.
+    """
+
+    session_id: str
+    images: Sequence[QueryImage | LabelledImage]
+    top_k: int | None = None
+    problems: Sequence[Problem] = ()
+    tenant: str = ""
 
 
 @dataclass(frozen=True)

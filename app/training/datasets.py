@@ -13,6 +13,7 @@ from ..data.episodes import ClassImages
 from ..data.sources import EncodedClass
 from ..errors import BadData, BadImage
 from ..images.decode import decode
+from ..images.drawing_stacks import preprocess
 from ..images.preprocess import Drawing
 
 DataFormat = Literal["omniglot", "vinyals", "folders"]
@@ -55,19 +56,15 @@ def preprocess_classes(
     for encoded in classes:
         names.append(encoded.name)
         groups.append(encoded.group)
-        images.append(
-            torch.stack([_image(encoded, *file, preprocessing) for file in encoded.files])
-        )
+        images.append(preprocess(preprocessing, [_image(encoded, *file) for file in encoded.files]))
         on_class()
     if not names:
         raise BadData("expected at least one class of images, got none")
     return ClassImages(tuple(names), tuple(groups), tuple(images))
 
 
-def _image(
-    encoded: EncodedClass, file_name: str, content: bytes, preprocessing: Drawing
-) -> torch.Tensor:
+def _image(encoded: EncodedClass, file_name: str, content: bytes) -> torch.Tensor:
     try:
-        return preprocessing(decode(content))
+        return decode(content)
     except BadImage as bad:
         raise BadData(f"{encoded.name}/{file_name}: {bad}") from None

@@ -1,0 +1,152 @@
+"""Classifying images with a session's adapted model, alone or together with other calls."""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+
+import torch
+
+from ..checkpoints.checkpoint import Checkpoint
+from ..engine.engine import Engine
+from ..engine.workers import Kind
+from ..errors import Problem
+from ..images.drawing_stacks import preprocess
+from ..sessions.session import Session
+from ..sessions.sessions import Sessions
+from . import cautions
+from .loaded import Loaded
+from .reading import Reader, query_problems
+from .values import Limits, PredictCall, Predicted, Ranked, Timing
+
+FEW_IMAGES, FEW_BYTES = 8, 128 << 10
+"""What a call may hold that is read by the thread that computes."""
+CALLS_TOGETHER = 4
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """A call whose session was found."""
+
+    call: PredictCall
+    session: Session
+    checkpoint: Checkpoint
+    problems: tuple[Problem, ...]
+    store_seconds: float
+
+
+class Predicting:
+    """The use case of predicting."""
+
+    def __init__(
+        self, loaded: Loaded, engine: Engine, sessions: Sessions, reader: Reader, limits: Limits
+    ) -> None:
+        self._loaded, self._engine, self._sessions = loaded, engine, sessions
+        self._reader, self._limits = reader, limits
+        self._small: Kind[PredictCall, Predicted | None] = Kind(
+            "predicting", "small calls to predict", self._together, most=CALLS_TOGETHER
+        )
+
+    def predict(self, call: PredictCall) -> Predicted:
+        """Classify each image by itself.
+
+        Raises SessionNotFound, InitializationNotLoaded, InvalidInput, Unavailable and
+        DeadlineExceeded.
+        """
+        asked = self._asked(call)
+        deadline = time.monotonic() + self._limits.deadline_seconds
+        read = self._reader.read(call.images, asked.checkpoint, asked.problems, deadline)
+        classified = self._engine.predict(
+            asked.checkpoint.identity,
+            asked.session.adapted,
+            read.images,
+            deadline_seconds=deadline - time.monotonic(),
+        )
+        waited = read.waited + classified.queue_seconds
+        timing = Timing(read.decoding, waited, classified.compute_seconds, asked.store_seconds)
+        return _predicted(asked, read.images, classified.logits, timing)
+
+    def submit(self, call: PredictCall) -> Future[tuple[Predicted | None, float]] | None:
+        """Have a small call done by the threads that compute, together with others that wait.
+
+        That costs no thread of its own, and little of anybody's time. None where the call may
+        hold the others up; the future gives None where only its images tell so: those are for
+        `predict`. Its result comes with the seconds it waited. Raises Unavailable.
+        """
+        size = sum(len(image.content) for image in call.images)
+        few = len(call.images) <= FEW_IMAGES and size <= FEW_BYTES
+        if not (few and self._engine.reads_as_it_computes):
+            return None
+        return self._engine.submit(self._small, call)
+
+    def _asked(self, call: PredictCall) -> _Asked:
+        """Find the session, and what is wrong with the call besides its images."""
+        began = time.perf_counter()
+        session = self._sessions.use(call.session_id, call.tenant)
+        store_seconds = time.perf_counter() - began
+        checkpoint = self._loaded.of(session)
+        problems = [*call.problems, *query_problems(len(call.images), self._limits)]
+        if call.top_k is not None and call.top_k < 1:
+            message = f"expected 1 or more, got {call.top_k}"
+            problems.append(Problem("out_of_range", message, "top_k"))
+        return _Asked(call, session, checkpoint, tuple(problems), store_seconds)
+
+    def _together(self, calls: Sequence[PredictCall]) -> list[Predicted | BaseException | None]:
+        """A prediction for each call, what it raises, or None where it is not small."""
+        began = time.perf_counter()
+        results: list[Predicted | BaseException | None] = [None] * len(calls)
+        ready: dict[str, list[tuple[int, _Asked, list[torch.Tensor]]]] = defaultdict(list)
+        for place, call in enumerate(calls):
+            try:
+                asked = self._asked(call)
+                images = self._reader.read_small(call.images, asked.problems)
+            except Exception as refused:  # noqa: BLE001 - raised by this call alone
+                results[place] = refused
+                continue
+            if images is not None:
+                ready[asked.checkpoint.identity].append((place, asked, images))
+        for identity, group in ready.items():
+            decoded = [image for _, _, each in group for image in each]
+            stack = preprocess(group[0][1].checkpoint.preprocessing, decoded)
+            queries = torch.split(stack, [len(each) for _, _, each in group])
+            read = time.perf_counter()
+            adapted = [asked.session.adapted for _, asked, _ in group]
+            logits = self._engine.predict_here(identity, adapted, queries)
+            computed = time.perf_counter() - read
+            for (place, asked, _), query, scores in zip(group, queries, logits, strict=True):
+                timing = Timing(read - began, 0.0, computed, asked.store_seconds)
+                results[place] = _predicted(asked, query, scores, timing)
+        return results
+
+
+def _predicted(
+    asked: _Asked, images: torch.Tensor, logits: torch.Tensor, timing: Timing
+) -> Predicted:
+    session, checkpoint, call = asked.session, asked.checkpoint, asked.call
+    return Predicted(
+        session=session,
+        checkpoint=checkpoint,
+        predictions=_predictions(session, checkpoint, logits, call.top_k),
+        warnings=cautions.blank_images(call.images, images, checkpoint.preprocessing),
+        timing=timing,
+    )
+
+
+def _predictions(
+    session: Session, checkpoint: Checkpoint, logits: torch.Tensor, top_k: int | None
+) -> tuple[Ranked, ...]:
+    rows = checkpoint.calibrated(logits).tolist()
+    apart = checkpoint.none_of_these(logits, session.image_counts)
+    scores = [None] * len(rows) if apart is None else apart.tolist()
+    return tuple(
+        Ranked(_ranking(session.labels, row)[:top_k], score)
+        for row, score in zip(rows, scores, strict=True)
+    )
+
+
+def _ranking(labels: tuple[str, ...], row: Sequence[float]) -> tuple[tuple[str, float], ...]:
+    """Sorted by probability; ties go to the first label in sorted order."""
+    return tuple(sorted(zip(labels, row, strict=True), key=lambda entry: (-entry[1], entry[0])))
