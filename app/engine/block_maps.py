@@ -7,9 +7,8 @@ out as patches and multiplied as matrices; what pooling drops is not computed th
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch.nn import functional
@@ -19,7 +18,19 @@ SMALL_SIDE = 8
 """Up to this side patches were measured faster, with 32 and 64 channels and 1 to 25 images."""
 POOL = [2, 2]
 
-_convolution_gradients = torch.ops.aten.convolution_backward.default
+_GRADIENTS = """
+def by_weight(gradient: Tensor, images: Tensor, weight: Tensor) -> Tensor:
+    return torch.ops.aten.convolution_backward(
+        gradient, images, weight, None, [1, 1], [1, 1], [1, 1], False, [0, 0], 1,
+        [False, True, False])[1]
+
+def by_input(gradient: Tensor, images: Tensor, weight: Tensor) -> Tensor:
+    return torch.ops.aten.convolution_backward(
+        gradient, images, weight, None, [1, 1], [1, 1], [1, 1], False, [0, 0], 1,
+        [True, False, False])[0]
+"""
+"""In a language that can be traced: from Python, tracing refuses the list of what is wanted."""
+_gradients: Any = torch.jit.CompilationUnit(_GRADIENTS)
 _pool = torch.ops.aten.max_pool2d_with_indices.default
 _pool_gradient = torch.ops.aten.max_pool2d_with_indices_backward.default
 _relu_gradient = torch.ops.aten.threshold_backward.default
@@ -99,24 +110,14 @@ class DirectMap:
         self, gradient: torch.Tensor, prepared: torch.Tensor, weight: torch.Tensor
     ) -> torch.Tensor:
         """See `Map`."""
-        return self._gradients(gradient, prepared, weight, [False, True, False])[1]
+        found: torch.Tensor = _gradients.by_weight(gradient, prepared, weight)
+        return found
 
     def by_input(
         self, gradient: torch.Tensor, prepared: torch.Tensor, weight: torch.Tensor
     ) -> torch.Tensor:
         """See `Map`."""
-        return self._gradients(gradient, prepared, weight, [True, False, False])[0]
-
-    def _gradients(
-        self,
-        gradient: torch.Tensor,
-        prepared: torch.Tensor,
-        weight: torch.Tensor,
-        wanted: list[bool],
-    ) -> Sequence[torch.Tensor]:
-        found: Sequence[torch.Tensor] = _convolution_gradients(
-            gradient, prepared, weight, None, [1, 1], [1, 1], [1, 1], False, [0, 0], 1, wanted
-        )
+        found: torch.Tensor = _gradients.by_input(gradient, prepared, weight)
         return found
 
 
@@ -178,7 +179,7 @@ class PatchMap:
         beyond = self.side - self.kept + 1
         padded = functional.pad(gradient.permute(0, 2, 3, 1), (0, 0, 1, beyond, 1, beyond))
         products = _patches(padded, self.side) @ turned.reshape(9 * self.outputs, self.inputs)
-        shape = (len(gradient), self.side, self.side, self.inputs)
+        shape = (gradient.shape[0], self.side, self.side, self.inputs)
         return products.view(shape).permute(0, 3, 1, 2)
 
 
@@ -206,7 +207,7 @@ def through_activation(
 
 def _patches(padded: torch.Tensor, kept: int) -> torch.Tensor:
     """`(batch, height, width, channel)` to `(batch * kept * kept, 9 * channel)`."""
-    rows, (batch, down, across, channel) = len(padded), padded.stride()
+    rows, (batch, down, across, channel) = padded.shape[0], padded.stride()
     channels = padded.shape[3]
     if channels == 1:
         # Whole rows of an image lie together, where single numbers would be copied otherwise.

@@ -2,107 +2,38 @@
 
 `meta.inner_loop` is the definition; this gives the same numbers, to rounding, at a multiple of
 its speed (see tests/benchmarks/README.md): no graph is built, the norm stays folded into the
-convolutions, each block is computed in the way that suits its size, and the images are shared
-out among idle threads.
+convolutions, each block is computed in the way that suits its size, the images are shared out
+among idle threads, and operations are started by the traced calls of `meta.traced`.
 """
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 
 import torch
 
 from ..meta import head
 from ..meta.episode import Support
-from ..meta.inner_loop import Initialization, first_moving, logits_of_seen
+from ..meta.inner_loop import HEAD, Initialization, first_moving, logits_of_seen
 from ..meta.network import Network
 from ..meta.params import Params
+from ..meta.traced import Traced, traced
 from ..meta.views import grid_of, seen_through
 from ..networks.conv4 import Conv4
-from ..networks.convolution import EPSILON, NormalisedConvolution
-from .block_maps import Map, activated, map_of, through_activation
+from .block_maps import map_of
+from .block_steps import AdaptingBlock, Folded, Moving, Passes, Share, run_block
 from .crew import Crew
 from .executor import PREDICTED_TOGETHER, Outcome
-from .head_gradient import Head
+from .head_gradient import HeadLoss
 
 BYTES_AT_ONCE = 4 << 20
-"""Of the largest maps in memory at once, where nothing has to be kept for gradients."""
+"""Of the largest maps in memory at once, where nothing has to be kept for gradients: about what
+the cache of a core holds."""
 FLOPS_WORTH_SHARING = 1e8
 """Forward operations of a part below which handing it to another thread costs more than it
 gives."""
-
-
-@dataclass(frozen=True)
-class _Folded:
-    """A block ready to run: `map`, packed weight and bias with the norm folded in."""
-
-    map: Map
-    weight: torch.Tensor
-    bias: torch.Tensor
-
-    def __call__(self, hidden: torch.Tensor) -> torch.Tensor:
-        return activated(self.map.convolved(self.map.prepared(hidden), self.weight), self.bias)[0]
-
-
-@dataclass
-class _Moving:
-    """A block's tensors as they adapt, its weight packed, and the step sizes of those that do."""
-
-    convolution: NormalisedConvolution
-    map: Map
-    weight: torch.Tensor
-    gain: torch.Tensor
-    bias: torch.Tensor
-    mean: torch.Tensor
-    deviation: torch.Tensor
-    step_sizes: Params
-
-    def folded(self) -> _Folded:
-        scale = self.gain / self.deviation
-        weight = self.weight * self.map.per_output(scale)
-        return _Folded(self.map, weight, self.bias - self.mean * scale)
-
-    def step(self, by_weight: torch.Tensor, by_bias: torch.Tensor, number: int) -> None:
-        """Move along the gradients by the folded weight and bias."""
-        scale = self.gain / self.deviation
-        sizes = {kind: learned[number] for kind, learned in self.step_sizes.items()}
-        if "gain" in sizes:
-            by_scale = self.map.output_sums(by_weight * self.weight) - by_bias * self.mean
-            self.gain = self.gain - sizes["gain"] * (by_scale / self.deviation)
-        if "weight" in sizes:
-            lengths = sizes["weight"] * self.map.per_output(scale)
-            self.weight = torch.addcmul(self.weight, by_weight, lengths, value=-1)
-        if "bias" in sizes:
-            self.bias = self.bias - sizes["bias"] * by_bias
-
-    def adapted(self) -> Params:
-        kinds = {
-            "weight": self.map.unpacked(self.weight),
-            "gain": self.gain,
-            "bias": self.bias,
-        }
-        return {f"{self.convolution.name}.{kind}": kinds[kind] for kind in self.step_sizes}
-
-
-@dataclass
-class _Taped:
-    """What a block's backward pass needs of its forward pass."""
-
-    prepared: torch.Tensor
-    maps: torch.Tensor
-    indices: torch.Tensor
-    active: torch.Tensor
-
-
-@dataclass
-class _Share:
-    """The rows of a support set that one thread computes together, and their tape."""
-
-    rows: slice
-    prepared: torch.Tensor
-    tape: list[_Taped] = field(default_factory=list)
 
 
 class Blocks:
@@ -126,14 +57,23 @@ class Blocks:
             for convolution, side in zip(self._convolutions, sides, strict=True)
         ]
         self._rows_at_once = max(1, BYTES_AT_ONCE // (network.channels * network.image_size**2 * 4))
-        # Of the two kinds of views there are, one has none.
-        blank = torch.zeros(1, *network.input_shape)
-        self._grids = {
-            len(views): grid_of(views, blank)
+        # Views are all of the initialization's, or none where queries are not seen in them.
+        self._resting_by_views = {
+            len(views): self._traced_rest(views)
             for views in (initialization.views, initialization.query_views())
-            if len(views)
-        } | {0: torch.empty(0)}
-        self._resting = self._folded(initialization.params, 0, self._first)
+        }
+        self._names = sorted(initialization.step_sizes.keys() | HEAD)
+        self._classifier = self._traced_logits()
+        params, sizes = initialization.params, initialization.step_sizes
+        self._adapting = [
+            AdaptingBlock(convolution, layout, params, sizes)
+            for convolution, layout in zip(
+                self._convolutions[self._first :], self._maps[self._first :], strict=True
+            )
+        ]
+        scale = params[head.SCALE]
+        self._head = HeadLoss(initialization.inner_loop.head_start, scale, network.feature_size)
+        self._passes = Passes(self._adapting, self._blank(), crew) if self._adapting else None
 
     @staticmethod
     def serves(network: Network, initialization: Initialization) -> bool:
@@ -147,11 +87,9 @@ class Blocks:
 
     def at_rest(self, images: torch.Tensor, views: torch.Tensor) -> torch.Tensor:
         """See `Executor`."""
-        seen = seen_through(images, self._grids[len(views)])
-        hidden = self._run(self._resting, seen.flatten(0, 1), sum(self._flops[: self._first]))
-        if self._first == len(self._convolutions):
-            hidden = hidden.flatten(1)
-        return hidden.reshape(*seen.shape[:2], *hidden.shape[1:])
+        n_seen = 1 + len(views)
+        flops = n_seen * sum(self._flops[: self._first])
+        return self._in_parts(self._resting_by_views[len(views)], images, flops, n_seen)
 
     def bucket(self, n_images: int) -> int:
         """See `Executor`."""
@@ -165,46 +103,55 @@ class Blocks:
         self, adapted: Sequence[Params], resting: Sequence[torch.Tensor]
     ) -> list[torch.Tensor]:
         """See `Executor`."""
-        return [self._logits(*session) for session in zip(adapted, resting, strict=True)]
-
-    def _logits(self, adapted: Params, resting: torch.Tensor) -> torch.Tensor:
-        fast_weights = {**self._initialization.params, **adapted}
-        seen = resting[:, : 1 + len(self._initialization.query_views())]
-        blocks = self._folded(fast_weights, self._first, len(self._convolutions))
-        hidden = self._run(blocks, seen.flatten(0, 1), sum(self._flops[self._first :]))
-        return logits_of_seen(fast_weights, hidden.reshape(*seen.shape[:2], -1))
+        return [
+            self._in_parts(
+                functools.partial(self._classifier, *(own[name] for name in self._names)),
+                rest,
+                rest.shape[1] * sum(self._flops[self._first :]),
+                rest.shape[1],
+            )
+            for own, rest in zip(adapted, resting, strict=True)
+        ]
 
     def _adapt(self, resting: Support, steps: int) -> Outcome:
-        initialization = self._initialization
+        initialization, passes = self._initialization, self._passes
         n_images, n_seen = resting.images.shape[:2]
         images = resting.images.flatten(0, 1)
         seen = Support(images, resting.labels.repeat_interleave(n_seen), resting.n_way)
-        scale = initialization.params[head.SCALE]
-        rows = Head(initialization.inner_loop.head_start, scale, seen)
-        offset_weight = images.new_zeros(seen.n_way, self._network.feature_size)
-        offset_bias = images.new_zeros(seen.n_way)
-        moving = [self._moving(number) for number in range(self._first, len(self._convolutions))]
-        shares = self._shares(images)
-        features = images.new_empty(len(images), self._network.feature_size)
+        rows = self._head.of(seen)
+        offsets = {
+            head.WEIGHT: images.new_zeros(seen.n_way, self._network.feature_size),
+            head.BIAS: images.new_zeros(seen.n_way),
+        }
+        moving = [Moving(block) for block in self._adapting]
+        shares: list[Share] = []
+        features = images
+        if passes is not None:
+            bounds = self._bounds(len(images), sum(self._flops[self._first :]))
+            shares = passes.shares(images, bounds)
+            features = images.new_empty(len(images), self._network.feature_size)
         losses = []
         for number in range(steps + 1):
-            folded = [block.folded() for block in moving]
-            self._forward(folded, shares, features)
-            at = rows.gradients(features, offset_weight, offset_bias)
+            folded = [block.folded for block in moving]
+            if passes is not None:
+                passes.forward(folded, shares, features)
+            at = rows.gradients(features, offsets[head.WEIGHT], offsets[head.BIAS])
             losses.append(at.loss)
             if number == steps:
                 break
             learned = min(number, initialization.inner_loop.steps - 1)
-            self._backward(moving, folded, shares, at.by_features, learned)
-            sizes = initialization.step_sizes
-            if head.WEIGHT in sizes:
-                length = sizes[head.WEIGHT][learned] * seen.n_way
-                offset_weight = offset_weight - length * at.by_weight
-            if head.BIAS in sizes:
-                offset_bias = offset_bias - sizes[head.BIAS][learned] * seen.n_way * at.by_bias
+            if passes is not None:
+                gradients = passes.backward(folded, shares, at.by_features)
+                for block, (by_weight, by_bias) in zip(moving, gradients, strict=True):
+                    block.step(by_weight, by_bias, learned)
+            for name, gradient in ((head.WEIGHT, at.by_weight), (head.BIAS, at.by_bias)):
+                if name in initialization.step_sizes:
+                    length = initialization.step_sizes[name][learned] * seen.n_way
+                    offsets[name] = offsets[name] - length * gradient
         adapted = {head.WEIGHT: at.weight, head.BIAS: at.bias}
         for block in moving:
             adapted |= block.adapted()
+        scale = initialization.params[head.SCALE]
         queried = features.view(n_images, n_seen, -1)[:, : 1 + len(initialization.query_views())]
         return Outcome(
             adapted=adapted,
@@ -212,113 +159,68 @@ class Blocks:
             scores=logits_of_seen({**adapted, head.SCALE: scale}, queried),
         )
 
-    def _forward(self, folded: list[_Folded], shares: list[_Share], features: torch.Tensor) -> None:
-        """Fill in the features of all rows, and every share's tape."""
+    def _traced_rest(self, views: torch.Tensor) -> Traced:
+        """`at_rest` with these views."""
+        shape = self._network.input_shape
+        blocks = self._folded(self._initialization.params, 0, self._first)
+        grid = grid_of(views, torch.zeros(1, *shape))
 
-        def run(number: int) -> None:
-            share = shares[number]
-            share.tape.clear()
-            hidden = share.prepared
-            for place, block in enumerate(folded):
-                prepared = hidden if place == 0 else block.map.prepared(hidden)
-                maps = block.map.convolved(prepared, block.weight)
-                hidden, indices = activated(maps, block.bias)
-                share.tape.append(_Taped(prepared, maps, indices, hidden))
-            features[share.rows] = hidden.flatten(1)
+        def rest(images: torch.Tensor) -> torch.Tensor:
+            seen = seen_through(images, grid)
+            hidden = seen.flatten(0, 1)
+            for layout, folded in zip(self._maps[: self._first], blocks, strict=True):
+                hidden = run_block(layout, folded, hidden)
+            if self._first == len(self._convolutions):
+                hidden = hidden.flatten(1)
+            return hidden.reshape(*seen.shape[:2], *hidden.shape[1:])
 
-        self._crew.map(run, len(shares))
+        return traced(rest, torch.zeros(2, *shape))
 
-    def _backward(
-        self,
-        moving: list[_Moving],
-        folded: list[_Folded],
-        shares: list[_Share],
-        by_features: torch.Tensor,
-        learned: int,
-    ) -> None:
-        """Take one step of all blocks."""
-        if not moving:
-            return
-        shape = shares[0].tape[-1].active.shape[1:]
-        by_active = by_features.view(-1, *shape).contiguous(memory_format=torch.channels_last)
+    def _traced_logits(self) -> Traced:
+        """`logits` of one session, whose tensors come before the queries, by their names."""
+        params, n_seen = self._initialization.params, 1 + len(self._initialization.query_views())
 
-        def run(number: int) -> list[tuple[torch.Tensor, torch.Tensor]]:
-            share = shares[number]
-            gradient = by_active[share.rows]
-            found = []
-            for place in range(len(folded) - 1, -1, -1):
-                taped, block = share.tape.pop(), folded[place]
-                by_maps, by_bias = through_activation(
-                    gradient, taped.active, taped.maps, taped.indices
-                )
-                by_weight = block.map.by_weight(by_maps, taped.prepared, block.weight)
-                found.append((by_weight, by_bias))
-                if place > 0:
-                    gradient = block.map.by_input(by_maps, taped.prepared, block.weight)
-            return found
+        def logits(*inputs: torch.Tensor) -> torch.Tensor:
+            *own, resting = inputs
+            fast_weights = {**params, **dict(zip(self._names, own, strict=True))}
+            seen = resting[:, :n_seen]
+            hidden = seen.flatten(0, 1)
+            blocks = self._folded(fast_weights, self._first, len(self._convolutions))
+            for layout, folded in zip(self._maps[self._first :], blocks, strict=True):
+                hidden = run_block(layout, folded, hidden)
+            return logits_of_seen(fast_weights, hidden.reshape(*seen.shape[:2], -1))
 
-        found = self._crew.map(run, len(shares))
-        for block, parts in zip(reversed(moving), zip(*found, strict=True), strict=True):
-            by_weight, by_bias = (
-                sum(tensors[1:], tensors[0]) for tensors in zip(*parts, strict=True)
-            )
-            block.step(by_weight, by_bias, learned)
-
-    def _moving(self, number: int) -> _Moving:
-        convolution, layout = self._convolutions[number], self._maps[number]
-        params, sizes = self._initialization.params, self._initialization.step_sizes
-        own = {kind: params[f"{convolution.name}.{kind}"] for kind in KINDS}
-        step_sizes = {
-            kind: sizes[f"{convolution.name}.{kind}"]
-            for kind in ("weight", "gain", "bias")
-            if f"{convolution.name}.{kind}" in sizes
+        head_rows = {
+            head.WEIGHT: torch.zeros(3, self._network.feature_size),
+            head.BIAS: torch.zeros(3),
         }
-        if "weight" in step_sizes and step_sizes["weight"].dim() > 1:
-            step_sizes["weight"] = torch.stack([layout.packed(s) for s in step_sizes["weight"]])
-        return _Moving(
-            convolution=convolution,
-            map=layout,
-            weight=layout.packed(own["weight"]),
-            gain=own["gain"],
-            bias=own["bias"],
-            mean=own["mean"],
-            deviation=torch.sqrt(own["variance"] + EPSILON),
-            step_sizes=step_sizes,
-        )
+        examples = [{**params, **head_rows}[name] for name in self._names]
+        resting = self._blank()
+        return traced(logits, *examples, resting.view(-1, n_seen, *resting.shape[1:]))
 
-    def _folded(self, params: Params, first: int, stop: int) -> list[_Folded]:
+    def _blank(self) -> torch.Tensor:
+        """Two blank queries at rest, view by view: what the first block that adapts takes."""
+        n_views = len(self._initialization.query_views())
+        blank = torch.zeros(2, *self._network.input_shape)
+        return torch.as_tensor(self._resting_by_views[n_views](blank)).flatten(0, 1)
+
+    def _folded(self, params: Params, first: int, stop: int) -> list[Folded]:
         folded = []
         for convolution, layout in zip(
             self._convolutions[first:stop], self._maps[first:stop], strict=True
         ):
             weight, bias = convolution.folded(params)
-            folded.append(_Folded(layout, layout.packed(weight), bias))
+            folded.append(Folded(layout.packed(weight), bias))
         return folded
 
-    def _shares(self, images: torch.Tensor) -> list[_Share]:
-        """Rows of a support set by share; what the first block takes is laid out once."""
-        first = self._first
-        bounds = self._bounds(len(images), sum(self._flops[first:]))
-        return [
-            _Share(rows, self._maps[first].prepared(images[rows]))
-            if first < len(self._maps)
-            else _Share(rows, images[rows])
-            for rows in bounds
-        ]
-
-    def _run(self, blocks: list[_Folded], hidden: torch.Tensor, flops: float) -> torch.Tensor:
-        """Run blocks one way, on as many rows at once as the memory bound allows."""
-        if not blocks:
-            return hidden
-        bounds = self._bounds(len(hidden), flops, most=self._rows_at_once)
-
-        def run(number: int) -> torch.Tensor:
-            rows = hidden[bounds[number]]
-            for block in blocks:
-                rows = block(rows)
-            return rows
-
-        return torch.cat(self._crew.map(run, len(bounds)))
+    def _in_parts(
+        self, run: Traced, rows: torch.Tensor, flops: float, maps_each: int
+    ) -> torch.Tensor:
+        """Run something row by row, on no more rows at once than the memory bound allows."""
+        most = max(1, self._rows_at_once // maps_each)
+        bounds = self._bounds(len(rows), flops, most)
+        found = self._crew.map(lambda number: run(rows[bounds[number]]), len(bounds))
+        return found[0] if len(found) == 1 else torch.cat(found)
 
     def _bounds(self, rows: int, flops: float, most: int | None = None) -> list[slice]:
         """Even shares of rows, each worth a thread, none longer than ``most``."""
@@ -328,6 +230,3 @@ class Blocks:
             parts = max(parts, -(-rows // most))
         edges = [rows * number // parts for number in range(parts + 1)]
         return [slice(*pair) for pair in itertools.pairwise(edges)]
-
-
-KINDS = ("weight", "gain", "bias", "mean", "variance")

@@ -62,19 +62,19 @@ def seen_in(images: torch.Tensor, views: torch.Tensor) -> torch.Tensor:
 def grid_of(views: torch.Tensor, images: torch.Tensor) -> torch.Tensor:
     """`(view, height, width, 2)`: where images of this size and kind are looked at."""
     shape = [len(views), *images.shape[1:]]
+    if not len(views):
+        return views.new_empty(0, *shape[2:], 2)
     return functional.affine_grid(views.to(images), shape, align_corners=False)
 
 
 def seen_through(images: torch.Tensor, grid: torch.Tensor) -> torch.Tensor:
     """`seen_in` views whose grid is known."""
-    n_images, n_views = len(images), len(grid)
+    n_images, n_views = images.shape[0], grid.shape[0]
     if not n_views:
         return images.unsqueeze(1)
     moved = functional.grid_sample(
-        images.repeat_interleave(n_views, 0)
-        if n_images > 1
-        else images.expand(n_views, -1, -1, -1),
-        grid.repeat(n_images, 1, 1, 1) if n_images > 1 else grid,
+        images.repeat_interleave(n_views, 0),
+        grid.repeat(n_images, 1, 1, 1),
         padding_mode="border",
         align_corners=False,
     )

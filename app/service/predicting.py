@@ -14,7 +14,6 @@ from ..checkpoints.checkpoint import Checkpoint
 from ..engine.engine import Engine
 from ..engine.workers import Kind
 from ..errors import Problem
-from ..images.drawing_stacks import preprocess
 from ..sessions.session import Session
 from ..sessions.sessions import Sessions
 from . import cautions
@@ -98,27 +97,27 @@ class Predicting:
         """A prediction for each call, what it raises, or None where it is not small."""
         began = time.perf_counter()
         results: list[Predicted | BaseException | None] = [None] * len(calls)
-        ready: dict[str, list[tuple[int, _Asked, list[torch.Tensor]]]] = defaultdict(list)
+        ready: dict[str, list[tuple[int, _Asked, torch.Tensor]]] = defaultdict(list)
         for place, call in enumerate(calls):
             try:
                 asked = self._asked(call)
-                images = self._reader.read_small(call.images, asked.problems)
+                images = self._reader.read_small(call.images, asked.checkpoint, asked.problems)
             except Exception as refused:  # noqa: BLE001 - raised by this call alone
                 results[place] = refused
                 continue
             if images is not None:
                 ready[asked.checkpoint.identity].append((place, asked, images))
         for identity, group in ready.items():
-            decoded = [image for _, _, each in group for image in each]
-            stack = preprocess(group[0][1].checkpoint.preprocessing, decoded)
-            queries = torch.split(stack, [len(each) for _, _, each in group])
             read = time.perf_counter()
-            adapted = [asked.session.adapted for _, asked, _ in group]
-            logits = self._engine.predict_here(identity, adapted, queries)
+            logits = self._engine.predict_here(
+                identity,
+                [asked.session.adapted for _, asked, _ in group],
+                [images for _, _, images in group],
+            )
             computed = time.perf_counter() - read
-            for (place, asked, _), query, scores in zip(group, queries, logits, strict=True):
+            for (place, asked, images), scores in zip(group, logits, strict=True):
                 timing = Timing(read - began, 0.0, computed, asked.store_seconds)
-                results[place] = _predicted(asked, query, scores, timing)
+                results[place] = _predicted(asked, images, scores, timing)
         return results
 
 

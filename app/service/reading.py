@@ -13,7 +13,7 @@ import torch
 from ..checkpoints.checkpoint import Checkpoint
 from ..errors import BadImage, DeadlineExceeded, InvalidInput, Problem
 from ..images.decode import decode, opened, pixels
-from ..images.drawing_stacks import PIXELS_AT_ONCE, preprocess
+from ..images.preprocess import preprocessor
 from .values import LabelledImage, Limits, QueryImage
 
 MAX_LABEL_LENGTH = 100
@@ -57,20 +57,17 @@ class Reader:
             raise InvalidInput(listed)
         named = {(problem.field, problem.index) for problem in problems}
         wanted = [image for image in images if (image.field, image.index) not in named]
+        prepare = preprocessor(checkpoint.preprocessing)
         tensors: list[torch.Tensor] = []
-        decoded: list[torch.Tensor] = []
         waited = decoding = 0.0
-        for number, image in enumerate(wanted, start=1):
+        for image in wanted:
             asked = time.monotonic()
             # One image at a time, so that a call with many large ones lets others in between.
             if asked >= deadline or not self._decoders.acquire(timeout=deadline - asked):
                 raise DeadlineExceeded("decoding the images", self._limits.deadline_seconds)
             began = time.monotonic()
             try:
-                decoded.append(decode(image.content))
-                if number == len(wanted) or _pixels(decoded) >= PIXELS_AT_ONCE:
-                    tensors.append(preprocess(checkpoint.preprocessing, decoded))
-                    decoded.clear()
+                tensors.append(prepare(decode(image.content)))
             except BadImage as bad:
                 listed.append(Problem(bad.code, str(bad), image.field, image.index))
             finally:
@@ -79,16 +76,20 @@ class Reader:
             decoding += time.monotonic() - began
         if listed:
             raise InvalidInput(listed)
-        return Read(torch.cat(tensors), waited, decoding)
+        return Read(torch.stack(tensors), waited, decoding)
 
     def read_small(
-        self, images: Sequence[LabelledImage | QueryImage], problems: Sequence[Problem]
-    ) -> list[torch.Tensor] | None:
-        """Decode images on the calling thread; None where one of them has too many pixels for it.
+        self,
+        images: Sequence[LabelledImage | QueryImage],
+        checkpoint: Checkpoint,
+        problems: Sequence[Problem],
+    ) -> torch.Tensor | None:
+        """`read` on the calling thread; None where an image has too many pixels for that.
 
         Raises InvalidInput as `read` does.
         """
-        listed, decoded = list(problems), []
+        listed, tensors = list(problems), []
+        prepare = preprocessor(checkpoint.preprocessing)
         named = {(problem.field, problem.index) for problem in problems}
         for image in images:
             if (image.field, image.index) in named:
@@ -97,16 +98,12 @@ class Reader:
                 header = opened(image.content)
                 if header.width * header.height > SMALL_PIXELS:
                     return None
-                decoded.append(pixels(header))
+                tensors.append(prepare(pixels(header)))
             except BadImage as bad:
                 listed.append(Problem(bad.code, str(bad), image.field, image.index))
         if listed:
             raise InvalidInput(listed)
-        return decoded
-
-
-def _pixels(images: Sequence[torch.Tensor]) -> int:
-    return sum(image.shape[0] * image.shape[1] for image in images)
+        return torch.stack(tensors)
 
 
 def clean_labels(images: Sequence[LabelledImage]) -> tuple[list[str], list[Problem]]:

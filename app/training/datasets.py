@@ -13,8 +13,7 @@ from ..data.episodes import ClassImages
 from ..data.sources import EncodedClass
 from ..errors import BadData, BadImage
 from ..images.decode import decode
-from ..images.drawing_stacks import preprocess
-from ..images.preprocess import Drawing
+from ..images.preprocess import Drawing, preprocessor
 
 DataFormat = Literal["omniglot", "vinyals", "folders"]
 Split = Literal["train", "validation", "test"]
@@ -53,10 +52,11 @@ def preprocess_classes(
 ) -> ClassImages:
     """Decode and preprocess every image. Raises BadData that names the first bad file."""
     names, groups, images = [], [], []
+    prepare = preprocessor(preprocessing)
     for encoded in classes:
         names.append(encoded.name)
         groups.append(encoded.group)
-        images.append(preprocess(preprocessing, [_image(encoded, *file) for file in encoded.files]))
+        images.append(torch.stack([prepare(_image(encoded, *file)) for file in encoded.files]))
         on_class()
     if not names:
         raise BadData("expected at least one class of images, got none")

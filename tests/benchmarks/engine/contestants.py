@@ -1,0 +1,270 @@
+"""Contestants in processes of their own, so that none runs under another one's settings."""
+
+from __future__ import annotations
+
+import math
+import multiprocessing
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import torch
+from inkling.checkpoints.catalogue import find_checkpoint
+from inkling.checkpoints.checkpoint import load_checkpoint
+from inkling.engine.device import available_cores
+from inkling.engine.engine import Engine
+from inkling.engine.executor import Definition
+from inkling.meta.episode import Support
+from inkling.meta.params import n_bytes
+
+from .cases import Case, case_of
+from .floor import kernels_of, peak
+from .opponents import Higher, Learn2Learn, plain_of
+
+Job = Literal["adapt", "predict 1", "predict 32"]
+WARM_UP = 2
+CORES = available_cores()
+
+
+class Contestant(Protocol):
+    """Something that adapts and predicts."""
+
+    def adapt(self, support: Support) -> Any:
+        """Run the inner loop."""
+        ...
+
+    def predict(self, adapted: Any, queries: torch.Tensor) -> torch.Tensor:
+        """`(query, n_way)` logits, but for a constant in each row."""
+        ...
+
+
+class Inkling:
+    """The engine as a server runs it, with one initialization."""
+
+    def __init__(self, case: Case) -> None:
+        checkpoint = replace(
+            load_checkpoint(find_checkpoint("omniglot")),
+            network=case.model.network,
+            initialization=case.model.initialization,
+        )
+        self._identity = checkpoint.identity
+        self._engine = Engine(
+            [checkpoint], device=torch.device("cpu"), workers=CORES, queue_limit=1000
+        )
+        self._engine.warm_up()
+        self.executor = self._engine.executor_name(self._identity)
+
+    def adapt(self, support: Support) -> Any:
+        """`Engine.adapt`."""
+        return self._engine.adapt(
+            self._identity, support, steps=None, deadline_seconds=math.inf
+        ).adapted
+
+    def predict(self, adapted: Any, queries: torch.Tensor) -> torch.Tensor:
+        """`Engine.predict`."""
+        return self._engine.predict(
+            self._identity, adapted, queries, deadline_seconds=math.inf
+        ).logits
+
+
+class Eager:
+    """`inkling.meta` as it stands."""
+
+    def __init__(self, case: Case) -> None:
+        self._definition = Definition(case.model.network, case.model.initialization)
+        self._views = case.model.initialization.views
+        self._query_views = case.model.initialization.query_views()
+        self._steps = case.model.initialization.inner_loop.steps
+
+    @torch.no_grad()
+    def adapt(self, support: Support) -> Any:
+        """`meta.inner_loop.trajectory`."""
+        resting = replace(support, images=self._definition.at_rest(support.images, self._views))
+        return self._definition.adapt([resting], self._steps)[0].adapted
+
+    @torch.no_grad()
+    def predict(self, adapted: Any, queries: torch.Tensor) -> torch.Tensor:
+        """`meta.inner_loop.logits`."""
+        resting = self._definition.at_rest(queries, self._query_views)
+        return self._definition.logits([adapted], [resting])[0]
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A contestant and the intra-op threads that it runs with."""
+
+    contestant: str
+    threads: int
+
+    def __str__(self) -> str:
+        return f"{self.contestant} ({self.threads} thread{'s' if self.threads > 1 else ''})"
+
+
+@dataclass(frozen=True)
+class Trees:
+    """Source trees of other libraries, where they were given."""
+
+    learn2learn: Path | None
+    higher: Path | None
+
+
+def build(name: str, case: Case, trees: Trees) -> Contestant:
+    """A contestant for a case. Raises ValueError for one that cannot be built."""
+    if name == "inkling":
+        return Inkling(case)
+    if name == "inkling-eager":
+        return Eager(case)
+    if name in ("plain", "plain-channels-last"):
+        return plain_of(case, channels_last=name != "plain")
+    if name == "learn2learn" and trees.learn2learn is not None:
+        return Learn2Learn(case, trees.learn2learn)
+    if name == "higher" and trees.higher is not None:
+        return Higher(case, trees.higher)
+    raise ValueError(f"expected a contestant that can be built, got {name!r}")
+
+
+class Remote:
+    """A process that runs one contestant."""
+
+    def __init__(self, name: str, trees: Trees) -> None:
+        self.name = name
+        context = multiprocessing.get_context("spawn")
+        self._pipe, other = context.Pipe()
+        self._process = context.Process(target=_serve, args=(other, name, trees), daemon=True)
+        self._process.start()
+
+    def ask(self, what: str, *arguments: Any) -> Any:
+        """Have one of the process's answers. Raises what it raised there."""
+        self._pipe.send((what, arguments))
+        answer = self._pipe.recv()
+        if isinstance(answer, BaseException):
+            raise answer
+        return answer
+
+    def stop(self) -> None:
+        """End the process."""
+        self._pipe.send(None)
+        self._process.join()
+
+
+def _serve(pipe: Connection, name: str, trees: Trees) -> None:
+    answering = _Answering(name, trees)
+    while (question := pipe.recv()) is not None:
+        what, arguments = question
+        try:
+            pipe.send(getattr(answering, what)(*arguments))
+        except Exception as failure:  # noqa: BLE001 - raised where it was asked for
+            pipe.send(RuntimeError(f"{name}: {type(failure).__name__}: {failure}"))
+
+
+class _Answering:
+    """What a process can be asked."""
+
+    def __init__(self, name: str, trees: Trees) -> None:
+        self._name, self._trees = name, trees
+        self._built: dict[tuple[str, int], Contestant] = {}
+
+    def seconds(self, model: str, shot: int, job: Job, threads: int, times: int) -> list[float]:
+        """How long a job took, one call after another."""
+        run = self._job(case_of(model, shot), job)
+        self._use(threads)
+        for _ in range(WARM_UP):
+            run()
+        took = []
+        for _ in range(times):
+            began = time.perf_counter()
+            run()
+            took.append(time.perf_counter() - began)
+        return took
+
+    def per_second(
+        self, model: str, shot: int, job: Job, threads: int, callers: int, seconds: float
+    ) -> float:
+        """Calls a second, by so many callers at once."""
+        run = self._job(case_of(model, shot), job)
+        self._use(threads)
+        run()
+        # An engine takes them all in; others are called by a pool as wide as the machine.
+        width = callers if self._name == "inkling" else min(callers, max(1, CORES // threads))
+        ends = time.perf_counter() + seconds
+
+        def call(_: int) -> int:
+            self._use(threads)
+            done = 0
+            while time.perf_counter() < ends:
+                run()
+                done += 1
+            return done
+
+        began = time.perf_counter()
+        with ThreadPoolExecutor(width) as pool:
+            done = sum(pool.map(call, range(width)))
+        return done / (time.perf_counter() - began)
+
+    def scores(self, model: str, shot: int) -> torch.Tensor:
+        """`(query, n_way)` probabilities of 32 queries."""
+        torch.set_num_threads(1)
+        case = case_of(model, shot)
+        contestant = self._contestant(case)
+        scores = contestant.predict(contestant.adapt(case.support()), case.queries(32))
+        return scores.detach().softmax(1)
+
+    def session_bytes(self, model: str, shot: int) -> int:
+        """The bytes of what one session adapted."""
+        case = case_of(model, shot)
+        adapted = self._contestant(case).adapt(case.support())
+        if isinstance(adapted, torch.nn.Module):
+            return sum(t.numel() * t.element_size() for t in adapted.parameters())
+        return n_bytes(adapted)
+
+    def kernels(self, model: str, shot: int, threads: int, times: int) -> list[float]:
+        """Seconds of an adaptation's convolutions alone."""
+        return self._timed(kernels_of(case_of(model, shot)), threads, times)
+
+    def peak(self, threads: int, times: int) -> float:
+        """The most operations a second."""
+        run, operations = peak()
+        return operations / min(self._timed(run, threads, times))
+
+    def _timed(self, run: Callable[[], None], threads: int, times: int) -> list[float]:
+        torch.set_num_threads(threads)
+        run()
+        took = []
+        for _ in range(times):
+            began = time.perf_counter()
+            run()
+            took.append(time.perf_counter() - began)
+        return took
+
+    def _use(self, threads: int) -> None:
+        if self._name != "inkling":
+            torch.set_num_threads(threads)
+
+    def _job(self, case: Case, job: Job) -> Callable[[], Any]:
+        contestant, support = self._contestant(case), case.support()
+        if job == "adapt":
+            return lambda: contestant.adapt(support)
+        adapted, queries = contestant.adapt(support), case.queries(int(job.split()[1]))
+        return lambda: contestant.predict(adapted, queries)
+
+    def _contestant(self, case: Case) -> Contestant:
+        key = (case.model.name, case.shot)
+        if key not in self._built:
+            self._built[key] = build(self._name, case, self._trees)
+        return self._built[key]
+
+
+def names(trees: Trees) -> Sequence[str]:
+    """The contestants that can be built."""
+    given = [("learn2learn", trees.learn2learn), ("higher", trees.higher)]
+    return [
+        "inkling",
+        "inkling-eager",
+        "plain",
+        "plain-channels-last",
+        *(name for name, tree in given if tree is not None),
+    ]
