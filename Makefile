@@ -53,6 +53,19 @@ $(VENV)/dev: pyproject.toml $(VENV)/torch
 load: $(VENV)/dev
 	$(BIN)/python -m pytest -s tests/load -o python_files='load_*.py'
 
+# Beside plain PyTorch, a bare FastAPI server and LitServe; about half an hour, on a machine that does
+# nothing else. BENCHMARK_FLAGS may name source trees: --learn2learn TREE --higher TREE.
+BENCHMARK_OUT ?= build/benchmarks
+BENCHMARK_FLAGS ?=
+.PHONY: benchmark
+
+benchmark: $(VENV)/benchmark
+	$(BIN)/python -W ignore -m tests.benchmarks --out $(BENCHMARK_OUT) $(BENCHMARK_FLAGS)
+
+$(VENV)/benchmark: pyproject.toml $(VENV)/torch
+	$(BIN)/python -m pip install --quiet --editable '.[benchmark]'
+	touch $@
+
 # The image and its check; both need docker. See docker/README.md.
 DOCKER_BUILD_FLAGS ?=
 SMOKE_PORT ?= 8000

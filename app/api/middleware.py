@@ -11,7 +11,9 @@ from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 ACCEPTED_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
-PROBES = ("/livez", "/readyz", "/v1/livez", "/v1/readyz")
+PROBES = tuple(
+    prefix + name for prefix in ("", "/v1") for name in ("/livez", "/readyz", "/metrics")
+)
 log = logging.getLogger("inkling.requests")
 
 

@@ -13,6 +13,7 @@ from typing import Annotated, TypeVar
 import anyio
 import anyio.to_thread
 from fastapi import APIRouter, Depends, HTTPException, Request, Response, Security
+from fastapi.responses import PlainTextResponse
 from fastapi.security import HTTPBearer
 
 from ..errors import DeadlineExceeded, InvalidInput, Problem, Unavailable
@@ -23,6 +24,7 @@ from .body import BodyLimits
 from .callers import Callers
 from .encoding import read_adapt, read_evaluate, read_predict, read_support
 from .headers import entity_tag, idempotency_key, if_match, next_link, session_path
+from .metrics import CONTENT_TYPE, metrics_text
 from .openapi import ADAPT_BODY, EVALUATE_BODY, PREDICT_BODY, SUPPORT_BODY, refusals
 from .problems import ALL_KINDS
 from .schemas import (
@@ -314,6 +316,18 @@ def ready(wiring: Wired) -> Status:
     """Answers once every initialization is loaded and warm, while sessions can be reached."""
     wiring.service.check()
     return Status(status="ready")
+
+
+@router.get(
+    "/metrics",
+    summary="What the process has done",
+    tags=["operation"],
+    response_class=PlainTextResponse,
+    responses=refusals(503),
+)
+def metrics(wiring: Wired) -> Response:
+    """Counts and sizes in the text format of Prometheus; nothing of any one session."""
+    return Response(metrics_text(wiring.service), media_type=CONTENT_TYPE)
 
 
 @router.get(

@@ -210,6 +210,10 @@ class Engine:
         """By what they do, the calls done so far and the pieces of work that did them."""
         return self._workers.taken()
 
+    def waiting(self) -> int:
+        """Calls that wait to be computed."""
+        return self._workers.waiting()
+
     def close(self) -> None:
         """Finish what runs and stop."""
         self._workers.close()

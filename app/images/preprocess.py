@@ -53,7 +53,7 @@ class Drawing:
             rgba[..., channel].to(torch.float32) * (weight / 255)
             for channel, weight in enumerate(LUMINANCE)
         )
-        sheet = _Sheet(luminance * opacity, opacity)
+        sheet = _Sheet(luminance * opacity, opacity, COARSE * self.size)
         centre, width = self._find_ink(sheet)
         ink = sheet.ink(centre, width, self.size)
         ink = ink / ink.max().clamp(min=0.25)
@@ -73,7 +73,8 @@ class Drawing:
         centre, width = sheet.whole()
         small = SMALL * width
         for look in range(1, REFINEMENTS + 1):
-            ink = (sheet.ink(centre, width, cells) - INK_THRESHOLD).clamp(min=0)
+            seen = sheet.ink_of_whole() if look == 1 else sheet.ink(centre, width, cells)
+            ink = (seen - INK_THRESHOLD).clamp(min=0)
             total = ink.sum()
             offset = (torch.arange(cells, device=ink.device) + 0.5) / cells - 0.5
             rows, columns = ink.sum(1) / total.clamp(min=1e-6), ink.sum(0) / total.clamp(min=1e-6)
@@ -102,10 +103,13 @@ def preprocessor(drawing: Drawing) -> Callable[[torch.Tensor], torch.Tensor]:
 class _Sheet:
     """An image seen as ink on paper; windows of it are resampled on demand."""
 
-    def __init__(self, luminance: torch.Tensor, opacity: torch.Tensor) -> None:
-        """Take luminance premultiplied by opacity, both `(height, width)` in 0..1."""
+    def __init__(self, luminance: torch.Tensor, opacity: torch.Tensor, cells: int) -> None:
+        """Take luminance premultiplied by opacity, both `(height, width)` in 0..1.
+
+        Paper and ink are told apart in ``cells`` a side.
+        """
         self._luminance, self._opacity = luminance, opacity
-        light, solid, frame = self._sample(*self.whole(), cells=56)
+        light, solid, frame = self._sample(*self.whole(), cells=cells)
         transparent = 1 - solid.sum() / frame.sum()
         tone = light.sum() / solid.sum().clamp(min=1e-6)
         # Mostly transparent: what is there is ink, so the ground contrasts with it. Mostly
@@ -121,6 +125,7 @@ class _Sheet:
         self._paper = torch.where(dark_paper, low, high)
         sign = torch.where(dark_paper, torch.ones_like(low), -torch.ones_like(low))
         self._gain = sign / (high - low).clamp(min=MIN_CONTRAST)
+        self._whole = seen, frame
 
     def whole(self) -> tuple[torch.Tensor, torch.Tensor]:
         """Centre `(2,)` and width `()` of the square that holds the whole sheet, in pixels."""
@@ -130,7 +135,13 @@ class _Sheet:
     def ink(self, centre: torch.Tensor, width: torch.Tensor, cells: int) -> torch.Tensor:
         """`(cells, cells)` of ink, 0 for paper and about 1 for the darkest ink of the sheet."""
         light, solid, frame = self._sample(centre, width, cells)
-        seen = self._composite(light, solid, frame)
+        return self._as_ink(self._composite(light, solid, frame), frame)
+
+    def ink_of_whole(self) -> torch.Tensor:
+        """`ink` of the whole sheet, in the cells that paper and ink were told apart in."""
+        return self._as_ink(*self._whole)
+
+    def _as_ink(self, seen: torch.Tensor, frame: torch.Tensor) -> torch.Tensor:
         return ((seen - self._paper) * self._gain * frame).clamp(min=0)
 
     def _composite(

@@ -44,6 +44,7 @@ class Service:
     ) -> None:
         self.loaded, self.limits = loaded, limits
         self.device_name, self.executor_name = engine.device_name, engine.executor_name
+        self.taken, self.waiting, self.usage = engine.taken, engine.waiting, sessions.usage
         self._sessions = sessions
         reader = Reader(limits)
         self.adapting = Adapting(loaded, engine, sessions, reader, limits, clock)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from inkling.images.decode import decode
-from inkling.images.preprocess import Drawing, _resampling
+from inkling.images.preprocess import Drawing, _resampling, preprocessor
 from PIL import Image, ImageOps
 
 DRAWING = Drawing()
@@ -115,3 +115,17 @@ def test_resampling_is_the_antialiased_triangle_filter_of_torch() -> None:
     )[0, 0]
     # At the edges torch renormalises; here what lies beyond the sheet is left to the frame.
     torch.testing.assert_close((rows @ image @ columns.T)[1:-1, 1:-1], expected[1:-1, 1:-1])
+
+
+@pytest.mark.parametrize("size", [28, 32])
+def test_the_traced_drawing_is_the_definition_at_every_size_and_ground(
+    drawings: dict[str, list[bytes]], photographs: list[bytes], size: int
+) -> None:
+    drawing = Drawing(size, 4.4, 0.1, 0.3)
+    prepare = preprocessor(drawing)
+    contents = [images[0] for images in drawings.values()] + photographs
+    for place, content in enumerate(contents):
+        rgba = decode(content)[: 84 - place]
+        if place % 3 == 0:
+            rgba[..., 3] = 255 - rgba[..., 0]
+        assert torch.equal(prepare(rgba), drawing(rgba))
