@@ -11,6 +11,7 @@ from ..meta.params import Params
 from ..meta.traced import Traced, traced
 from ..networks.convolution import EPSILON, NormalisedConvolution
 from .block_maps import Map, activated, through_activation
+from .crew import Crew
 
 KINDS = ("weight", "gain", "bias")
 
@@ -26,6 +27,18 @@ class Folded:
 def run_block(layout: Map, folded: Folded, hidden: torch.Tensor) -> torch.Tensor:
     """One way through a block."""
     return activated(layout.convolved(layout.prepared(hidden), folded.weight), folded.bias)[0]
+
+
+@dataclass
+class Share:
+    """The rows of a support set that one thread computes together.
+
+    ``tape`` is what their backward pass needs of their forward pass.
+    """
+
+    rows: slice
+    prepared: torch.Tensor
+    tape: tuple[torch.Tensor, ...] = ()
 
 
 class Moving:
@@ -93,42 +106,52 @@ class AdaptingBlock:
         return moved_weight, moved_gain, moved_bias, folded, moved_bias - self._mean * scale
 
 
-@dataclass(frozen=True)
-class Forward:
-    """`(row, feature)` features, and what the backward pass needs besides."""
-
-    features: torch.Tensor
-    prepared: torch.Tensor
-    tape: tuple[torch.Tensor, ...]
-
-
 class Passes:
-    """Forward and backward through the blocks that adapt."""
+    """Forward and backward through the blocks that adapt, shared out by rows."""
 
-    def __init__(self, blocks: Sequence[AdaptingBlock], example: torch.Tensor) -> None:
+    def __init__(self, blocks: Sequence[AdaptingBlock], example: torch.Tensor, crew: Crew) -> None:
         """``example`` is a few rows of what the first of the blocks takes."""
-        self._maps = [block.map for block in blocks]
-        prepared = self.prepared(example)
+        self._maps, self._crew = [block.map for block in blocks], crew
+        prepared = self._maps[0].prepared(example)
         tensors = _flat([block.folded_start for block in blocks])
         self._forward: Traced = traced(self._forwards, prepared, *tensors)
         features, *tape = self._forward(prepared, *tensors)
         self._backward: Traced = traced(self._backwards, features, prepared, *tensors, *tape)
 
-    def prepared(self, rows: torch.Tensor) -> torch.Tensor:
-        """What the first block takes, laid out once for all steps."""
-        return self._maps[0].prepared(rows)
+    def shares(self, rows: torch.Tensor, bounds: Sequence[slice]) -> list[Share]:
+        """Rows in shares; what the first block takes of them is laid out once."""
+        return [Share(bound, self._maps[0].prepared(rows[bound])) for bound in bounds]
 
-    def forward(self, folded: Sequence[Folded], prepared: torch.Tensor) -> Forward:
-        """The features of all rows."""
-        features, *tape = self._forward(prepared, *_flat(folded))
-        return Forward(features, prepared, tuple(tape))
+    def forward(
+        self, folded: Sequence[Folded], shares: Sequence[Share], features: torch.Tensor
+    ) -> None:
+        """Fill in the `(row, feature)` features of all rows, and every share's tape."""
+        tensors = _flat(folded)
+
+        def run(number: int) -> None:
+            share = shares[number]
+            found, *tape = self._forward(share.prepared, *tensors)
+            features[share.rows], share.tape = found, tuple(tape)
+
+        self._crew.map(run, len(shares))
 
     def backward(
-        self, folded: Sequence[Folded], forward: Forward, by_features: torch.Tensor
+        self, folded: Sequence[Folded], shares: Sequence[Share], by_features: torch.Tensor
     ) -> list[tuple[torch.Tensor, torch.Tensor]]:
         """The gradients by every block's folded weight and bias, from that by the features."""
-        found = self._backward(by_features, forward.prepared, *_flat(folded), *forward.tape)
-        return list(zip(found[::2], found[1::2], strict=True))
+        tensors = _flat(folded)
+
+        def run(number: int) -> tuple[torch.Tensor, ...]:
+            share = shares[number]
+            rows = by_features[share.rows]
+            found: tuple[torch.Tensor, ...] = self._backward(
+                rows, share.prepared, *tensors, *share.tape
+            )
+            return found
+
+        parts = self._crew.map(run, len(shares))
+        sums = [sum(tensors[1:], tensors[0]) for tensors in zip(*parts, strict=True)]
+        return list(zip(sums[::2], sums[1::2], strict=True))
 
     def _forwards(self, prepared: torch.Tensor, *tensors: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """The features, and for each block what it took, its maps, indices and activations."""

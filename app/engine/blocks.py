@@ -2,13 +2,14 @@
 
 `meta.inner_loop` is the definition; this gives the same numbers, to rounding, at a multiple of
 its speed (see tests/benchmarks/README.md): no graph is built, the norm stays folded into the
-convolutions, each block is computed in the way that suits its size, operations are started by the
-traced calls of `meta.traced`, and each step uses the cores that are free.
+convolutions, each block is computed in the way that suits its size, the images are shared out
+among idle threads, and operations are started by the traced calls of `meta.traced`.
 """
 
 from __future__ import annotations
 
 import functools
+import itertools
 from collections.abc import Sequence
 
 import torch
@@ -22,16 +23,17 @@ from ..meta.traced import Traced, traced
 from ..meta.views import grid_of, seen_through
 from ..networks.conv4 import Conv4
 from .block_maps import map_of
-from .block_steps import AdaptingBlock, Folded, Forward, Moving, Passes, run_block
-from .cores import Cores
+from .block_steps import AdaptingBlock, Folded, Moving, Passes, Share, run_block
+from .crew import Crew
 from .executor import PREDICTED_TOGETHER, Outcome
 from .head_gradient import HeadLoss
 
 BYTES_AT_ONCE = 4 << 20
 """Of the largest maps in memory at once, where nothing has to be kept for gradients: about what
 the cache of a core holds."""
-FLOPS_WORTH_CORES = 5e7
-"""Forward operations below which a second core gives less than it costs."""
+FLOPS_WORTH_SHARING = 1e8
+"""Forward operations of a part below which handing it to another thread costs more than it
+gives."""
 
 
 class Blocks:
@@ -41,8 +43,8 @@ class Blocks:
     most_adapted_together = 1
     most_predicted_together = PREDICTED_TOGETHER
 
-    def __init__(self, network: Conv4, initialization: Initialization, cores: Cores) -> None:
-        self._network, self._initialization, self._cores = network, initialization, cores
+    def __init__(self, network: Conv4, initialization: Initialization, crew: Crew) -> None:
+        self._network, self._initialization, self._crew = network, initialization, crew
         self._first = first_moving(network, initialization)
         self._convolutions = network.convolutions()
         sides = [network.image_size >> number for number in range(len(self._convolutions))]
@@ -71,7 +73,7 @@ class Blocks:
         ]
         scale = params[head.SCALE]
         self._head = HeadLoss(initialization.inner_loop.head_start, scale, network.feature_size)
-        self._passes = Passes(self._adapting, self._blank()) if self._adapting else None
+        self._passes = Passes(self._adapting, self._blank(), crew) if self._adapting else None
 
     @staticmethod
     def serves(network: Network, initialization: Initialization) -> bool:
@@ -122,36 +124,35 @@ class Blocks:
             head.BIAS: images.new_zeros(seen.n_way),
         }
         moving = [Moving(block) for block in self._adapting]
-        prepared = images if passes is None else passes.prepared(images)
-        spread = len(images) * sum(self._flops[self._first :]) >= FLOPS_WORTH_CORES
+        shares: list[Share] = []
+        features = images
+        if passes is not None:
+            bounds = self._bounds(len(images), sum(self._flops[self._first :]))
+            shares = passes.shares(images, bounds)
+            features = images.new_empty(len(images), self._network.feature_size)
         losses = []
         for number in range(steps + 1):
             folded = [block.folded for block in moving]
-            if spread:
-                self._cores.take()
-            forward = (
-                Forward(images, images, ()) if passes is None else passes.forward(folded, prepared)
-            )
-            at = rows.gradients(forward.features, offsets[head.WEIGHT], offsets[head.BIAS])
+            if passes is not None:
+                passes.forward(folded, shares, features)
+            at = rows.gradients(features, offsets[head.WEIGHT], offsets[head.BIAS])
             losses.append(at.loss)
             if number == steps:
                 break
             learned = min(number, initialization.inner_loop.steps - 1)
             if passes is not None:
-                gradients = passes.backward(folded, forward, at.by_features)
+                gradients = passes.backward(folded, shares, at.by_features)
                 for block, (by_weight, by_bias) in zip(moving, gradients, strict=True):
                     block.step(by_weight, by_bias, learned)
             for name, gradient in ((head.WEIGHT, at.by_weight), (head.BIAS, at.by_bias)):
                 if name in initialization.step_sizes:
                     length = initialization.step_sizes[name][learned] * seen.n_way
                     offsets[name] = offsets[name] - length * gradient
-        self._cores.give_back()
         adapted = {head.WEIGHT: at.weight, head.BIAS: at.bias}
         for block in moving:
             adapted |= block.adapted()
         scale = initialization.params[head.SCALE]
-        features = forward.features.view(n_images, n_seen, -1)
-        queried = features[:, : 1 + len(initialization.query_views())]
+        queried = features.view(n_images, n_seen, -1)[:, : 1 + len(initialization.query_views())]
         return Outcome(
             adapted=adapted,
             losses=torch.stack(losses),
@@ -217,8 +218,15 @@ class Blocks:
     ) -> torch.Tensor:
         """Run something row by row, on no more rows at once than the memory bound allows."""
         most = max(1, self._rows_at_once // maps_each)
-        if len(rows) * flops >= FLOPS_WORTH_CORES:
-            self._cores.take()
-        found = [run(part) for part in torch.split(rows, most)]
-        self._cores.give_back()
+        bounds = self._bounds(len(rows), flops, most)
+        found = self._crew.map(lambda number: run(rows[bounds[number]]), len(bounds))
         return found[0] if len(found) == 1 else torch.cat(found)
+
+    def _bounds(self, rows: int, flops: float, most: int | None = None) -> list[slice]:
+        """Even shares of rows, each worth a thread, none longer than ``most``."""
+        worth = max(1, int(rows * flops / FLOPS_WORTH_SHARING))
+        parts = min(self._crew.hands(), worth, rows)
+        if most is not None:
+            parts = max(parts, -(-rows // most))
+        edges = [rows * number // parts for number in range(parts + 1)]
+        return [slice(*pair) for pair in itertools.pairwise(edges)]

@@ -16,7 +16,7 @@ from ..meta.episode import Support
 from ..meta.params import Params, all_finite, copied_channels_last, mapped
 from ..meta.placement import placed
 from .allocator import keep_freed_memory
-from .cores import Cores
+from .crew import Crew
 from .device import describe_device, use_exact_arithmetic
 from .executor import Executor, Outcome
 from .executors import executor_of
@@ -85,10 +85,10 @@ class Engine:
         self._device = device
         self.device_name = describe_device(self._device)
         threads = workers if self._device.type == "cpu" else 1
-        # Each CPU thread computes alone, unless `Cores` finds that others would stay idle.
+        # Each CPU thread computes alone: more in one operation collapse under contention.
         torch.set_num_threads(1)
         self._workers = Workers(threads, queue_limit, on_start=_compute_alone)
-        self._cores = Cores(threads, self._workers.idle)
+        self._crew = Crew(threads - 1, self._workers.idle, on_start=_compute_alone)
         self._loaded = {checkpoint.identity: self._load(checkpoint) for checkpoint in checkpoints}
 
     @property
@@ -217,12 +217,13 @@ class Engine:
     def close(self) -> None:
         """Finish what runs and stop."""
         self._workers.close()
+        self._crew.close()
 
     def _load(self, checkpoint: Checkpoint) -> _Loaded:
         initialization = placed(checkpoint.initialization, self._device)
         return _Loaded(
             checkpoint=checkpoint,
-            executor=executor_of(checkpoint.network, initialization, self._device, self._cores),
+            executor=executor_of(checkpoint.network, initialization, self._device, self._crew),
             views=initialization.views,
             query_views=initialization.query_views(),
         )

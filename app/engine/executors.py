@@ -9,7 +9,7 @@ import torch
 from ..meta.inner_loop import Initialization
 from ..meta.network import Network
 from .blocks import Blocks
-from .cores import Cores
+from .crew import Crew
 from .executor import Definition, Executor
 from .stacked import Stacked
 
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 
 
 def executor_of(
-    network: Network, initialization: Initialization, device: torch.device, cores: Cores
+    network: Network, initialization: Initialization, device: torch.device, crew: Crew
 ) -> Executor:
     """The fastest executor that serves an initialization, which is on ``device`` already."""
     if device.type != "cpu":
         return Stacked(network, initialization)
     if Blocks.serves(network, initialization):
-        return Blocks(cast("Conv4", network), initialization, cores)
+        return Blocks(cast("Conv4", network), initialization, crew)
     return Definition(network, initialization)

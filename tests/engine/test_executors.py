@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Iterator
 
 import pytest
 import torch
 from inkling.engine.blocks import Blocks
-from inkling.engine.cores import Cores
+from inkling.engine.crew import Crew
 from inkling.engine.executor import Definition, Executor
 from inkling.engine.executors import executor_of
 from inkling.engine.stacked import Stacked
@@ -26,12 +26,12 @@ TOLERANCE = 1e-5
 CPU = torch.device("cpu")
 
 
-@pytest.fixture(params=[1, 3], ids=["one-core", "three-cores"])
-def cores(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Cores:
-    """So many cores, with nothing else on them."""
-    most: int = request.param
-    monkeypatch.setattr(Cores, "free", lambda _: most)
-    return Cores(most, lambda: most - 1)
+@pytest.fixture(scope="module", params=[1, 3], ids=["one-thread", "three-threads"])
+def crew(request: pytest.FixtureRequest) -> Iterator[Crew]:
+    helpers: int = request.param - 1
+    started = Crew(helpers, lambda: helpers, on_start=lambda: torch.set_num_threads(1))
+    yield started
+    started.close()
 
 
 def initialization_of(
@@ -108,34 +108,34 @@ LAST = frozenset({"block4.weight", "block4.gain", "block4.bias"})
 
 @pytest.mark.parametrize("counts", [(1, 1), (3, 1, 2), (5, 5, 5, 5, 5), (1,) * 20])
 @pytest.mark.parametrize("network", [SMALL, COLOUR], ids=["grey-28", "colour-84"])
-def test_blocks_at_every_shape(cores: Cores, network: Conv4, counts: tuple[int, ...]) -> None:
+def test_blocks_at_every_shape(crew: Crew, network: Conv4, counts: tuple[int, ...]) -> None:
     initialization = initialization_of(network)
-    executor = Blocks(network, initialization, cores)
+    executor = Blocks(network, initialization, crew)
     check(executor, network, initialization, support_of(network, counts))
 
 
 @pytest.mark.parametrize("start", ["zero", "class_means", "cosine"])
 @pytest.mark.parametrize("adapting", [None, LAST, frozenset(), frozenset({"block2.gain"})])
 def test_blocks_with_every_start_and_whatever_adapts(
-    cores: Cores, start: HeadStart, adapting: frozenset[str] | None
+    crew: Crew, start: HeadStart, adapting: frozenset[str] | None
 ) -> None:
     initialization = initialization_of(
         SMALL, start, adapting, view_pairs=1, query_views=adapting == LAST
     )
-    executor = Blocks(SMALL, initialization, cores)
+    executor = Blocks(SMALL, initialization, crew)
     check(executor, SMALL, initialization, support_of(SMALL, (2, 1, 3)))
 
 
-def test_blocks_with_a_step_size_for_each_number(cores: Cores) -> None:
+def test_blocks_with_a_step_size_for_each_number(crew: Crew) -> None:
     initialization = initialization_of(SMALL, each_number=True)
-    executor = Blocks(SMALL, initialization, cores)
+    executor = Blocks(SMALL, initialization, crew)
     check(executor, SMALL, initialization, support_of(SMALL, (2, 1)))
 
 
-def test_blocks_of_the_width_that_ships(cores: Cores) -> None:
+def test_blocks_of_the_width_that_ships(crew: Crew) -> None:
     network = Conv4()
     initialization = initialization_of(network, "class_means", LAST, view_pairs=2, query_views=True)
-    executor = Blocks(network, initialization, cores)
+    executor = Blocks(network, initialization, crew)
     check(executor, network, initialization, support_of(network, (5,) * 5))
 
 
@@ -158,10 +158,10 @@ def test_stacked_uneven_support_sets_on_every_network(network: Network) -> None:
     check(executor, network, initialization, *supports)
 
 
-def test_what_serves_which_initialization(cores: Cores) -> None:
+def test_what_serves_which_initialization(crew: Crew) -> None:
     def chosen(network: Network, adapting: frozenset[str] | None = None) -> str:
         initialization = initialization_of(network, adapting=adapting)
-        return executor_of(network, initialization, CPU, cores).name
+        return executor_of(network, initialization, CPU, crew).name
 
     assert chosen(SMALL) == "blocks"
     assert chosen(Conv4(channels=8, norm="group")) == "eager"
@@ -169,30 +169,10 @@ def test_what_serves_which_initialization(cores: Cores) -> None:
     assert chosen(SMALL, adapting=frozenset({"head.scale"})) == "eager"
 
 
-def test_the_calling_thread_computes_alone_again_afterwards(cores: Cores) -> None:
-    torch.set_num_threads(1)
-    initialization = initialization_of(COLOUR)
-    executor = Blocks(COLOUR, initialization, cores)
-    with torch.no_grad():
-        support = resting(executor, initialization, support_of(COLOUR, (5, 5)))
-        executor.adapt([support], 1)
-    assert torch.get_num_threads() == 1
+def test_a_part_that_fails_raises_where_the_work_was_asked_for(crew: Crew) -> None:
+    def work(part: int) -> int:
+        return 10 // (part - 2)
 
-
-@pytest.mark.parametrize(
-    ("told", "most", "idle", "expected"),
-    [
-        ("0.5 0.4 0.3 1/200 7", 1, 0, 1),
-        ("0.5 0.4 0.3 1/200 7", 2, 0, 1),
-        ("0.5 0.4 0.3 1/200 7", 2, 1, 2),
-        ("0.5 0.4 0.3 99999/200 7", 2, 1, 1),
-        ("nothing of the kind", 2, 1, 1),
-    ],
-)
-def test_only_cores_that_are_free_are_used(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, told: str, most: int, idle: int, expected: int
-) -> None:
-    monkeypatch.setattr("os.cpu_count", lambda: 2)
-    (tmp_path / "loadavg").write_text(told)
-    assert Cores(most, lambda: idle, tmp_path / "loadavg").free() == expected
-    assert Cores(most, lambda: idle, tmp_path / "missing").free() == 1
+    with pytest.raises(ZeroDivisionError):
+        crew.map(work, 4)
+    assert crew.map(lambda part: part * part, 5) == [0, 1, 4, 9, 16]
