@@ -12,6 +12,7 @@ import torch
 
 from ..checkpoints.checkpoint import Checkpoint
 from ..errors import InnerLoopDiverged
+from ..images.preprocess import preprocessor
 from ..meta.episode import Support
 from ..meta.params import Params, all_finite, copied_channels_last, mapped
 from ..meta.placement import placed
@@ -103,6 +104,7 @@ class Engine:
     def warm_up(self) -> None:
         """Adapt and predict once for every initialization, so that no caller pays for it."""
         for identity, loaded in self._loaded.items():
+            preprocessor(loaded.checkpoint.preprocessing)
             images = torch.zeros((2, *loaded.checkpoint.network.input_shape))
             support = Support(images, torch.tensor([0, 1]), 2)
             adaptation = self.adapt(identity, support, steps=None, deadline_seconds=math.inf)
