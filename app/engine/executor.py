@@ -94,7 +94,7 @@ class Definition:
 
     def adapt(self, resting: Sequence[Support], steps: int) -> list[Outcome]:
         """See `Executor`."""
-        return [self._adapt(one, steps) for one in resting]
+        return [Outcome(*self._run(one, steps)) for one in resting]
 
     def logits(
         self, adapted: Sequence[Params], resting: Sequence[torch.Tensor]
@@ -107,14 +107,15 @@ class Definition:
             for own, rest in zip(adapted, resting, strict=True)
         ]
 
-    def _adapt(self, resting: Support, steps: int) -> Outcome:
+    def _run(self, resting: Support, steps: int) -> tuple[Params, torch.Tensor, torch.Tensor]:
+        """The parts of an `Outcome`."""
         states = list(
             trajectory_from_rest(self._network, self._initialization, resting, steps=steps)
         )
         last = states[-1].fast_weights
         moved = self._initialization.step_sizes.keys() | HEAD
-        return Outcome(
-            adapted={name: tensor for name, tensor in last.items() if name in moved},
-            losses=torch.stack([state.loss for state in states]),
-            scores=logits_from_rest(self._network, self._initialization, last, resting.images),
+        return (
+            {name: tensor for name, tensor in last.items() if name in moved},
+            torch.stack([state.loss for state in states]),
+            logits_from_rest(self._network, self._initialization, last, resting.images),
         )

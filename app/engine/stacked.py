@@ -14,13 +14,6 @@ import torch
 from torch.nn import functional
 
 from ..meta.episode import Support
-from ..meta.inner_loop import (
-    HEAD,
-    Initialization,
-    logits_from_rest,
-    trajectory_from_rest,
-)
-from ..meta.network import Network
 from ..meta.params import Params
 from .executor import Definition, Outcome
 
@@ -33,9 +26,6 @@ class Stacked(Definition):
     name = "stacked"
     most_adapted_together = 64
     most_predicted_together = 256
-
-    def __init__(self, network: Network, initialization: Initialization) -> None:
-        super().__init__(network, initialization)
 
     def bucket(self, n_images: int) -> int:
         """The next power of two: at most as many images are padded as there are."""
@@ -51,21 +41,11 @@ class Stacked(Definition):
             _padded([one.labels for one in resting], NO_CLASS),
         )
         n_way = resting[0].n_way
-        moved = self._initialization.step_sizes.keys() | HEAD
 
         def one(
             images: torch.Tensor, labels: torch.Tensor
         ) -> tuple[Params, torch.Tensor, torch.Tensor]:
-            support = Support(images, labels, n_way)
-            states = list(
-                trajectory_from_rest(self._network, self._initialization, support, steps=steps)
-            )
-            last = states[-1].fast_weights
-            return (
-                {name: tensor for name, tensor in last.items() if name in moved},
-                torch.stack([state.loss for state in states]),
-                logits_from_rest(self._network, self._initialization, last, images),
-            )
+            return self._run(Support(images, labels, n_way), steps)
 
         adapted, losses, scores = torch.func.vmap(one)(images, labels)
         return [

@@ -9,7 +9,6 @@ from __future__ import annotations
 import copy
 import importlib
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -192,6 +191,3 @@ def plain_of(case: Case, *, channels_last: bool) -> Plain | PlainDefault:
     if case.model.name == shipped().name:
         return PlainDefault(channels_last=channels_last)
     return Plain(case, channels_last=channels_last)
-
-
-Contestant = Callable[[Case], Any]
