@@ -247,7 +247,7 @@ class Engine:
 
     def _placed(self, tensor: torch.Tensor) -> torch.Tensor:
         """On the device; through pinned memory, which a GPU reads beside its work."""
-        if self._device.type == "cpu":
+        if self._device.type == "cpu" or tensor.is_cuda:
             return tensor
         return tensor.pin_memory().to(self._device, non_blocking=True)
 
