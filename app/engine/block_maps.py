@@ -56,7 +56,7 @@ class Map(Protocol):
         ...
 
     def prepared(self, hidden: torch.Tensor) -> torch.Tensor:
-        """What `convolved` and `gradients` take in place of `(batch, inputs, side, side)`."""
+        """What `convolved` and the gradients take in place of `(batch, inputs, side, side)`."""
         ...
 
     def convolved(self, prepared: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:

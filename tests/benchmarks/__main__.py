@@ -9,8 +9,6 @@ import argparse
 import contextlib
 import json
 import sys
-from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 
 import torch
@@ -21,6 +19,7 @@ from .engine import scaling
 from .engine.contestants import Trees
 from .http import measure as http
 from .http.processes import busy_neighbour
+from .rows import write_rows
 
 
 def main() -> None:
@@ -43,25 +42,21 @@ def main() -> None:
         rows = engine.measure_latency(remotes, engine.CASES, given.rounds)
         rows += engine.measure_throughput(remotes, engine.CASES[:1], given.rounds, 1.0)
         text += "\n## Engine\n\n" + report.engine_table(rows)
-        _write(given.out / "engine.json", rows)
+        write_rows(rows, given.out / "engine.json")
         report.plot_engine(rows, given.out / "engine.png")
         with contextlib.ExitStack() as beside:
             beside.enter_context(busy_neighbour())
             contended = engine.measure_latency(remotes, engine.CASES[:6], given.rounds)
         text += "\n## Engine, beside another busy process\n\n" + report.engine_table(contended)
-        _write(given.out / "engine-busy.json", contended)
+        write_rows(contended, given.out / "engine-busy.json")
     grown = scaling.measure(3 * given.rounds)
     (given.out / "scaling.json").write_text(json.dumps(grown, indent=1) + "\n")
     scaling.plot(grown, given.out / "scaling.png")
     served = http.measure(rounds=given.rounds, seconds=given.seconds)
     text += "\n## Over HTTP\n\n" + report.http_table(served)
-    _write(given.out / "http.json", served)
+    write_rows(served, given.out / "http.json")
     (given.out / "tables.md").write_text(text)
     print(text)
-
-
-def _write(path: Path, rows: Sequence[engine.Row] | Sequence[http.Row]) -> None:
-    path.write_text(json.dumps([asdict(row) for row in rows], indent=1) + "\n")
 
 
 if __name__ == "__main__":

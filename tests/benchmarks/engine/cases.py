@@ -22,6 +22,8 @@ from inkling.networks.resnet12 import ResNet12
 from torch.nn import functional
 
 PHOTOGRAPHS = Path(__file__).parents[2] / "photographs"
+DEFAULT = "default"
+"""The model that ships."""
 N_WAY, STEPS, RATE, SCALE = 5, 5, 0.02, 8.0
 
 
@@ -62,7 +64,7 @@ class Case:
 def shipped() -> Model:
     """The initialization that a server loads when it is told nothing."""
     checkpoint = load_checkpoint(find_checkpoint("omniglot"))
-    return Model("default", checkpoint.network, checkpoint.initialization, everything=False)
+    return Model(DEFAULT, checkpoint.network, checkpoint.initialization, everything=False)
 
 
 def drawn(name: str, network: Network, adapting: frozenset[str] | None = None) -> Model:
@@ -85,7 +87,7 @@ def drawn(name: str, network: Network, adapting: frozenset[str] | None = None) -
 
 
 MODELS: Mapping[str, Callable[[], Model]] = {
-    "default": shipped,
+    DEFAULT: shipped,
     "conv4-64-28": lambda: drawn("conv4-64-28", Conv4()),
     "conv4-32-84": lambda: drawn("conv4-32-84", Conv4(32, 3, 84)),
     "anil-64-28": lambda: drawn("anil-64-28", Conv4(), frozenset()),

@@ -56,7 +56,6 @@ class Inkling:
             [checkpoint], device=torch.device("cpu"), workers=CORES, queue_limit=1000
         )
         self._engine.warm_up()
-        self.executor = self._engine.executor_name(self._identity)
 
     def adapt(self, support: Support) -> Any:
         """`Engine.adapt`."""
@@ -100,9 +99,6 @@ class Setting:
     contestant: str
     threads: int
 
-    def __str__(self) -> str:
-        return f"{self.contestant} ({self.threads} thread{'s' if self.threads > 1 else ''})"
-
 
 @dataclass(frozen=True)
 class Trees:
@@ -131,7 +127,6 @@ class Remote:
     """A process that runs one contestant."""
 
     def __init__(self, name: str, trees: Trees) -> None:
-        self.name = name
         context = multiprocessing.get_context("spawn")
         self._pipe, other = context.Pipe()
         self._process = context.Process(target=_serve, args=(other, name, trees), daemon=True)
@@ -172,14 +167,7 @@ class _Answering:
         """How long a job took, one call after another."""
         run = self._job(case_of(model, shot), job)
         self._use(threads)
-        for _ in range(WARM_UP):
-            run()
-        took = []
-        for _ in range(times):
-            began = time.perf_counter()
-            run()
-            took.append(time.perf_counter() - began)
-        return took
+        return self._timed(run, times)
 
     def per_second(
         self, model: str, shot: int, job: Job, threads: int, callers: int, seconds: float
@@ -223,16 +211,18 @@ class _Answering:
 
     def kernels(self, model: str, shot: int, threads: int, times: int) -> list[float]:
         """Seconds of an adaptation's convolutions alone."""
-        return self._timed(kernels_of(case_of(model, shot)), threads, times)
+        torch.set_num_threads(threads)
+        return self._timed(kernels_of(case_of(model, shot)), times)
 
     def peak(self, threads: int, times: int) -> float:
         """The most operations a second."""
-        run, operations = peak()
-        return operations / min(self._timed(run, threads, times))
-
-    def _timed(self, run: Callable[[], None], threads: int, times: int) -> list[float]:
         torch.set_num_threads(threads)
-        run()
+        run, operations = peak()
+        return operations / min(self._timed(run, times))
+
+    def _timed(self, run: Callable[[], Any], times: int) -> list[float]:
+        for _ in range(WARM_UP):
+            run()
         took = []
         for _ in range(times):
             began = time.perf_counter()

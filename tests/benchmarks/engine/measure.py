@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import json
 import statistics
 import sys
 from collections.abc import Iterator, Sequence
@@ -19,6 +18,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from ..http.processes import busy_neighbour
+from ..http.same_work import TOLERANCE, Disagreement
+from ..rows import write_rows
 from .cases import MODELS, adapting_flops, case_of
 from .contestants import CORES, Job, Remote, Setting, Trees, names
 
@@ -26,8 +27,6 @@ CASES = [("default", 1), ("default", 5), ("conv4-64-28", 1), ("conv4-64-28", 5),
          ("conv4-32-84", 1), ("conv4-32-84", 5), ("anil-64-28", 5), ("resnet12-28", 1)]  # fmt: skip
 JOBS: Sequence[Job] = ("adapt", "predict 1", "predict 32")
 CALLERS = (1, 4, 16, 64)
-TOLERANCE = 1e-4
-"""Of probabilities, between contestants."""
 SECONDS_A_TURN = 0.4
 """About how long a contestant is timed before the next one has its turn."""
 
@@ -48,10 +47,6 @@ class Row:
     session_bytes: int | None = None
     callers: int = 1
     per_second: float | None = None
-
-
-class Disagreement(Exception):
-    """Contestants that do not do the same work."""
 
 
 @contextlib.contextmanager
@@ -230,11 +225,7 @@ def main() -> None:
         rows = measure_latency(remotes, cases, given.rounds)
         if given.throughput:
             rows += measure_throughput(remotes, cases[:1], given.rounds, 1.0)
-    text = json.dumps([asdict(each) for each in rows], indent=1)
-    if given.json is None:
-        print(text)
-    else:
-        given.json.write_text(text + "\n")
+    write_rows(rows, given.json)
 
 
 if __name__ == "__main__":

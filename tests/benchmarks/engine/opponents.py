@@ -14,13 +14,15 @@ from types import ModuleType
 from typing import Any
 
 import torch
+from inkling.checkpoints.catalogue import find_checkpoint
+from inkling.checkpoints.checkpoint import load_checkpoint
 from inkling.meta.episode import Support
 from inkling.networks.conv4 import Conv4
 from torch import nn
 from torch.nn import functional
 
 from ..plain import PlainLearner
-from .cases import RATE, SCALE, STEPS, Case, shipped
+from .cases import DEFAULT, RATE, SCALE, STEPS, Case
 
 Adapted = Any
 """Whatever an opponent predicts with: a module."""
@@ -111,7 +113,7 @@ class PlainDefault:
     """`plain.PlainLearner`, which spares itself all that the shipped initialization can spare."""
 
     def __init__(self, *, channels_last: bool) -> None:
-        checkpoint = _shipped_checkpoint()
+        checkpoint = load_checkpoint(find_checkpoint("omniglot"))
         self._learner = PlainLearner(checkpoint, channels_last=channels_last)
         calibration = checkpoint.config.calibration
         self._temperature = calibration.temperature if calibration else 1.0
@@ -179,15 +181,8 @@ class Higher:
         return scores
 
 
-def _shipped_checkpoint() -> Any:
-    from inkling.checkpoints.catalogue import find_checkpoint
-    from inkling.checkpoints.checkpoint import load_checkpoint
-
-    return load_checkpoint(find_checkpoint("omniglot"))
-
-
 def plain_of(case: Case, *, channels_last: bool) -> Plain | PlainDefault:
     """Plain PyTorch for a case."""
-    if case.model.name == shipped().name:
+    if case.model.name == DEFAULT:
         return PlainDefault(channels_last=channels_last)
     return Plain(case, channels_last=channels_last)

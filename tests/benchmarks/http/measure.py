@@ -20,11 +20,12 @@ import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
 
+from ..rows import write_rows
 from .contenders import CASES, Case, Contender, contenders, why_skipped
 from .load_generator import LoadPlan, LoadResult, run_load
 from .processes import HOST, Server, busy_neighbour
@@ -253,11 +254,7 @@ def main() -> None:
     rows = measure(rounds=given.rounds, seconds=given.seconds, cases=cases, busy=given.busy)
     for reason in sorted({f"{row.contender}: {row.skipped}" for row in rows if row.skipped}):
         print(f"SKIPPED {reason}", file=sys.stderr)
-    text = json.dumps([asdict(row) for row in rows], indent=1)
-    if given.json is None:
-        print(text)
-    else:
-        given.json.write_text(text + "\n")
+    write_rows(rows, given.json)
 
 
 if __name__ == "__main__":
