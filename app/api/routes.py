@@ -73,13 +73,12 @@ class Wiring:
     async def predicted(self, call: PredictCall) -> Predicted:
         """Run the use case of predicting where it is done soonest."""
         predicting, seconds = self.service.predicting, self.service.limits.deadline_seconds
-        submitted = predicting.submit(call)
-        if submitted is None:
-            return await self.in_thread(lambda: predicting.predict(call))
-        try:
-            found, waited = await asyncio.wait_for(asyncio.wrap_future(submitted), seconds)
-        except TimeoutError:
-            raise DeadlineExceeded("predicting", seconds) from None
+        submitted, found, waited = predicting.submit(call), None, 0.0
+        if submitted is not None:
+            try:
+                found, waited = await asyncio.wait_for(asyncio.wrap_future(submitted), seconds)
+            except TimeoutError:
+                raise DeadlineExceeded("predicting", seconds) from None
         if found is None:
             return await self.in_thread(lambda: predicting.predict(call))
         return replace(found, timing=replace(found.timing, queue=waited))

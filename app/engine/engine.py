@@ -61,6 +61,11 @@ class _Loaded:
     views: torch.Tensor
     query_views: torch.Tensor
 
+    @property
+    def steps(self) -> int:
+        """Of its inner loop, where a call asks for no other number."""
+        return self.checkpoint.initialization.inner_loop.steps
+
 
 @dataclass(frozen=True)
 class _Query:
@@ -118,7 +123,7 @@ class Engine:
         Raises InnerLoopDiverged, Unavailable and DeadlineExceeded.
         """
         loaded = self._loaded[identity]
-        wanted = loaded.checkpoint.initialization.inner_loop.steps if steps is None else steps
+        wanted = loaded.steps if steps is None else steps
         executor = loaded.executor
         kind: Kind[Support, Adaptation] = Kind(
             "adapting",
@@ -195,7 +200,7 @@ class Engine:
         DeadlineExceeded.
         """
         loaded = self._loaded[identity]
-        wanted = loaded.checkpoint.initialization.inner_loop.steps if steps is None else steps
+        wanted = loaded.steps if steps is None else steps
         placed = replace(resting, labels=resting.labels.to(self._device))
 
         def classify() -> torch.Tensor:
