@@ -17,7 +17,8 @@ from torch.nn import functional
 from ..meta.params import Params
 from .convolution import Norm, NormalisedConvolution
 
-WIDTHS = (64, 160, 320, 640)
+WIDTHS = (1, 2.5, 5, 10)
+"""Filters of the four blocks, as multiples of the first one's."""
 LEAK = 0.1
 
 
@@ -25,6 +26,7 @@ LEAK = 0.1
 class ResNet12:
     """ResNet-12 over square images of side ``image_size``, 16 or more.
 
+    ``channels`` are the filters of the first block, an even number: 64 in the literature.
     ``drop_rate`` is the share of activations that DropBlock zeroes behind each block in
     pre-training; its squares are ``drop_size`` wide, or as wide as the image where that is less.
     """
@@ -34,11 +36,22 @@ class ResNet12:
     norm: Norm = "stored"
     drop_rate: float = 0.1
     drop_size: int = 5
+    channels: int = 64
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for filters that the second block could not have 2.5 times of."""
+        if self.channels < 2 or self.channels % 2:
+            raise ValueError(f"channels: expected an even number from 2 on, got {self.channels}")
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """Filters of each block: 64, 160, 320 and 640 for 64 channels."""
+        return tuple(int(self.channels * width) for width in WIDTHS)
 
     @property
     def feature_size(self) -> int:
-        """Length of a feature vector."""
-        return WIDTHS[-1]
+        """Length of a feature vector: 640 for 64 channels."""
+        return self.widths[-1]
 
     @property
     def input_shape(self) -> tuple[int, int, int]:
@@ -58,7 +71,7 @@ class ResNet12:
         return frozenset().union(*(c.fixed() for block in self._blocks() for c in block))
 
     def features(self, params: Params, images: torch.Tensor) -> torch.Tensor:
-        """`(batch, channel, height, width)` to `(batch, 640)`, row by row."""
+        """`(batch, channel, height, width)` to `(batch, feature_size)`, row by row."""
         return self.through(params, images, 0, len(WIDTHS))
 
     @property
@@ -94,7 +107,7 @@ class ResNet12:
     def _blocks(self) -> tuple[tuple[NormalisedConvolution, ...], ...]:
         blocks = []
         for number, (inputs, width) in enumerate(
-            zip((self.image_channels, *WIDTHS[:-1]), WIDTHS, strict=True), start=1
+            zip((self.image_channels, *self.widths[:-1]), self.widths, strict=True), start=1
         ):
             name = f"block{number}"
             blocks.append(

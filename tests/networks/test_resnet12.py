@@ -1,7 +1,8 @@
 from __future__ import annotations
 
+import pytest
 import torch
-from inkling.networks.resnet12 import LEAK, WIDTHS, ResNet12, drop_block
+from inkling.networks.resnet12 import LEAK, ResNet12, drop_block
 from torch import nn
 
 from .parameters import drawn
@@ -35,20 +36,29 @@ class Block(nn.Module):
         return pooled
 
 
-def test_features_are_those_of_torch_modules() -> None:
-    network = ResNet12(image_channels=1, image_size=28)
+@pytest.mark.parametrize("channels", [64, 6])
+def test_features_are_those_of_torch_modules(channels: int) -> None:
+    network = ResNet12(image_channels=1, image_size=28, channels=channels)
     params = drawn(network)
-    inputs = (1, *WIDTHS[:-1])
+    widths = network.widths
     blocks = [
         Block(params, f"block{number}", entering, width)
-        for number, (entering, width) in enumerate(zip(inputs, WIDTHS, strict=True), start=1)
+        for number, (entering, width) in enumerate(
+            zip((1, *widths[:-1]), widths, strict=True), start=1
+        )
     ]
     reference = nn.Sequential(*blocks, nn.AdaptiveAvgPool2d(1), nn.Flatten()).eval()
     images = torch.randn((3, *network.input_shape), generator=torch.Generator().manual_seed(1))
     with torch.no_grad():
         found, expected = network.features(params, images), reference(images)
-    assert found.shape == (3, network.feature_size) == (3, 640)
+    assert found.shape == (3, network.feature_size) == (3, 10 * channels)
     torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("channels", [0, 33])
+def test_filters_are_an_even_number(channels: int) -> None:
+    with pytest.raises(ValueError, match=f"an even number from 2 on, got {channels}"):
+        ResNet12(channels=channels)
 
 
 def test_every_statistic_moves_in_pretraining() -> None:
