@@ -7,7 +7,7 @@ import contextlib
 import json
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from concurrent.futures import Future
 from typing import Annotated, TypeVar
 
 import anyio
@@ -18,7 +18,7 @@ from fastapi.security import HTTPBearer
 
 from ..errors import DeadlineExceeded, InvalidInput, Problem, Unavailable
 from ..service.service import Service
-from ..service.values import Adapted, Keyed, PredictCall, Predicted, Replayed
+from ..service.values import AdaptCall, Adapted, Keyed, Replayed
 from . import answers
 from .body import BodyLimits
 from .callers import Callers
@@ -70,18 +70,22 @@ class Wiring:
         """Run a use case off the event loop."""
         return await anyio.to_thread.run_sync(work, limiter=self._limiter)
 
-    async def predicted(self, call: PredictCall) -> Predicted:
-        """Run the use case of predicting where it is done soonest."""
-        predicting, seconds = self.service.predicting, self.service.limits.deadline_seconds
-        submitted, found, waited = predicting.submit(call), None, 0.0
+    async def soonest(
+        self,
+        what: str,
+        submitted: Future[tuple[Result | None, float]] | None,
+        otherwise: Callable[[], Result],
+    ) -> Result:
+        """The result of a small call that was submitted, or of a use case run in a thread."""
         if submitted is not None:
+            seconds = self.service.limits.deadline_seconds
             try:
-                found, waited = await asyncio.wait_for(asyncio.wrap_future(submitted), seconds)
+                found, _ = await asyncio.wait_for(asyncio.wrap_future(submitted), seconds)
             except TimeoutError:
-                raise DeadlineExceeded("predicting", seconds) from None
-        if found is None:
-            return await self.in_thread(lambda: predicting.predict(call))
-        return replace(found, timing=replace(found.timing, queue=waited))
+                raise DeadlineExceeded(what, seconds) from None
+            if found is not None:
+                return found
+        return await self.in_thread(otherwise)
 
 
 # Dependencies are coroutines: FastAPI would hand plain functions to a thread.
@@ -125,11 +129,11 @@ async def adapt(request: Request, wiring: Wired, tenant: Caller) -> Response:
     """
     keyed = _keyed(request, wiring, "POST /adapt", 201)
     with wiring.admitted():
-        call = await read_adapt(request, wiring.body_limits)
-        adapted = await wiring.in_thread(
-            lambda: wiring.service.adapting.adapt(
-                call.images, call.options, call.problems, tenant=tenant, keyed=keyed
-            )
+        read = await read_adapt(request, wiring.body_limits)
+        call = AdaptCall(read.images, read.options, read.problems, tenant, keyed)
+        adapting = wiring.service.adapting
+        adapted = await wiring.soonest(
+            "adapting", adapting.submit(call), lambda: adapting.adapt(call)
         )
     return _adapt_response(request, wiring, adapted, 201)
 
@@ -146,7 +150,10 @@ async def predict(request: Request, wiring: Wired, tenant: Caller) -> Response:
     """Classify each image by itself: no other image of the call has a say in its prediction."""
     with wiring.admitted():
         call = await read_predict(request, wiring.body_limits, tenant)
-        predicted = await wiring.predicted(call)
+        predicting = wiring.service.predicting
+        predicted = await wiring.soonest(
+            "predicting", predicting.submit(call), lambda: predicting.predict(call)
+        )
     headers = {"Server-Timing": answers.server_timing(predicted.timing)}
     answer = answers.predict_answer(predicted, wiring.service)
     return Response(answer.model_dump_json(), 200, headers, media_type="application/json")
@@ -223,17 +230,10 @@ async def add_support(session_id: str, request: Request, wiring: Wired, tenant: 
     keyed = _keyed(request, wiring, f"POST /sessions/{session_id}/support", 200)
     version = if_match(request)
     with wiring.admitted():
-        call = await read_support(request, wiring.body_limits)
+        read = await read_support(request, wiring.body_limits)
+        call = AdaptCall(read.images, read.options, read.problems, tenant, keyed)
         adapted = await wiring.in_thread(
-            lambda: wiring.service.adapting.add(
-                session_id,
-                call.images,
-                call.options,
-                call.problems,
-                tenant=tenant,
-                if_match=version,
-                keyed=keyed,
-            )
+            lambda: wiring.service.adapting.add(session_id, call, if_match=version)
         )
     return _adapt_response(request, wiring, adapted, 200)
 

@@ -153,10 +153,20 @@ class Engine:
         )
         return Classification(found, waited, seconds)
 
+    def adapt_here(
+        self, identity: str, supports: Sequence[Support], *, steps: int | None
+    ) -> list[Adaptation | BaseException]:
+        """`adapt` for several support sets, on the calling thread: each one's, or what it raises.
+
+        For work that was given to `submit`.
+        """
+        loaded = self._loaded[identity]
+        return self._adapt(loaded, supports, loaded.steps if steps is None else steps)
+
     def submit(self, kind: Kind[Item, Result], item: Item) -> Future[tuple[Result, float]]:
         """Have work done that reads and computes, by the threads that compute on a CPU.
 
-        It may call `predict_here`. Raises Unavailable when the queue is full.
+        It may call `adapt_here` and `predict_here`. Raises Unavailable when the queue is full.
         """
         return self._workers.submit(kind, item)
 

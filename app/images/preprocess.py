@@ -9,7 +9,8 @@ size and anywhere on its sheet, in grey, colour or on a transparent ground.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -28,6 +29,8 @@ MIN_CONTRAST = 32 / 255
 INK_THRESHOLD = 0.25
 BLANK = 0.6
 """Ink, from lightest to darkest, below which a preprocessed image is noise of the paper."""
+PIXELS_TOGETHER = 1 << 18
+"""Of images that are preprocessed together: more gain no time and leave the caches."""
 LUMINANCE = (0.299, 0.587, 0.114)
 """Weights of red, green and blue (ITU-R BT.601)."""
 
@@ -47,24 +50,28 @@ class Drawing:
     std: float = 1.0
 
     def __call__(self, rgba: torch.Tensor) -> torch.Tensor:
-        """Turn `(height, width, 4)` uint8 RGBA into `(1, size, size)` float32."""
-        opacity = rgba[..., 3].to(torch.float32) / 255
+        """Turn `(..., height, width, 4)` uint8 RGBA into `(..., 1, size, size)` float32.
+
+        Each image is centred and scaled by itself, whatever others are beside it.
+        """
+        images = rgba.reshape(-1, *rgba.shape[-3:])
+        opacity = images[..., 3].to(torch.float32) / 255
         luminance = sum(
-            rgba[..., channel].to(torch.float32) * (weight / 255)
+            images[..., channel].to(torch.float32) * (weight / 255)
             for channel, weight in enumerate(LUMINANCE)
         )
         sheet = _Sheet(luminance * opacity, opacity, COARSE * self.size)
         centre, width = self._find_ink(sheet)
         ink = sheet.ink(centre, width, self.size)
-        ink = ink / ink.max().clamp(min=0.25)
-        return ((ink - self.mean) / self.std).unsqueeze(0)
+        ink = ink / ink.amax((1, 2), keepdim=True).clamp(min=0.25)
+        return ((ink - self.mean) / self.std).reshape(*rgba.shape[:-3], 1, self.size, self.size)
 
     def is_blank(self, image: torch.Tensor) -> bool:
         """Tell whether a preprocessed `(1, size, size)` image has no ink worth the name."""
         return bool((image.max() - image.min()) * self.std < BLANK)
 
     def _find_ink(self, sheet: _Sheet) -> tuple[torch.Tensor, torch.Tensor]:
-        """Centre `(2,)` and width `()` of the window around the ink, in pixels.
+        """Centre `(image, 2)` and width `(image, 1)` of the window around the ink, in pixels.
 
         The first look is at the whole sheet, the next ones closer, so that a small drawing on a
         large sheet is found as exactly as one that fills it.
@@ -75,18 +82,14 @@ class Drawing:
         for look in range(1, REFINEMENTS + 1):
             seen = sheet.ink_of_whole() if look == 1 else sheet.ink(centre, width, cells)
             ink = (seen - INK_THRESHOLD).clamp(min=0)
-            total = ink.sum()
+            total = ink.sum((1, 2)).unsqueeze(1)
             offset = (torch.arange(cells, device=ink.device) + 0.5) / cells - 0.5
-            rows, columns = ink.sum(1) / total.clamp(min=1e-6), ink.sum(0) / total.clamp(min=1e-6)
-            middle = torch.stack([(rows * offset).sum(), (columns * offset).sum()])
-            spread = torch.stack(
-                [
-                    (rows * (offset - middle[0]) ** 2).sum(),
-                    (columns * (offset - middle[1]) ** 2).sum(),
-                ]
-            )
+            # Of rows and columns: the share of the ink that lies in each.
+            shares = torch.stack([ink.sum(2), ink.sum(1)], 1) / total.clamp(min=1e-6).unsqueeze(2)
+            middle = (shares * offset).sum(2)
+            spread = (shares * (offset - middle.unsqueeze(2)) ** 2).sum(2)
             found = total > 0.5
-            closer = self.extent * spread.max().sqrt() * width
+            closer = self.extent * spread.amax(1, keepdim=True).sqrt() * width
             if look < REFINEMENTS:
                 closer = torch.where(closer < small, LOOSE * closer, closer)
             centre = torch.where(found, centre + middle * width, centre)
@@ -96,31 +99,51 @@ class Drawing:
 
 @lru_cache
 def preprocessor(drawing: Drawing) -> Callable[[torch.Tensor], torch.Tensor]:
-    """`Drawing` as one call, for images of any size: the same numbers, in half of the time."""
-    return traced(drawing.__call__, torch.zeros(105, 105, 4, dtype=torch.uint8))
+    """`Drawing` of `(image, height, width, 4)` as one call: the same numbers in less time."""
+    return traced(drawing.__call__, torch.zeros(2, 105, 105, 4, dtype=torch.uint8))
+
+
+def preprocess(drawing: Drawing, images: Sequence[torch.Tensor]) -> torch.Tensor:
+    """`Drawing` of `(height, width, 4)` images of any sizes: `(image, 1, size, size)`.
+
+    Small ones of one size are done together.
+    """
+    prepare = preprocessor(drawing)
+    together: dict[tuple[int, ...], list[int]] = defaultdict(list)
+    for place, image in enumerate(images):
+        together[tuple(image.shape)].append(place)
+    found = torch.empty(len(images), 1, drawing.size, drawing.size)
+    for (height, width, _), places in together.items():
+        most = max(1, PIXELS_TOGETHER // (height * width))
+        for start in range(0, len(places), most):
+            some = places[start : start + most]
+            found[some] = prepare(torch.stack([images[place] for place in some]))
+    return found
 
 
 class _Sheet:
-    """An image seen as ink on paper; windows of it are resampled on demand."""
+    """Images of one size, each seen as ink on paper; windows of them are resampled on demand."""
 
     def __init__(self, luminance: torch.Tensor, opacity: torch.Tensor, cells: int) -> None:
-        """Take luminance premultiplied by opacity, both `(height, width)` in 0..1.
+        """Take luminance premultiplied by opacity, both `(image, height, width)` in 0..1.
 
         Paper and ink are told apart in ``cells`` a side.
         """
-        self._luminance, self._opacity = luminance, opacity
+        self._shown = torch.stack([luminance, opacity], 2)
+        self._down = _pixels(opacity, 1)
+        self._across = _pixels(opacity, 2)
         light, solid, frame = self._sample(*self.whole(), cells=cells)
-        transparent = 1 - solid.sum() / frame.sum()
-        tone = light.sum() / solid.sum().clamp(min=1e-6)
+        transparent = 1 - _total(solid) / _total(frame)
+        tone = _total(light) / _total(solid).clamp(min=1e-6)
         # Mostly transparent: what is there is ink, so the ground contrasts with it. Mostly
         # opaque: what is there is paper, so transparent corners are paper too.
         paper_tone = torch.where(transparent > 0.5, 1 - tone, tone)
         self._ground = (paper_tone >= 0.5).to(torch.float32)
         inside = frame >= 0.5
         seen = self._composite(light, solid, frame)
-        low = torch.where(inside, seen, torch.ones_like(seen)).min()
-        high = torch.where(inside, seen, torch.zeros_like(seen)).max()
-        mean = (seen * inside).sum() / inside.sum()
+        low = torch.where(inside, seen, torch.ones_like(seen)).amin((1, 2), keepdim=True)
+        high = torch.where(inside, seen, torch.zeros_like(seen)).amax((1, 2), keepdim=True)
+        mean = _total(seen * inside) / _total(inside)
         dark_paper = mean < (low + high) / 2
         self._paper = torch.where(dark_paper, low, high)
         sign = torch.where(dark_paper, torch.ones_like(low), -torch.ones_like(low))
@@ -128,12 +151,12 @@ class _Sheet:
         self._whole = seen, frame
 
     def whole(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """Centre `(2,)` and width `()` of the square that holds the whole sheet, in pixels."""
-        sides = torch.stack([_length(self._opacity, 0), _length(self._opacity, 1)])
-        return sides / 2, sides.max()
+        """Centre `(1, 2)` and width `(1, 1)` of the square that holds any of the whole sheets."""
+        sides = torch.stack([_length(self._down), _length(self._across)], 1)
+        return sides / 2, sides.amax(1, keepdim=True)
 
     def ink(self, centre: torch.Tensor, width: torch.Tensor, cells: int) -> torch.Tensor:
-        """`(cells, cells)` of ink, 0 for paper and about 1 for the darkest ink of the sheet."""
+        """`(image, cells, cells)` of ink: 0 for paper, about 1 for the darkest ink of the sheet."""
         light, solid, frame = self._sample(centre, width, cells)
         return self._as_ink(self._composite(light, solid, frame), frame)
 
@@ -153,30 +176,38 @@ class _Sheet:
         self, centre: torch.Tensor, width: torch.Tensor, cells: int
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Premultiplied luminance, opacity and the share of each cell that lies on the sheet."""
-        down = _resampling(self._opacity, 0, centre[0], width, cells)
-        across = _resampling(self._opacity, 1, centre[1], width, cells)
-        return (
-            down @ self._luminance @ across.T,
-            down @ self._opacity @ across.T,
-            down.sum(1, keepdim=True) @ across.sum(1, keepdim=True).T,
-        )
+        down = _resampling(self._down, centre[:, :1], width, cells)
+        across = _resampling(self._across, centre[:, 1:], width, cells)
+        rows = (down @ self._shown.flatten(2)).reshape(-1, 2 * cells, self._shown.shape[3])
+        light, solid = torch.matmul(rows, across.mT).reshape(-1, cells, 2, cells).unbind(2)
+        return light, solid, down.sum(2).unsqueeze(2) * across.sum(2).unsqueeze(1)
 
 
-def _length(image: torch.Tensor, axis: int) -> torch.Tensor:
-    """The length of an axis as a tensor that an export keeps dynamic."""
-    return torch.ones_like(image.select(1 - axis, 0)).sum()
+def _total(image: torch.Tensor) -> torch.Tensor:
+    """`(image, height, width)` to `(image, 1, 1)` sums."""
+    return image.sum((1, 2), keepdim=True)
+
+
+def _pixels(images: torch.Tensor, axis: int) -> torch.Tensor:
+    """`(1, length)`: where the middle of each pixel lies along an axis of images."""
+    return torch.ones_like(images[:1].select(3 - axis, 0)).cumsum(1) - 0.5
+
+
+def _length(pixels: torch.Tensor) -> torch.Tensor:
+    """`(1,)`: the length of an axis as a tensor that an export keeps dynamic."""
+    return pixels[:, -1] + 0.5
 
 
 def _resampling(
-    image: torch.Tensor, axis: int, centre: torch.Tensor, width: torch.Tensor, cells: int
+    pixels: torch.Tensor, centre: torch.Tensor, width: torch.Tensor, cells: int
 ) -> torch.Tensor:
-    """The `(cells, length)` matrix of a triangle filter as wide as the reduction (antialiased).
+    """The `(image, cells, length)` matrices of a triangle filter as wide as the reduction.
 
-    Rows sum to 1 where their cell lies on the image and to less beyond its edge.
+    That is antialiased. Rows sum to 1 where their cell lies on the image and to less beyond its
+    edge. ``centre`` and ``width`` of the window are `(image, 1)`, or `(1, 1)` for all alike.
     """
     step = width / cells
     reach = step.clamp(min=1.0)
-    pixels = torch.ones_like(image.select(1 - axis, 0)).cumsum(0) - 0.5
-    cell = torch.arange(cells, device=image.device) + 0.5 - cells / 2
-    distance = (pixels.unsqueeze(0) - (centre + cell.unsqueeze(1) * step)).abs()
-    return (1 - distance / reach).clamp(min=0) / reach
+    cell = centre + (torch.arange(cells, device=pixels.device) + 0.5 - cells / 2) * step
+    distance = (pixels.unsqueeze(1) - cell.unsqueeze(2)).abs()
+    return (1 - distance / reach.unsqueeze(2)).clamp(min=0) / reach.unsqueeze(2)

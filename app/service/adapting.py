@@ -5,13 +5,16 @@ from __future__ import annotations
 import contextlib
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, replace
 
 import torch
 
 from ..checkpoints.checkpoint import Checkpoint
 from ..engine.engine import Engine
+from ..engine.workers import Kind
 from ..errors import (
     IdempotencyKeyReused,
     PreconditionFailed,
@@ -30,25 +33,58 @@ from .advice import Advice
 from .keys import RunningKeys, Turns, digest_of
 from .learning import Learned, Learner, Union
 from .loaded import Loaded
-from .reading import Reader, clean_labels, support_problems
+from .reading import (
+    Read,
+    Reader,
+    clean_labels,
+    is_small,
+    preprocessed,
+    small_pixels,
+    support_problems,
+)
 from .values import (
+    AdaptCall,
     Adapted,
     AdaptOptions,
     Keyed,
-    LabelledImage,
     Limits,
     Replayed,
 )
 
+FEW_IMAGES = 32
+"""What a call may hold that is read by the thread that computes."""
+CALLS_TOGETHER = 4
+
 
 @dataclass(frozen=True)
-class _Call:
-    """A call to a use case that may be repeated: its key, digest, and the earlier answer."""
+class _UnderKey:
+    """A call that may be repeated: its key, digest, and the earlier answer."""
 
     key: IdempotencyKey | None
     keyed: Keyed | None
     digest: str
     earlier: Replayed | None
+
+
+@dataclass(frozen=True)
+class _Begun:
+    """A call to `adapt` before its images are looked at."""
+
+    call: AdaptCall
+    checkpoint: Checkpoint
+    labels: list[str]
+    problems: list[Problem]
+
+
+@dataclass(frozen=True)
+class _Decoded:
+    """One of several calls that are done together: its place among them, and its pixels."""
+
+    place: int
+    begun: _Begun
+    under: _UnderKey
+    pixels: list[torch.Tensor]
+    waited: float
 
 
 class Adapting:
@@ -63,62 +99,47 @@ class Adapting:
         limits: Limits,
         clock: Clock,
     ) -> None:
-        self._loaded, self._sessions = loaded, sessions
+        self._loaded, self._engine, self._sessions = loaded, engine, sessions
         self._reader, self._limits, self._clock = reader, limits, clock
         self._learner = Learner(engine, Advice(loaded, reader), limits)
         self._keys, self._turns = RunningKeys(), Turns()
+        self._small: Kind[tuple[AdaptCall, float], Adapted | Replayed | None] = Kind(
+            "adapting", "small calls to adapt", self._together, most=CALLS_TOGETHER
+        )
 
     def close(self) -> None:
         """Finish what runs beside the engine."""
         self._learner.close()
 
-    def adapt(
-        self,
-        images: Sequence[LabelledImage],
-        options: AdaptOptions,
-        problems: Sequence[Problem] = (),
-        *,
-        tenant: str = "",
-        keyed: Keyed | None = None,
-    ) -> Adapted | Replayed:
+    def adapt(self, call: AdaptCall) -> Adapted | Replayed:
         """Make a session from a support set: all of it, or nothing and a list of all problems.
-
-        ``problems`` are those that reading the call has found already.
 
         Raises InvalidInput, InnerLoopDiverged, Unavailable, DeadlineExceeded, and for keyed calls
         IdempotencyKeyInUse and IdempotencyKeyReused.
         """
-        checkpoint = self._loaded.chosen(options.initialization)
-        labels, label_problems = clean_labels(images)
-        found = [
-            *problems,
-            *self._option_problems(options, checkpoint),
-            *label_problems,
-            *support_problems(len(images), labels, (), self._limits),
-        ]
-        # A call that is refused anyway is no repetition of one that was answered.
-        keyed = None if found else keyed
-        with self._keyed(tenant, keyed, lambda: digest_of(images, labels, options)) as call:
-            if call.earlier is not None:
-                return call.earlier
+        begun = self._begun(call)
+        with self._keyed(call, begun.labels, begun.problems) as under:
+            if under.earlier is not None:
+                return under.earlier
             deadline = time.monotonic() + self._limits.deadline_seconds
-            read = self._reader.read(images, checkpoint, found, deadline)
-            union = Union(read.images, images, labels)
-            learned = self._learner.learn(checkpoint, union, read, options, deadline)
-            keeps = self._limits.may_keep_support and options.keep_support is not False
-            session = self._new_session(checkpoint, options, learned, tenant, keeps=keeps)
-            return self._stored(learned.told(session, checkpoint, read), learned, call, new=True)
+            read = self._reader.read(call.images, begun.checkpoint, begun.problems, deadline)
+            union = Union(read.images, call.images, begun.labels)
+            learned = self._learner.learn(begun.checkpoint, union, read, call.options, deadline)
+            return self._made(begun, learned, read, under)
+
+    def submit(self, call: AdaptCall) -> Future[tuple[Adapted | Replayed | None, float]] | None:
+        """Have a small call done by the threads that compute, which spares it a thread of its own.
+
+        None where the call may hold others up; the future gives None where only its images tell
+        so: those are for `adapt`. Raises Unavailable.
+        """
+        small = is_small(call.images, FEW_IMAGES) and not call.options.report
+        if not (small and self._engine.reads_as_it_computes):
+            return None
+        return self._engine.submit(self._small, (call, time.perf_counter()))
 
     def add(
-        self,
-        session_id: str,
-        images: Sequence[LabelledImage],
-        options: AdaptOptions,
-        problems: Sequence[Problem] = (),
-        *,
-        tenant: str = "",
-        if_match: frozenset[str] | None = None,
-        keyed: Keyed | None = None,
+        self, session_id: str, call: AdaptCall, *, if_match: frozenset[str] | None = None
     ) -> Adapted | Replayed:
         """Add images, of new classes too, to a session that keeps its support set.
 
@@ -129,16 +150,16 @@ class Adapting:
         Raises as `adapt` does, and SessionNotFound, InitializationNotLoaded, SupportNotKept,
         PreconditionFailed.
         """
-        labels, label_problems = clean_labels(images)
+        options = call.options
+        labels, label_problems = clean_labels(call.images)
         deadline = time.monotonic() + self._limits.deadline_seconds
-        keyed = None if (problems or label_problems) else keyed
         with (
-            self._keyed(tenant, keyed, lambda: digest_of(images, labels, options)) as call,
+            self._keyed(call, labels, [*call.problems, *label_problems]) as under,
             self._turns.of(session_id, self._limits.deadline_seconds),
         ):
-            if call.earlier is not None:
-                return call.earlier
-            session = self._sessions.look_at(session_id, tenant)
+            if under.earlier is not None:
+                return under.earlier
+            session = self._sessions.look_at(session_id, call.tenant)
             if if_match is not None and str(session.version) not in if_match:
                 raise PreconditionFailed(sorted(if_match), session.version)
             checkpoint = self._loaded.of(session)
@@ -147,13 +168,13 @@ class Adapting:
                 raise SupportNotKept
             before = [session.labels[label] for label in kept.labels.tolist()]
             found = [
-                *problems,
+                *call.problems,
                 *self._option_problems(options, checkpoint),
                 *label_problems,
-                *support_problems(len(images), labels, before, self._limits),
+                *support_problems(len(call.images), labels, before, self._limits),
             ]
-            read = self._reader.read(images, checkpoint, found, deadline)
-            union = Union(torch.cat([kept.images, read.images]), images, [*before, *labels])
+            read = self._reader.read(call.images, checkpoint, found, deadline)
+            union = Union(torch.cat([kept.images, read.images]), call.images, [*before, *labels])
             steps = session.steps if options.steps is None else options.steps
             chosen = replace(options, steps=steps)
             learned = self._learner.learn(checkpoint, union, read, chosen, deadline)
@@ -166,40 +187,105 @@ class Adapting:
                 version=session.version + 1,
                 expires_at=session.used_at(self._clock()),
             )
-            return self._stored(learned.told(grown, checkpoint, read), learned, call, new=False)
+            return self._stored(learned.told(grown, checkpoint, read), learned, under, new=False)
+
+    def _together(
+        self, calls: Sequence[tuple[AdaptCall, float]]
+    ) -> list[Adapted | Replayed | BaseException | None]:
+        """A session for each call, what it raises, or None where it is not small."""
+        began, deadline = time.perf_counter(), time.monotonic() + self._limits.deadline_seconds
+        results: list[Adapted | Replayed | BaseException | None] = [None] * len(calls)
+        ready: dict[tuple[str, int | None], list[_Decoded]] = defaultdict(list)
+        with contextlib.ExitStack() as held:
+            for place, (call, asked) in enumerate(calls):
+                try:
+                    begun = self._begun(call)
+                    under = held.enter_context(self._keyed(call, begun.labels, begun.problems))
+                    results[place] = under.earlier
+                    if under.earlier is not None:
+                        continue
+                    decoded = small_pixels(call.images, begun.problems)
+                except Exception as refused:  # noqa: BLE001 - raised by this call alone
+                    results[place] = refused
+                    continue
+                if decoded is not None:
+                    key = begun.checkpoint.identity, call.options.steps
+                    waited = began - asked
+                    ready[key].append(_Decoded(place, begun, under, decoded, waited))
+            for (_, steps), group in ready.items():
+                checkpoint = group[0].begun.checkpoint
+                images = preprocessed(checkpoint, [one.pixels for one in group])
+                decoding = time.perf_counter() - began
+                sets = []
+                for one, own in zip(group, images, strict=True):
+                    call, labels = one.begun.call, one.begun.labels
+                    sets.append((Union(own, call.images, labels), Read(own, one.waited, decoding)))
+                learned = self._learner.learn_here(checkpoint, sets, steps, deadline)
+                for one, (_, read), found in zip(group, sets, learned, strict=True):
+                    try:
+                        if isinstance(found, BaseException):
+                            raise found
+                        results[one.place] = self._made(one.begun, found, read, one.under)
+                    except Exception as refused:  # noqa: BLE001 - raised by this call alone
+                        results[one.place] = refused
+        return results
+
+    def _begun(self, call: AdaptCall) -> _Begun:
+        """What a call to `adapt` comes to before its images are looked at. Raises InvalidInput."""
+        checkpoint = self._loaded.chosen(call.options.initialization)
+        labels, label_problems = clean_labels(call.images)
+        problems = [
+            *call.problems,
+            *self._option_problems(call.options, checkpoint),
+            *label_problems,
+            *support_problems(len(call.images), labels, (), self._limits),
+        ]
+        return _Begun(call, checkpoint, labels, problems)
+
+    def _made(self, begun: _Begun, learned: Learned, read: Read, under: _UnderKey) -> Adapted:
+        """The new session of a call to `adapt`, stored."""
+        session = self._new_session(begun, learned)
+        told = learned.told(session, begun.checkpoint, read)
+        return self._stored(told, learned, under, new=True)
 
     @contextlib.contextmanager
     def _keyed(
-        self, tenant: str, keyed: Keyed | None, digesting: Callable[[], str]
-    ) -> Iterator[_Call]:
-        """A call under its key, if it has one, with the answer that an earlier one got."""
-        if keyed is None:
-            yield _Call(None, None, "", None)
+        self, call: AdaptCall, labels: Sequence[str], problems: Sequence[Problem]
+    ) -> Iterator[_UnderKey]:
+        """A call under its key, if it has one, with the answer that an earlier one got.
+
+        A call that is refused anyway is no repetition of one that was answered.
+        """
+        keyed = call.keyed
+        if keyed is None or problems:
+            yield _UnderKey(None, None, "", None)
             return
-        digest = digesting()
-        key = IdempotencyKey(tenant, keyed.route, keyed.key)
+        digest = digest_of(call.images, labels, call.options)
+        key = IdempotencyKey(call.tenant, keyed.route, keyed.key)
         with self._keys.held(key, digest):
             kept = self._sessions.kept_answer(key)
             if kept is not None and kept.digest != digest:
                 raise IdempotencyKeyReused
             earlier = None
             if kept is not None:
-                self._sessions.look_at(kept.session_id, tenant)
+                self._sessions.look_at(kept.session_id, call.tenant)
                 earlier = Replayed(kept.status, kept.content or b"")
-            yield _Call(key, keyed, digest, earlier)
+            yield _UnderKey(key, keyed, digest, earlier)
 
-    def _stored(self, adapted: Adapted, learned: Learned, call: _Call, *, new: bool) -> Adapted:
+    def _stored(
+        self, adapted: Adapted, learned: Learned, under: _UnderKey, *, new: bool
+    ) -> Adapted:
         """Keep the session and, of a keyed call, the answer; tell how long that took."""
         session, support = adapted.session, learned.support
         kept = KeptSupport(support.images, support.labels) if session.keeps_support else None
         answer = None
-        if call.key is not None and call.keyed is not None:
+        if under.key is not None and under.keyed is not None:
             answer = KeptAnswer(
-                key=call.key,
-                digest=call.digest,
+                key=under.key,
+                digest=under.digest,
                 session_id=session.id,
-                status=call.keyed.status,
-                content=call.keyed.tell(adapted),
+                status=under.keyed.status,
+                content=under.keyed.tell(adapted),
                 created_at=self._clock(),
             )
         began = time.perf_counter()
@@ -232,26 +318,19 @@ class Adapting:
             problems.append(Problem("not_allowed", message, "keep_support"))
         return problems
 
-    def _new_session(
-        self,
-        checkpoint: Checkpoint,
-        options: AdaptOptions,
-        learned: Learned,
-        tenant: str,
-        *,
-        keeps: bool,
-    ) -> Session:
-        now, limits = self._clock(), self._limits
+    def _new_session(self, begun: _Begun, learned: Learned) -> Session:
+        now, limits, checkpoint = self._clock(), self._limits, begun.checkpoint
+        options = begun.call.options
         ttl = limits.default_ttl_seconds if options.ttl_seconds is None else options.ttl_seconds
         return Session(
             id=new_session_id(),
-            tenant=tenant,
+            tenant=begun.call.tenant,
             identity=checkpoint.identity,
             labels=learned.names,
             image_counts=learned.image_counts(),
             steps=checkpoint.config.inner_loop.steps if options.steps is None else options.steps,
             version=1,
-            keeps_support=keeps,
+            keeps_support=limits.may_keep_support and options.keep_support is not False,
             adapted=learned.adaptation.adapted,
             created_at=now,
             ttl_seconds=ttl,

@@ -67,6 +67,16 @@ class Union:
         place = position - (len(self.labels) - len(self.just_sent))
         return self.just_sent[place] if place >= 0 else None
 
+    def support(self) -> tuple[Support, tuple[str, ...]]:
+        """The support set, and the labels by the places of its classes.
+
+        Their order decides nothing but ties, and is the same for any sending order.
+        """
+        names = tuple(sorted(set(self.labels)))
+        places = {name: place for place, name in enumerate(names)}
+        labels = torch.tensor([places[label] for label in self.labels])
+        return Support(self.images, labels, len(names)), names
+
 
 class Learner:
     """Adapts to support sets on the engine."""
@@ -88,11 +98,11 @@ class Learner:
         options: AdaptOptions,
         deadline: float,
     ) -> Learned:
-        """Adapt to all images of a support set, and look at what came of it."""
-        # The order of the labels decides nothing but ties, and is the same for any sending order.
-        names = tuple(sorted(set(union.labels)))
-        places = torch.tensor([names.index(label) for label in union.labels])
-        support = Support(union.images, places, len(names))
+        """Adapt to all images of a support set, and look at what came of it.
+
+        Raises InnerLoopDiverged, Unavailable and DeadlineExceeded.
+        """
+        support, names = union.support()
         adaptation = self._engine.adapt(
             checkpoint.identity,
             support,
@@ -103,19 +113,47 @@ class Learner:
         unfinished: tuple[Warned, ...] = ()
         if options.report:
             report, unfinished = self._report(checkpoint, union, support, names, options.steps)
-        return Learned(
-            support=support,
-            names=names,
-            adaptation=adaptation,
-            report=report,
-            warnings=(
-                *cautions.few_images(union.labels),
-                *cautions.same_images(union.images, union.labels),
-                *cautions.blank_images(union.just_sent, read.images, checkpoint.preprocessing),
-                *cautions.one_class_wins(names, adaptation.support_predictions),
-                *self._advice.on(union.just_sent, read.images, checkpoint, deadline),
-                *unfinished,
-            ),
+        warnings = self._warnings(checkpoint, union, read, names, adaptation, deadline)
+        return Learned(support, names, adaptation, report, (*warnings, *unfinished))
+
+    def learn_here(
+        self,
+        checkpoint: Checkpoint,
+        sets: Sequence[tuple[Union, Read]],
+        steps: int | None,
+        deadline: float,
+    ) -> list[Learned | BaseException]:
+        """`learn` for several support sets without reports, on a thread of the engine."""
+        supports = [union.support() for union, _ in sets]
+        adaptations = self._engine.adapt_here(
+            checkpoint.identity, [support for support, _ in supports], steps=steps
+        )
+        found: list[Learned | BaseException] = []
+        for (union, read), (support, names), adaptation in zip(
+            sets, supports, adaptations, strict=True
+        ):
+            if isinstance(adaptation, BaseException):
+                found.append(adaptation)
+            else:
+                warnings = self._warnings(checkpoint, union, read, names, adaptation, deadline)
+                found.append(Learned(support, names, adaptation, None, warnings))
+        return found
+
+    def _warnings(
+        self,
+        checkpoint: Checkpoint,
+        union: Union,
+        read: Read,
+        names: tuple[str, ...],
+        adaptation: Adaptation,
+        deadline: float,
+    ) -> tuple[Warned, ...]:
+        return (
+            *cautions.few_images(union.labels),
+            *cautions.same_images(union.images, union.labels),
+            *cautions.blank_images(union.just_sent, read.images, checkpoint.preprocessing),
+            *cautions.one_class_wins(names, adaptation.support_predictions),
+            *self._advice.on(union.just_sent, read.images, checkpoint, deadline),
         )
 
     def _report(

@@ -18,12 +18,12 @@ from ..sessions.session import Session
 from ..sessions.sessions import Sessions
 from . import cautions
 from .loaded import Loaded
-from .reading import Reader, query_problems
+from .reading import Reader, is_small, preprocessed, query_problems, small_pixels
 from .values import Limits, PredictCall, Predicted, Ranked, Timing
 
-FEW_IMAGES, FEW_BYTES = 8, 128 << 10
+FEW_IMAGES = 8
 """What a call may hold that is read by the thread that computes."""
-CALLS_TOGETHER = 4
+CALLS_TOGETHER = 8
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Predicting:
     ) -> None:
         self._loaded, self._engine, self._sessions = loaded, engine, sessions
         self._reader, self._limits = reader, limits
-        self._small: Kind[PredictCall, Predicted | None] = Kind(
+        self._small: Kind[tuple[PredictCall, float], Predicted | None] = Kind(
             "predicting", "small calls to predict", self._together, most=CALLS_TOGETHER
         )
 
@@ -73,13 +73,11 @@ class Predicting:
 
         That costs no thread of its own, and little of anybody's time. None where the call may
         hold the others up; the future gives None where only its images tell so: those are for
-        `predict`. Its result comes with the seconds it waited. Raises Unavailable.
+        `predict`. Raises Unavailable.
         """
-        size = sum(len(image.content) for image in call.images)
-        few = len(call.images) <= FEW_IMAGES and size <= FEW_BYTES
-        if not (few and self._engine.reads_as_it_computes):
+        if not (is_small(call.images, FEW_IMAGES) and self._engine.reads_as_it_computes):
             return None
-        return self._engine.submit(self._small, call)
+        return self._engine.submit(self._small, (call, time.perf_counter()))
 
     def _asked(self, call: PredictCall) -> _Asked:
         """Find the session, and what is wrong with the call besides its images."""
@@ -93,31 +91,33 @@ class Predicting:
             problems.append(Problem("out_of_range", message, "top_k"))
         return _Asked(call, session, checkpoint, tuple(problems), store_seconds)
 
-    def _together(self, calls: Sequence[PredictCall]) -> list[Predicted | BaseException | None]:
+    def _together(
+        self, calls: Sequence[tuple[PredictCall, float]]
+    ) -> list[Predicted | BaseException | None]:
         """A prediction for each call, what it raises, or None where it is not small."""
         began = time.perf_counter()
         results: list[Predicted | BaseException | None] = [None] * len(calls)
-        ready: dict[str, list[tuple[int, _Asked, torch.Tensor]]] = defaultdict(list)
-        for place, call in enumerate(calls):
+        ready: dict[str, list[tuple[int, _Asked, list[torch.Tensor]]]] = defaultdict(list)
+        for place, (call, _) in enumerate(calls):
             try:
                 asked = self._asked(call)
-                images = self._reader.read_small(call.images, asked.checkpoint, asked.problems)
+                decoded = small_pixels(call.images, asked.problems)
             except Exception as refused:  # noqa: BLE001 - raised by this call alone
                 results[place] = refused
                 continue
-            if images is not None:
-                ready[asked.checkpoint.identity].append((place, asked, images))
+            if decoded is not None:
+                ready[asked.checkpoint.identity].append((place, asked, decoded))
         for identity, group in ready.items():
+            images = preprocessed(group[0][1].checkpoint, [decoded for _, _, decoded in group])
             read = time.perf_counter()
             logits = self._engine.predict_here(
-                identity,
-                [asked.session.adapted for _, asked, _ in group],
-                [images for _, _, images in group],
+                identity, [asked.session.adapted for _, asked, _ in group], images
             )
             computed = time.perf_counter() - read
-            for (place, asked, images), scores in zip(group, logits, strict=True):
-                timing = Timing(read - began, 0.0, computed, asked.store_seconds)
-                results[place] = _predicted(asked, images, scores, timing)
+            for (place, asked, _), own, scores in zip(group, images, logits, strict=True):
+                waited = began - calls[place][1]
+                timing = Timing(read - began, waited, computed, asked.store_seconds)
+                results[place] = _predicted(asked, own, scores, timing)
         return results
 
 

@@ -13,13 +13,15 @@ import torch
 from ..checkpoints.checkpoint import Checkpoint
 from ..errors import BadImage, DeadlineExceeded, InvalidInput, Problem
 from ..images.decode import decode, opened, pixels
-from ..images.preprocess import preprocessor
+from ..images.preprocess import preprocess
 from .values import LabelledImage, Limits, QueryImage
 
 MAX_LABEL_LENGTH = 100
 MIN_CLASSES = 2
 SMALL_PIXELS = 1 << 18
 """Of an image that takes about a millisecond to decode."""
+SMALL_BYTES = 128 << 10
+"""Of all images of a call that is read by the thread that computes."""
 TOO_MANY_IMAGES = "too_many_images"
 
 
@@ -55,19 +57,16 @@ class Reader:
         listed = list(problems)
         if any(problem.code == TOO_MANY_IMAGES for problem in listed):
             raise InvalidInput(listed)
-        named = {(problem.field, problem.index) for problem in problems}
-        wanted = [image for image in images if (image.field, image.index) not in named]
-        prepare = preprocessor(checkpoint.preprocessing)
         tensors: list[torch.Tensor] = []
         waited = decoding = 0.0
-        for image in wanted:
+        for image in _unnamed(images, problems):
             asked = time.monotonic()
             # One image at a time, so that a call with many large ones lets others in between.
             if asked >= deadline or not self._decoders.acquire(timeout=deadline - asked):
                 raise DeadlineExceeded("decoding the images", self._limits.deadline_seconds)
             began = time.monotonic()
             try:
-                tensors.append(prepare(decode(image.content)))
+                tensors.append(preprocess(checkpoint.preprocessing, [decode(image.content)]))
             except BadImage as bad:
                 listed.append(Problem(bad.code, str(bad), image.field, image.index))
             finally:
@@ -76,34 +75,41 @@ class Reader:
             decoding += time.monotonic() - began
         if listed:
             raise InvalidInput(listed)
-        return Read(torch.stack(tensors), waited, decoding)
+        return Read(torch.cat(tensors), waited, decoding)
 
-    def read_small(
-        self,
-        images: Sequence[LabelledImage | QueryImage],
-        checkpoint: Checkpoint,
-        problems: Sequence[Problem],
-    ) -> torch.Tensor | None:
-        """`read` on the calling thread; None where an image has too many pixels for that.
 
-        Raises InvalidInput as `read` does.
-        """
-        listed, tensors = list(problems), []
-        prepare = preprocessor(checkpoint.preprocessing)
-        named = {(problem.field, problem.index) for problem in problems}
-        for image in images:
-            if (image.field, image.index) in named:
-                continue
-            try:
-                header = opened(image.content)
-                if header.width * header.height > SMALL_PIXELS:
-                    return None
-                tensors.append(prepare(pixels(header)))
-            except BadImage as bad:
-                listed.append(Problem(bad.code, str(bad), image.field, image.index))
-        if listed:
-            raise InvalidInput(listed)
-        return torch.stack(tensors)
+def small_pixels(
+    images: Sequence[LabelledImage | QueryImage], problems: Sequence[Problem]
+) -> list[torch.Tensor] | None:
+    """Decode small images on the calling thread; None where one of them has too many pixels.
+
+    Raises InvalidInput as `Reader.read` does.
+    """
+    listed, tensors = list(problems), []
+    for image in _unnamed(images, problems):
+        try:
+            header = opened(image.content)
+            if header.width * header.height > SMALL_PIXELS:
+                return None
+            tensors.append(pixels(header))
+        except BadImage as bad:
+            listed.append(Problem(bad.code, str(bad), image.field, image.index))
+    if listed:
+        raise InvalidInput(listed)
+    return tensors
+
+
+def preprocessed(
+    checkpoint: Checkpoint, calls: Sequence[Sequence[torch.Tensor]]
+) -> list[torch.Tensor]:
+    """The decoded images of several calls, ready for a checkpoint's network."""
+    together = preprocess(checkpoint.preprocessing, [image for images in calls for image in images])
+    return list(torch.split(together, [len(images) for images in calls]))
+
+
+def is_small(images: Sequence[LabelledImage | QueryImage], most: int) -> bool:
+    """Whether reading no more than ``most`` images holds nobody up, as far as their bytes tell."""
+    return len(images) <= most and sum(len(image.content) for image in images) <= SMALL_BYTES
 
 
 def clean_labels(images: Sequence[LabelledImage]) -> tuple[list[str], list[Problem]]:
@@ -158,3 +164,11 @@ def query_problems(n_images: int, limits: Limits) -> list[Problem]:
         message = f"expected at most {limits.max_query_images} images, got {n_images}"
         return [Problem(TOO_MANY_IMAGES, message)]
     return []
+
+
+def _unnamed(
+    images: Sequence[LabelledImage | QueryImage], problems: Sequence[Problem]
+) -> list[LabelledImage | QueryImage]:
+    """The images that no problem names."""
+    named = {(problem.field, problem.index) for problem in problems}
+    return [image for image in images if (image.field, image.index) not in named]

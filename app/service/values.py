@@ -186,6 +186,21 @@ class Keyed:
 
 
 @dataclass(frozen=True)
+class AdaptCall:
+    """What a call asks for that brings labelled images to adapt to.
+
+    ``problems`` are those that reading the call has found already; the service adds its own and
+    refuses them together. ``keyed`` is None where it may not be repeated.
+    """
+
+    images: Sequence[LabelledImage]
+    options: AdaptOptions = AdaptOptions()
+    problems: Sequence[Problem] = ()
+    tenant: str = ""
+    keyed: Keyed | None = None
+
+
+@dataclass(frozen=True)
 class Replayed:
     """The answer that an earlier call with the same key and content got."""
 

@@ -13,7 +13,7 @@ from ..data.episodes import ClassImages
 from ..data.sources import EncodedClass
 from ..errors import BadData, BadImage
 from ..images.decode import decode
-from ..images.preprocess import Drawing, preprocessor
+from ..images.preprocess import Drawing, preprocess
 
 DataFormat = Literal["omniglot", "vinyals", "folders"]
 Split = Literal["train", "validation", "test"]
@@ -52,11 +52,10 @@ def preprocess_classes(
 ) -> ClassImages:
     """Decode and preprocess every image. Raises BadData that names the first bad file."""
     names, groups, images = [], [], []
-    prepare = preprocessor(preprocessing)
     for encoded in classes:
         names.append(encoded.name)
         groups.append(encoded.group)
-        images.append(torch.stack([prepare(_image(encoded, *file)) for file in encoded.files]))
+        images.append(preprocess(preprocessing, [_image(encoded, *file) for file in encoded.files]))
         on_class()
     if not names:
         raise BadData("expected at least one class of images, got none")

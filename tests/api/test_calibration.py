@@ -23,7 +23,7 @@ from inkling.main import create_app
 from inkling.service.loaded import Loaded
 from inkling.service.reading import Reader
 from inkling.service.service import Service
-from inkling.service.values import Adapted, AdaptOptions, LabelledImage, Limits
+from inkling.service.values import AdaptCall, Adapted, LabelledImage, Limits
 from inkling.sessions.memory_store import MemoryStore
 from inkling.sessions.sessions import Sessions
 from inkling.sessions.store import Bounds
@@ -144,7 +144,7 @@ def test_too_little_time_to_look_elsewhere_leaves_the_advice_out(
         LabelledImage(label, image, label, number)
         for number, (label, image) in enumerate(zip(labels, photographs, strict=True))
     ]
-    adapted = service.adapting.adapt(images, AdaptOptions())
+    adapted = service.adapting.adapt(AdaptCall(images))
     service.close()
     engine.close()
     assert isinstance(adapted, Adapted)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from inkling.images.decode import decode
-from inkling.images.preprocess import Drawing, _resampling, preprocessor
+from inkling.images.preprocess import Drawing, _pixels, _resampling, preprocess
 from PIL import Image, ImageOps
 
 DRAWING = Drawing()
@@ -108,8 +108,10 @@ def test_a_transparent_sheet_without_ink_is_blank() -> None:
 
 def test_resampling_is_the_antialiased_triangle_filter_of_torch() -> None:
     image = torch.rand((90, 90), generator=torch.Generator().manual_seed(0))
-    centre, width = torch.tensor(45.0), torch.tensor(90.0)
-    rows, columns = (_resampling(image, axis, centre, width, 30) for axis in (0, 1))
+    centre, width = torch.tensor([[45.0]]), torch.tensor([[90.0]])
+    rows, columns = (
+        _resampling(_pixels(image[None], axis), centre, width, 30)[0] for axis in (1, 2)
+    )
     expected = torch.nn.functional.interpolate(
         image[None, None], (30, 30), mode="bilinear", antialias=True, align_corners=False
     )[0, 0]
@@ -118,14 +120,18 @@ def test_resampling_is_the_antialiased_triangle_filter_of_torch() -> None:
 
 
 @pytest.mark.parametrize("size", [28, 32])
-def test_the_traced_drawing_is_the_definition_at_every_size_and_ground(
+def test_images_of_all_sizes_and_grounds_are_preprocessed_as_if_alone(
     drawings: dict[str, list[bytes]], photographs: list[bytes], size: int
 ) -> None:
     drawing = Drawing(size, 4.4, 0.1, 0.3)
-    prepare = preprocessor(drawing)
-    contents = [images[0] for images in drawings.values()] + photographs
+    contents = [image for images in drawings.values() for image in images[:3]] + photographs
+    images = []
     for place, content in enumerate(contents):
-        rgba = decode(content)[: 84 - place]
+        rgba = decode(content)[: 84 - place % 4]
         if place % 3 == 0:
             rgba[..., 3] = 255 - rgba[..., 0]
-        assert torch.equal(prepare(rgba), drawing(rgba))
+        images.append(rgba)
+    found = preprocess(drawing, images)
+    assert found.shape == (len(images), 1, size, size)
+    for image, expected in zip(images, found, strict=True):
+        torch.testing.assert_close(drawing(image), expected, rtol=0, atol=1e-5)

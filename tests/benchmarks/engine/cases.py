@@ -12,7 +12,7 @@ from inkling.checkpoints.catalogue import find_checkpoint
 from inkling.checkpoints.checkpoint import load_checkpoint
 from inkling.cli.demo import SAMPLES
 from inkling.images.decode import decode
-from inkling.images.preprocess import Drawing, preprocessor
+from inkling.images.preprocess import Drawing
 from inkling.meta.episode import Support
 from inkling.meta.inner_loop import HEAD, Initialization, InnerLoop
 from inkling.meta.network import Network
@@ -133,7 +133,7 @@ def images(shape: tuple[int, int, int], n_way: int, number: int, first: int = 0)
     if shape[0] == 1:
         folders = [folder for folder in sorted(SAMPLES.iterdir()) if folder.is_dir()]
         classes = [sorted(folders[i % len(folders)].glob("*.png")) for i in range(n_way)]
-        prepare = preprocessor(Drawing(shape[1]))
+        prepare: Callable[[torch.Tensor], torch.Tensor] = Drawing(shape[1])
     else:
         classes = [[path] for path in sorted(PHOTOGRAPHS.glob("*.jpg"))[:n_way]]
 
