@@ -57,11 +57,7 @@ class Moving:
 
     def adapted(self) -> Params:
         """The tensors that adapt, by their names."""
-        weight, gain, bias = self._tensors
-        found = {"weight": self._block.map.unpacked(weight), "gain": gain, "bias": bias}
-        return {
-            f"{self._block.convolution.name}.{kind}": found[kind] for kind in self._block.step_sizes
-        }
+        return self._block.named(*self._tensors)
 
 
 class AdaptingBlock:
@@ -85,9 +81,14 @@ class AdaptingBlock:
             self.step_sizes["weight"] = torch.stack(each)
         gradients = (self.folded_start.weight, self.folded_start.bias)
         sizes = [learned[0] for learned in self.step_sizes.values()]
-        self.stepped = traced(self._stepped, *gradients, *self.start, *sizes)
+        self.stepped = traced(self.moved, *gradients, *self.start, *sizes)
 
-    def _stepped(self, *inputs: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    def named(self, weight: torch.Tensor, gain: torch.Tensor, bias: torch.Tensor) -> Params:
+        """Those of a packed weight, a gain and a bias that adapt, by their names."""
+        found = {"weight": self.map.unpacked(weight), "gain": gain, "bias": bias}
+        return {f"{self.convolution.name}.{kind}": found[kind] for kind in self.step_sizes}
+
+    def moved(self, *inputs: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """Weight, gain and bias a step further, and the weight and bias that they fold into."""
         by_weight, by_bias, weight, gain, bias, *sizes = inputs
         size = dict(zip(self.step_sizes, sizes, strict=True))
@@ -114,13 +115,17 @@ class Passes:
         self._maps, self._crew = [block.map for block in blocks], crew
         prepared = self._maps[0].prepared(example)
         tensors = _flat([block.folded_start for block in blocks])
-        self._forward: Traced = traced(self._forwards, prepared, *tensors)
+        self._forward: Traced = traced(self.forwards, prepared, *tensors)
         features, *tape = self._forward(prepared, *tensors)
-        self._backward: Traced = traced(self._backwards, features, prepared, *tensors, *tape)
+        self._backward: Traced = traced(self.backwards, features, prepared, *tensors, *tape)
+
+    def prepared(self, rows: torch.Tensor) -> torch.Tensor:
+        """Rows as the first block's map takes them."""
+        return self._maps[0].prepared(rows)
 
     def shares(self, rows: torch.Tensor, bounds: Sequence[slice]) -> list[Share]:
         """Rows in shares; what the first block takes of them is laid out once."""
-        return [Share(bound, self._maps[0].prepared(rows[bound])) for bound in bounds]
+        return [Share(bound, self.prepared(rows[bound])) for bound in bounds]
 
     def forward(
         self, folded: Sequence[Folded], shares: Sequence[Share], features: torch.Tensor
@@ -153,7 +158,7 @@ class Passes:
         sums = [sum(tensors[1:], tensors[0]) for tensors in zip(*parts, strict=True)]
         return list(zip(sums[::2], sums[1::2], strict=True))
 
-    def _forwards(self, prepared: torch.Tensor, *tensors: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    def forwards(self, prepared: torch.Tensor, *tensors: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """The features, and for each block what it took, its maps, indices and activations."""
         tape: list[torch.Tensor] = []
         hidden = prepared
@@ -164,7 +169,7 @@ class Passes:
             tape += [taken, maps, indices, hidden]
         return hidden.flatten(1), *tape
 
-    def _backwards(
+    def backwards(
         self, by_features: torch.Tensor, _prepared: torch.Tensor, *inputs: torch.Tensor
     ) -> tuple[torch.Tensor, ...]:
         """By the first block's weight and bias, then the next one's."""

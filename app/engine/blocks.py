@@ -26,7 +26,8 @@ from .block_maps import map_of
 from .block_steps import AdaptingBlock, Folded, Moving, Passes, Share, run_block
 from .crew import Crew
 from .executor import PREDICTED_TOGETHER, Outcome
-from .head_gradient import HeadLoss
+from .head_gradient import BoundHead, HeadLoss
+from .whole_loop import WholeLoop
 
 BYTES_AT_ONCE = 4 << 20
 """Of the largest maps in memory at once, where nothing has to be kept for gradients: about what
@@ -74,6 +75,11 @@ class Blocks:
         scale = params[head.SCALE]
         self._head = HeadLoss(initialization.inner_loop.head_start, scale, network.feature_size)
         self._passes = Passes(self._adapting, self._blank(), crew) if self._adapting else None
+        self._whole = (
+            WholeLoop(self._passes, self._adapting, self._head, sizes, self._blank())
+            if self._passes is not None
+            else None
+        )
 
     @staticmethod
     def serves(network: Network, initialization: Initialization) -> bool:
@@ -114,11 +120,25 @@ class Blocks:
         ]
 
     def _adapt(self, resting: Support, steps: int) -> Outcome:
-        initialization, passes = self._initialization, self._passes
-        n_images, n_seen = resting.images.shape[:2]
-        images = resting.images.flatten(0, 1)
-        seen = Support(images, resting.labels.repeat_interleave(n_seen), resting.n_way)
+        n_seen = resting.images.shape[1]
+        seen = Support(
+            resting.images.flatten(0, 1), resting.labels.repeat_interleave(n_seen), resting.n_way
+        )
         rows = self._head.of(seen)
+        bounds = self._bounds(len(seen.images), sum(self._flops[self._first :]))
+        if self._whole is None or len(bounds) > 1:
+            return self._shared_out(seen, rows, bounds, steps, len(resting.images))
+        found = self._whole.run(seen.images, rows, steps)
+        adapted = {head.WEIGHT: found.weight, head.BIAS: found.bias}
+        for block, tensors in zip(self._adapting, found.moved, strict=True):
+            adapted |= block.named(*tensors)
+        return self._outcome(adapted, found.losses, found.features, len(resting.images))
+
+    def _shared_out(
+        self, seen: Support, rows: BoundHead, bounds: Sequence[slice], steps: int, n_images: int
+    ) -> Outcome:
+        """The inner loop with its passes in parts, each of which any idle thread may take."""
+        initialization, passes, images = self._initialization, self._passes, seen.images
         offsets = {
             head.WEIGHT: images.new_zeros(seen.n_way, self._network.feature_size),
             head.BIAS: images.new_zeros(seen.n_way),
@@ -127,7 +147,6 @@ class Blocks:
         shares: list[Share] = []
         features = images
         if passes is not None:
-            bounds = self._bounds(len(images), sum(self._flops[self._first :]))
             shares = passes.shares(images, bounds)
             features = images.new_empty(len(images), self._network.feature_size)
         losses = []
@@ -151,13 +170,17 @@ class Blocks:
         adapted = {head.WEIGHT: at.weight, head.BIAS: at.bias}
         for block in moving:
             adapted |= block.adapted()
-        scale = initialization.params[head.SCALE]
-        queried = features.view(n_images, n_seen, -1)[:, : 1 + len(initialization.query_views())]
-        return Outcome(
-            adapted=adapted,
-            losses=torch.stack(losses),
-            scores=logits_of_seen({**adapted, head.SCALE: scale}, queried),
-        )
+        return self._outcome(adapted, torch.stack(losses), features, n_images)
+
+    def _outcome(
+        self, adapted: Params, losses: torch.Tensor, features: torch.Tensor, n_images: int
+    ) -> Outcome:
+        """An outcome with the logits of its images, from the features of all their views."""
+        initialization = self._initialization
+        seen = features.view(n_images, -1, features.shape[1])
+        queried = seen[:, : 1 + len(initialization.query_views())]
+        rows = {**adapted, head.SCALE: initialization.params[head.SCALE]}
+        return Outcome(adapted, losses, logits_of_seen(rows, queried))
 
     def _traced_rest(self, views: torch.Tensor) -> Traced:
         """`at_rest` with these views."""

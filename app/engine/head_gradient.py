@@ -33,11 +33,11 @@ class HeadLoss:
     """The head of an initialization, for any support set."""
 
     def __init__(self, start: head.HeadStart, scale: torch.Tensor, feature_size: int) -> None:
-        self._start, self._scale = start, scale
+        self._start, self._scale, self.feature_size = start, scale, feature_size
         membership = torch.tensor([[1.0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1]])
         rows = (torch.ones(4, feature_size), torch.zeros(3, feature_size), torch.zeros(3))
         self._gradients = traced(
-            self._computed, *rows, membership, membership, torch.full((4, 1), 0.25)
+            self.computed, *rows, membership, membership, torch.full((4, 1), 0.25)
         )
 
     def of(self, support: Support) -> BoundHead:
@@ -50,7 +50,7 @@ class HeadLoss:
         """See `BoundHead`."""
         return HeadGradients(*self._gradients(*inputs))
 
-    def _computed(
+    def computed(
         self,
         features: torch.Tensor,
         offset_weight: torch.Tensor,
@@ -58,7 +58,8 @@ class HeadLoss:
         membership: torch.Tensor,
         shares: torch.Tensor,
         weights: torch.Tensor,
-    ) -> tuple[torch.Tensor, ...]:
+    ) -> HeadGradients:
+        """`gradients` operation by operation."""
         lengths = torch.linalg.vector_norm(features, dim=1, keepdim=True).clamp_min(EPSILON)
         unit = features / lengths
         weight, bias, means = offset_weight, offset_bias, shares.T @ unit
@@ -77,7 +78,8 @@ class HeadLoss:
         elif self._start == "cosine":
             by_means = _by_vectors(by_weight, means / mean_lengths, mean_lengths)
             by_unit = by_unit + shares @ by_means
-        return loss, weight, bias, by_weight, by_bias, _by_vectors(by_unit, unit, lengths)
+        by_features = _by_vectors(by_unit, unit, lengths)
+        return HeadGradients(loss, weight, bias, by_weight, by_bias, by_features)
 
 
 class BoundHead(NamedTuple):

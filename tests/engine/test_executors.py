@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 import torch
+from inkling.engine import blocks
 from inkling.engine.blocks import Blocks
 from inkling.engine.crew import Crew
 from inkling.engine.executor import Definition, Executor
@@ -74,14 +75,24 @@ def resting(executor: Executor, initialization: Initialization, support: Support
     return Support(images, support.labels, support.n_way)
 
 
-@torch.no_grad()
 def check(
     executor: Executor, network: Network, initialization: Initialization, *supports: Support
 ) -> None:
     """Adapt to the support sets together, classify other images together, compare each."""
+    for steps in (initialization.inner_loop.steps, initialization.inner_loop.steps + 1):
+        check_after(steps, executor, network, initialization, *supports)
+
+
+@torch.no_grad()
+def check_after(
+    steps: int,
+    executor: Executor,
+    network: Network,
+    initialization: Initialization,
+    *supports: Support,
+) -> None:
     definition = Definition(network, initialization)
     queries = [support_of(network, (2, 1), seed=7 + place).images for place in range(len(supports))]
-    steps = initialization.inner_loop.steps + 1
     outcomes = executor.adapt([resting(executor, initialization, s) for s in supports], steps)
     scores = executor.logits(
         [outcome.adapted for outcome in outcomes],
@@ -130,6 +141,15 @@ def test_blocks_with_a_step_size_for_each_number(crew: Crew) -> None:
     initialization = initialization_of(SMALL, each_number=True)
     executor = Blocks(SMALL, initialization, crew)
     check(executor, SMALL, initialization, support_of(SMALL, (2, 1)))
+
+
+def test_blocks_that_are_shared_out_among_threads(
+    crew: Crew, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(blocks, "FLOPS_WORTH_SHARING", 1.0)
+    initialization = initialization_of(SMALL, view_pairs=1, query_views=True)
+    executor = Blocks(SMALL, initialization, crew)
+    check(executor, SMALL, initialization, support_of(SMALL, (2, 1, 3)))
 
 
 def test_blocks_of_the_width_that_ships(crew: Crew) -> None:

@@ -1,0 +1,141 @@
+"""An inner loop as one call that the interpreter has no part in, where one thread does it all.
+
+It is traced (see `meta.traced`) from the same passes, head and updates as where a support set is
+shared out among threads. Other numbers of steps than the learned one are a call each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+
+from ..meta import head
+from ..meta.params import Params
+from ..meta.traced import traced
+from .block_steps import AdaptingBlock, Passes
+from .head_gradient import BoundHead, HeadLoss
+
+ROWS = 4
+"""Tensors of a support set: what the first block takes of it, and what the head does."""
+PER_BLOCK = 5
+"""Tensors of a block in the state: weight, gain and bias, and what the first and last fold into."""
+
+
+class Found(NamedTuple):
+    """How a loop ended: as `Outcome` has it, with the features of the support set.
+
+    ``moved`` has weight, gain and bias of each block.
+    """
+
+    losses: torch.Tensor
+    features: torch.Tensor
+    weight: torch.Tensor
+    bias: torch.Tensor
+    moved: list[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]
+
+
+class WholeLoop:
+    """The inner loop of an initialization whose blocks from some on adapt, and its head."""
+
+    def __init__(
+        self,
+        passes: Passes,
+        blocks: Sequence[AdaptingBlock],
+        head_loss: HeadLoss,
+        step_sizes: Params,
+        example: torch.Tensor,
+    ) -> None:
+        """``example`` is a few rows of what the first of the blocks takes."""
+        self._passes, self._blocks, self._head = passes, blocks, head_loss
+        self._head_sizes = [name for name in (head.WEIGHT, head.BIAS) if name in step_sizes]
+        learned = len(next(iter(step_sizes.values())))
+        sizes = [
+            [
+                *(each[number] for block in blocks for each in block.step_sizes.values()),
+                *(step_sizes[name][number] for name in self._head_sizes),
+            ]
+            for number in range(learned)
+        ]
+        self._sizes = sizes
+        prepared = passes.prepared(example)
+        membership = torch.eye(len(example))
+        rows = (prepared, membership, membership, torch.full((len(example), 1), 0.5))
+        state = self._start(len(example))
+        self._step = traced(self._stepped, *rows, *state, *sizes[0])
+        self._last = traced(self._looked_at, *rows, *state)
+        self._whole = traced(self._looped, *rows, *state)
+
+    def run(self, rows: torch.Tensor, bound: BoundHead, steps: int) -> Found:
+        """Adapt to `(row, ...)` of what the first block takes, with the head of their labels."""
+        given = self._passes.prepared(rows), bound.membership, bound.shares, bound.weights
+        state = self._start(bound.membership.shape[1])
+        if steps == len(self._sizes):
+            return self._found(self._whole(*given, *state))
+        losses = []
+        for number in range(steps):
+            loss, *state = self._step(
+                *given, *state, *self._sizes[min(number, len(self._sizes) - 1)]
+            )
+            losses.append(loss)
+        loss, *looked = self._last(*given, *state)
+        return self._found((torch.stack([*losses, loss]), *looked, *state))
+
+    def _found(self, found: Sequence[torch.Tensor]) -> Found:
+        losses, features, weight, bias, *state = found
+        moved = [(state[place], state[place + 1], state[place + 2]) for place in self._places()]
+        return Found(losses, features, weight, bias, moved)
+
+    def _looped(self, *inputs: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """All steps that were learned: losses, features, head's rows, and the state at the end."""
+        rows, state = inputs[:ROWS], list(inputs[ROWS:])
+        losses = []
+        for sizes in self._sizes:
+            loss, *state = self._stepped(*rows, *state, *sizes)
+            losses.append(loss)
+        loss, *looked = self._looked_at(*rows, *state)
+        return (torch.stack([*losses, loss]), *looked, *state)
+
+    def _start(self, n_way: int) -> list[torch.Tensor]:
+        size = self._head.feature_size
+        own = [
+            tensor
+            for block in self._blocks
+            for tensor in (*block.start, block.folded_start.weight, block.folded_start.bias)
+        ]
+        return [*own, torch.zeros(n_way, size), torch.zeros(n_way)]
+
+    def _places(self) -> range:
+        return range(0, PER_BLOCK * len(self._blocks), PER_BLOCK)
+
+    def _folded(self, state: Sequence[torch.Tensor]) -> list[torch.Tensor]:
+        return [tensor for place in self._places() for tensor in state[place + 3 : place + 5]]
+
+    def _stepped(self, *inputs: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """The loss at a state, and the state a step further; the step's sizes come last."""
+        (prepared, *labelled), behind = inputs[:ROWS], inputs[ROWS:]
+        state = behind[: PER_BLOCK * len(self._blocks) + 2]
+        own = iter(behind[len(state) :])
+        folded, offsets = self._folded(state), state[-2:]
+        features, *tape = self._passes.forwards(prepared, *folded)
+        at = self._head.computed(features, *offsets, *labelled)
+        gradients = self._passes.backwards(at.by_features, prepared, *folded, *tape)
+        moved: list[torch.Tensor] = []
+        for number, (place, block) in enumerate(zip(self._places(), self._blocks, strict=True)):
+            by_weight, by_bias = gradients[2 * number : 2 * number + 2]
+            sizes = [next(own) for _ in block.step_sizes]
+            moved += block.moved(by_weight, by_bias, *state[place : place + 3], *sizes)
+        n_way = labelled[0].shape[1]
+        by_head = {head.WEIGHT: at.by_weight, head.BIAS: at.by_bias}
+        for name, offset in zip((head.WEIGHT, head.BIAS), offsets, strict=True):
+            moving = name in self._head_sizes
+            moved.append(offset - next(own) * n_way * by_head[name] if moving else offset)
+        return at.loss, *moved
+
+    def _looked_at(self, *inputs: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """The loss at a state, the features, and the head's rows."""
+        (prepared, *labelled), state = inputs[:ROWS], inputs[ROWS:]
+        features, *_ = self._passes.forwards(prepared, *self._folded(state))
+        at = self._head.computed(features, *state[-2:], *labelled)
+        return at.loss, features, at.weight, at.bias
