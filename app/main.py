@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import logging
 import time
 from collections.abc import AsyncIterator, Callable
@@ -72,6 +73,7 @@ def create_app(settings: Settings | None = None, clock: Callable[[], float] = ti
             sessions = Sessions(store, cache_bytes=chosen.session_cache_bytes, clock=clock)
             closing.callback(sessions.close)
             engine.warm_up()
+            _keep_what_is_loaded()
             service = Service(loaded, engine, sessions, _limits(chosen), clock)
             closing.callback(service.close)
             app.state.wiring = Wiring(service, callers, _body_limits(chosen), chosen.max_calls)
@@ -103,6 +105,12 @@ def create_app(settings: Settings | None = None, clock: Callable[[], float] = ti
     install_openapi(app)
     app.add_middleware(RequestContext)
     return app
+
+
+def _keep_what_is_loaded() -> None:
+    """Spare the collector of garbage all that stays: it would look through it again and again."""
+    gc.collect()
+    gc.freeze()
 
 
 def _load(settings: Settings) -> list[Checkpoint]:

@@ -16,7 +16,8 @@ from pydantic import BaseModel, ValidationError
 
 from ..errors import InvalidInput, MalformedBody, Problem, UnsupportedMediaType
 from ..service.values import AdaptOptions, LabelledImage, PredictCall, QueryImage
-from .body import BodyLimits, Form, read_body, read_form
+from .body import BodyLimits, read_body, read_form
+from .form import Form
 from .schemas import AdaptBody, EvaluateBody, LabelledImageBody, PredictBody, SupportBody
 
 MULTIPART, JSON = "multipart/form-data", "application/json"

@@ -86,13 +86,14 @@ _EVALUATE_EXAMPLE = {"queries": _labelled("Tengwar_01/10.png", "Tibetan_01/11.pn
 def _body(form: dict[str, Any], model: type[BaseModel], example: object) -> dict[str, Any]:
     reference = {"$ref": _REFERENCE + model.__name__}
     return {
+        "security": [{"HTTPBearer": []}],
         "requestBody": {
             "required": True,
             "content": {
                 "multipart/form-data": {"schema": form},
                 "application/json": {"schema": reference, "example": example},
             },
-        }
+        },
     }
 
 

@@ -106,7 +106,16 @@ async def _caller(
 
 
 Caller = Annotated[str, Depends(_caller)]
-"""The tenant that calls; found before a body is read."""
+"""The tenant that calls."""
+
+
+def _entered(request: Request) -> tuple[Wiring, str]:
+    """The wiring and the tenant that calls, before a body is read.
+
+    Routes that read their bodies themselves leave FastAPI nothing to solve, which takes it longer.
+    """
+    wiring: Wiring = request.app.state.wiring
+    return wiring, wiring.callers.tenant_of(request)
 
 
 @router.post(
@@ -118,7 +127,7 @@ Caller = Annotated[str, Depends(_caller)]
     response_model=AdaptAnswer,
     responses=refusals(400, 401, 408, 409, 413, 415, 422, 429, 503, 504),
 )
-async def adapt(request: Request, wiring: Wired, tenant: Caller) -> Response:
+async def adapt(request: Request) -> Response:
     """Run the inner loop on labelled images; all of them are used, or none.
 
     In a form every **file field is an image and its field's name is the label**, and text
@@ -127,6 +136,7 @@ async def adapt(request: Request, wiring: Wired, tenant: Caller) -> Response:
     With a header `Idempotency-Key` the call may be repeated when its answer was lost: within 24
     hours, the same key and content get the same answer and make no second session.
     """
+    wiring, tenant = _entered(request)
     keyed = _keyed(request, wiring, "POST /adapt", 201)
     with wiring.admitted():
         read = await read_adapt(request, wiring.body_limits)
@@ -146,8 +156,9 @@ async def adapt(request: Request, wiring: Wired, tenant: Caller) -> Response:
     response_model=PredictAnswer,
     responses=refusals(400, 401, 404, 408, 409, 413, 415, 422, 503, 504),
 )
-async def predict(request: Request, wiring: Wired, tenant: Caller) -> Response:
+async def predict(request: Request) -> Response:
     """Classify each image by itself: no other image of the call has a say in its prediction."""
+    wiring, tenant = _entered(request)
     with wiring.admitted():
         call = await read_predict(request, wiring.body_limits, tenant)
         predicting = wiring.service.predicting
@@ -219,7 +230,7 @@ def delete_session(session_id: str, wiring: Wired, tenant: Caller) -> None:
     response_model=AdaptAnswer,
     responses=refusals(400, 401, 404, 408, 409, 412, 413, 415, 422, 503, 504),
 )
-async def add_support(session_id: str, request: Request, wiring: Wired, tenant: Caller) -> Response:
+async def add_support(session_id: str, request: Request) -> Response:
     """Adapt again, from the initialization, on the session's support set and the added images.
 
     The images may be of new classes. The session is then as if all of them had been sent at
@@ -227,6 +238,7 @@ async def add_support(session_id: str, request: Request, wiring: Wired, tenant: 
     `If-Match` with an `ETag` refuses the call when the session has changed since;
     `Idempotency-Key` works as for `/adapt`.
     """
+    wiring, tenant = _entered(request)
     keyed = _keyed(request, wiring, f"POST /sessions/{session_id}/support", 200)
     version = if_match(request)
     with wiring.admitted():
@@ -245,10 +257,9 @@ async def add_support(session_id: str, request: Request, wiring: Wired, tenant: 
     openapi_extra=EVALUATE_BODY,
     responses=refusals(400, 401, 404, 408, 409, 413, 415, 422, 503, 504),
 )
-async def evaluate(
-    session_id: str, request: Request, response: Response, wiring: Wired, tenant: Caller
-) -> EvaluateAnswer:
+async def evaluate(session_id: str, request: Request, response: Response) -> EvaluateAnswer:
     """Classify images whose labels are known: accuracy, confusion and calibration."""
+    wiring, tenant = _entered(request)
     with wiring.admitted():
         call = await read_evaluate(request, wiring.body_limits)
         evaluated = await wiring.in_thread(

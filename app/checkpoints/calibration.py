@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from functools import lru_cache
 from typing import Annotated
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field
+
+from ..meta.traced import Traced, traced
 
 STATISTICS = ("mean", "deviation", "roughness", "half_tones", "edge")
 
@@ -35,7 +37,7 @@ class Likeness(_Strict):
         About 1 for training images, more for others; ``images`` are `(image, channel, height,
         width)`, and their order and number do not matter.
         """
-        deviations = image_statistics(images) - torch.tensor(self.means)
+        deviations = traced_statistics()(images) - torch.tensor(self.means)
         return float((deviations @ torch.tensor(self.whitening)).square().mean())
 
 
@@ -54,16 +56,17 @@ class Calibration(_Strict):
     likeness: Likeness
 
 
-def distance(logits: torch.Tensor, scale: float, counts: Sequence[int]) -> torch.Tensor:
+def distance(logits: torch.Tensor, scale: float, counts: torch.Tensor) -> torch.Tensor:
     """`(query,)` squared distances of unit features to the nearest class mean, from `(query, way)`.
 
     A logit is scale * (f.m - |m|^2 / 2), so |f - m|^2 = 1 - 2 logit / scale. A mean of K images
     is itself off by 1/K of a class's variance, so the distance is taken in units of 1 + 1/K:
-    that makes it comparable over numbers of shots. ``counts`` has the K of each class.
+    that makes it comparable over numbers of shots. ``counts`` has the K of each class, `(way,)`, or
+    `(query, way)` where queries are of several support sets.
     """
     nearest, label = logits.max(1)
-    spread = 1 + 1 / torch.tensor(counts, dtype=logits.dtype)
-    return (1 - 2 * nearest / scale) / spread[label]
+    images = counts.expand_as(logits).gather(1, label.unsqueeze(1)).squeeze(1)
+    return (1 - 2 * nearest / scale) / (1 + 1 / images)
 
 
 def expected_calibration_error(confidence: torch.Tensor, right: torch.Tensor) -> float:
@@ -99,3 +102,9 @@ def image_statistics(images: torch.Tensor) -> torch.Tensor:
         ],
         dim=1,
     )
+
+
+@lru_cache
+def traced_statistics() -> Traced:
+    """`image_statistics` as one call."""
+    return traced(image_statistics, torch.zeros(2, 1, 8, 8))

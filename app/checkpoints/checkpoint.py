@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -49,10 +49,11 @@ class Checkpoint:
         calibration = self.config.calibration
         return (logits / (calibration.temperature if calibration else 1.0)).softmax(1)
 
-    def none_of_these(self, logits: torch.Tensor, counts: Sequence[int]) -> torch.Tensor | None:
+    def none_of_these(self, logits: torch.Tensor, counts: torch.Tensor) -> torch.Tensor | None:
         """`(query,)` distances, in units of the threshold; None without a calibrated one.
 
-        Above 1 an image counts as none of the classes. ``counts`` are the images of each.
+        Above 1 an image counts as none of the classes. ``counts`` are the `(query, way)` or
+        `(way,)` images of each.
         """
         calibration = self.config.calibration
         if calibration is None or calibration.none_of_these is None:

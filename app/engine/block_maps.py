@@ -63,6 +63,10 @@ class Map(Protocol):
         """`(batch, outputs, height, width)`, at least of what pooling keeps."""
         ...
 
+    def pooled(self, hidden: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+        """`(batch, outputs, side // 2, side // 2)`, convolved and pooled, for no gradient."""
+        ...
+
     def by_weight(
         self, gradient: torch.Tensor, prepared: torch.Tensor, weight: torch.Tensor
     ) -> torch.Tensor:
@@ -105,6 +109,10 @@ class DirectMap:
     def convolved(self, prepared: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
         """See `Map`."""
         return torch.conv2d(prepared, weight, None, 1, 1)
+
+    def pooled(self, hidden: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+        """See `Map`."""
+        return functional.max_pool2d(self.convolved(self.prepared(hidden), weight), 2)
 
     def by_weight(
         self, gradient: torch.Tensor, prepared: torch.Tensor, weight: torch.Tensor
@@ -158,6 +166,21 @@ class PatchMap:
         """See `Map`."""
         maps = (prepared @ weight).view(-1, self.kept, self.kept, self.outputs)
         return maps.permute(0, 3, 1, 2)
+
+    def pooled(self, hidden: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+        """See `Map`."""
+        if self.inputs > 1:
+            return functional.max_pool2d(self.convolved(self.prepared(hidden), weight), 2)
+        # The four places of a pooling square apart, so that their maximum runs over whole maps.
+        half = self.side // 2
+        padded = functional.pad(hidden.squeeze(1), (1, 1, 1, 1))
+        rows, (batch, down, across) = padded.shape[0], padded.stride()
+        shifted = padded.as_strided(
+            (3, 3, 2, 2, rows, half, half),
+            (down, across, down, across, batch, 2 * down, 2 * across),
+        )
+        maps = shifted.reshape(9, 4 * rows * half * half).T @ weight
+        return maps.view(4, -1, half, half, self.outputs).amax(0).permute(0, 3, 1, 2)
 
     def by_weight(
         self,

@@ -36,6 +36,9 @@ FLOPS_WORTH_SHARING = 1e8
 """Forward operations of a part below which handing it to another thread costs more than it
 gives."""
 
+SESSIONS_AT_ONCE = 8
+"""Sessions whose queries are classified in one call: a power of two."""
+
 
 class Blocks:
     """The executor of one such initialization."""
@@ -64,7 +67,9 @@ class Blocks:
             for views in (initialization.views, initialization.query_views())
         }
         self._names = sorted(initialization.step_sizes.keys() | HEAD)
-        self._classifier = self._traced_logits()
+        self._classifiers = {
+            number: self._traced_logits(number) for number in (1, 2, 4, SESSIONS_AT_ONCE)
+        }
         params, sizes = initialization.params, initialization.step_sizes
         self._adapting = [
             AdaptingBlock(convolution, layout, params, sizes)
@@ -109,15 +114,30 @@ class Blocks:
         self, adapted: Sequence[Params], resting: Sequence[torch.Tensor]
     ) -> list[torch.Tensor]:
         """See `Executor`."""
-        return [
-            self._in_parts(
-                functools.partial(self._classifier, *(own[name] for name in self._names)),
-                rest,
-                rest.shape[1] * sum(self._flops[self._first :]),
-                rest.shape[1],
-            )
+        found: dict[int, torch.Tensor] = {}
+        inputs = [
+            [*(own[name] for name in self._names), rest]
             for own, rest in zip(adapted, resting, strict=True)
         ]
+        whole = []
+        for place, rest in enumerate(resting):
+            flops = rest.shape[1] * sum(self._flops[self._first :])
+            if len(self._bounds(len(rest), flops, self._most_rows(rest.shape[1]))) > 1:
+                run = functools.partial(self._logits_of, *inputs[place][:-1])
+                found[place] = self._in_parts(run, rest, flops, rest.shape[1])
+            else:
+                whole.append(place)
+        while whole:
+            number = 1 << (min(len(whole), SESSIONS_AT_ONCE).bit_length() - 1)
+            some, whole = whole[:number], whole[number:]
+            scores = self._classifiers[number](*itertools.chain(*(inputs[p] for p in some)))
+            found |= zip(some, scores, strict=True)
+        return [found[place] for place in range(len(inputs))]
+
+    def _logits_of(self, *inputs: torch.Tensor) -> torch.Tensor:
+        """`logits` of one session, whose tensors come before the queries, by their names."""
+        (scores,) = self._classifiers[1](*inputs)
+        return torch.as_tensor(scores)
 
     def _adapt(self, resting: Support, steps: int) -> Outcome:
         n_seen = resting.images.shape[1]
@@ -199,11 +219,15 @@ class Blocks:
 
         return traced(rest, torch.zeros(2, *shape))
 
-    def _traced_logits(self) -> Traced:
-        """`logits` of one session, whose tensors come before the queries, by their names."""
+    def _traced_logits(self, number: int) -> Traced:
+        """`logits` of so many sessions; each one's tensors, by their names, and its queries."""
         params, n_seen = self._initialization.params, 1 + len(self._initialization.query_views())
+        each = len(self._names) + 1
 
-        def logits(*inputs: torch.Tensor) -> torch.Tensor:
+        def logits(*inputs: torch.Tensor) -> tuple[torch.Tensor, ...]:
+            return tuple(one(*inputs[at : at + each]) for at in range(0, number * each, each))
+
+        def one(*inputs: torch.Tensor) -> torch.Tensor:
             *own, resting = inputs
             fast_weights = {**params, **dict(zip(self._names, own, strict=True))}
             seen = resting[:, :n_seen]
@@ -217,9 +241,10 @@ class Blocks:
             head.WEIGHT: torch.zeros(3, self._network.feature_size),
             head.BIAS: torch.zeros(3),
         }
-        examples = [{**params, **head_rows}[name] for name in self._names]
-        resting = self._blank()
-        return traced(logits, *examples, resting.view(-1, n_seen, *resting.shape[1:]))
+        blank = self._blank()
+        resting = blank.view(-1, n_seen, *blank.shape[1:])
+        examples = [*({**params, **head_rows}[name] for name in self._names), resting]
+        return traced(logits, *(number * examples))
 
     def _blank(self) -> torch.Tensor:
         """Two blank queries at rest, view by view: what the first block that adapts takes."""
@@ -240,10 +265,15 @@ class Blocks:
         self, run: Traced, rows: torch.Tensor, flops: float, maps_each: int
     ) -> torch.Tensor:
         """Run something row by row, on no more rows at once than the memory bound allows."""
-        most = max(1, self._rows_at_once // maps_each)
-        bounds = self._bounds(len(rows), flops, most)
+        bounds = self._bounds(len(rows), flops, self._most_rows(maps_each))
+        if len(bounds) == 1:
+            return torch.as_tensor(run(rows))
         found = self._crew.map(lambda number: run(rows[bounds[number]]), len(bounds))
-        return found[0] if len(found) == 1 else torch.cat(found)
+        return torch.cat(found)
+
+    def _most_rows(self, maps_each: int) -> int:
+        """How many rows of so many maps the memory bound allows at once."""
+        return max(1, self._rows_at_once // maps_each)
 
     def _bounds(self, rows: int, flops: float, most: int | None = None) -> list[slice]:
         """Even shares of rows, each worth a thread, none longer than ``most``."""

@@ -170,15 +170,22 @@ class Engine:
         """
         return self._workers.submit(kind, item)
 
+    @torch.no_grad()
     def predict_here(
-        self, identity: str, adapted: Sequence[Params], images: Sequence[torch.Tensor]
+        self,
+        identity: str,
+        adapted: Sequence[Params],
+        images: torch.Tensor,
+        counts: Sequence[int],
     ) -> list[torch.Tensor]:
         """The `(query, n_way)` logits of several sessions, on the calling thread.
 
-        For work that was given to `submit`.
+        ``images`` are those of all of them, ``counts`` of each. For work that was given to
+        `submit`.
         """
-        queries = [_Query(*pair) for pair in zip(adapted, images, strict=True)]
-        return [scores for scores, _ in self._predict(self._loaded[identity], queries)]
+        loaded = self._loaded[identity]
+        resting = self._at_rest(loaded, images, loaded.query_views)
+        return loaded.executor.logits(adapted, torch.split(resting, list(counts)))
 
     def at_rest(
         self, identity: str, images: torch.Tensor, *, deadline_seconds: float
@@ -295,13 +302,11 @@ class Engine:
         self, loaded: _Loaded, queries: Sequence[_Query]
     ) -> list[tuple[torch.Tensor, float]]:
         began = time.perf_counter()
-        images = [query.images for query in queries]
-        resting = self._at_rest(
-            loaded, images[0] if len(images) == 1 else torch.cat(images), loaded.query_views
-        )
-        scores = loaded.executor.logits(
+        scores = self.predict_here(
+            loaded.checkpoint.identity,
             [mapped(self._placed, query.adapted) for query in queries],
-            torch.split(resting, [len(each) for each in images]),
+            torch.cat([query.images for query in queries]),
+            [len(query.images) for query in queries],
         )
         found = [each.cpu() for each in scores]
         seconds = time.perf_counter() - began

@@ -66,9 +66,11 @@ class Drawing:
         ink = ink / ink.amax((1, 2), keepdim=True).clamp(min=0.25)
         return ((ink - self.mean) / self.std).reshape(*rgba.shape[:-3], 1, self.size, self.size)
 
-    def is_blank(self, image: torch.Tensor) -> bool:
-        """Tell whether a preprocessed `(1, size, size)` image has no ink worth the name."""
-        return bool((image.max() - image.min()) * self.std < BLANK)
+    def blank(self, images: torch.Tensor) -> list[bool]:
+        """Which of preprocessed `(image, 1, size, size)` images have no ink worth the name."""
+        flat = images.flatten(1)
+        found: list[bool] = ((flat.amax(1) - flat.amin(1)) * self.std < BLANK).tolist()
+        return found
 
     def _find_ink(self, sheet: _Sheet) -> tuple[torch.Tensor, torch.Tensor]:
         """Centre `(image, 2)` and width `(image, 1)` of the window around the ink, in pixels.
@@ -112,13 +114,16 @@ def preprocess(drawing: Drawing, images: Sequence[torch.Tensor]) -> torch.Tensor
     together: dict[tuple[int, ...], list[int]] = defaultdict(list)
     for place, image in enumerate(images):
         together[tuple(image.shape)].append(place)
-    found = torch.empty(len(images), 1, drawing.size, drawing.size)
+    found, order = [], []
     for (height, width, _), places in together.items():
         most = max(1, PIXELS_TOGETHER // (height * width))
         for start in range(0, len(places), most):
             some = places[start : start + most]
-            found[some] = prepare(torch.stack([images[place] for place in some]))
-    return found
+            found.append(prepare(torch.stack([images[place] for place in some])))
+            order += some
+    if len(found) == 1:
+        return found[0]
+    return torch.cat(found)[torch.tensor(order).argsort()]
 
 
 class _Sheet:

@@ -21,6 +21,7 @@ from ..errors import (
     Problem,
     SupportNotKept,
 )
+from ..images.preprocess import preprocess
 from ..sessions.session import (
     IdempotencyKey,
     KeptAnswer,
@@ -38,7 +39,6 @@ from .reading import (
     Reader,
     clean_labels,
     is_small,
-    preprocessed,
     small_pixels,
     support_problems,
 )
@@ -214,7 +214,10 @@ class Adapting:
                     ready[key].append(_Decoded(place, begun, under, decoded, waited))
             for (_, steps), group in ready.items():
                 checkpoint = group[0].begun.checkpoint
-                images = preprocessed(checkpoint, [one.pixels for one in group])
+                together = preprocess(
+                    checkpoint.preprocessing, [image for one in group for image in one.pixels]
+                )
+                images = torch.split(together, [len(one.pixels) for one in group])
                 decoding = time.perf_counter() - began
                 sets = []
                 for one, own in zip(group, images, strict=True):

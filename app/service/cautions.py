@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 
 import torch
 
-from ..images.preprocess import Drawing
 from .values import LabelledImage, QueryImage, Warned
 
 
@@ -23,9 +21,8 @@ def few_images(labels: Sequence[str]) -> tuple[Warned, ...]:
 def same_images(images: torch.Tensor, labels: Sequence[str]) -> tuple[Warned, ...]:
     """Warnings of preprocessed images that are the same under several labels."""
     by_content: dict[bytes, set[str]] = {}
-    for image, label in zip(images, labels, strict=True):
-        digest = hashlib.sha256(image.contiguous().numpy().tobytes()).digest()
-        by_content.setdefault(digest, set()).add(label)
+    for image, label in zip(images.numpy(), labels, strict=True):
+        by_content.setdefault(image.tobytes(), set()).add(label)
     return tuple(
         Warned("same_image", f"the same image is labelled {_quoted(sorted(shared))}")
         for shared in by_content.values()
@@ -34,13 +31,13 @@ def same_images(images: torch.Tensor, labels: Sequence[str]) -> tuple[Warned, ..
 
 
 def blank_images(
-    images: Sequence[LabelledImage | QueryImage], tensors: torch.Tensor, preprocessing: Drawing
+    images: Sequence[LabelledImage | QueryImage], blank: Sequence[bool]
 ) -> tuple[Warned, ...]:
-    """Warnings of images without a drawing."""
+    """Warnings of images without a drawing, which are those that ``blank`` tells."""
     return tuple(
         Warned("blank_image", f"{image.field!r}[{image.index}] shows no drawing")
-        for image, tensor in zip(images, tensors, strict=True)
-        if preprocessing.is_blank(tensor)
+        for image, shows_nothing in zip(images, blank, strict=True)
+        if shows_nothing
     )
 
 

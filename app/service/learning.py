@@ -151,7 +151,7 @@ class Learner:
         return (
             *cautions.few_images(union.labels),
             *cautions.same_images(union.images, union.labels),
-            *cautions.blank_images(union.just_sent, read.images, checkpoint.preprocessing),
+            *cautions.blank_images(union.just_sent, checkpoint.preprocessing.blank(read.images)),
             *cautions.one_class_wins(names, adaptation.support_predictions),
             *self._advice.on(union.just_sent, read.images, checkpoint, deadline),
         )

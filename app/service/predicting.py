@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections import defaultdict
 from collections.abc import Sequence
@@ -14,11 +15,12 @@ from ..checkpoints.checkpoint import Checkpoint
 from ..engine.engine import Engine
 from ..engine.workers import Kind
 from ..errors import Problem
+from ..images.preprocess import preprocess
 from ..sessions.session import Session
 from ..sessions.sessions import Sessions
 from . import cautions
 from .loaded import Loaded
-from .reading import Reader, is_small, preprocessed, query_problems, small_pixels
+from .reading import Reader, is_small, query_problems, small_pixels
 from .values import Limits, PredictCall, Predicted, Ranked, Timing
 
 FEW_IMAGES = 8
@@ -66,7 +68,7 @@ class Predicting:
         )
         waited = read.waited + classified.queue_seconds
         timing = Timing(read.decoding, waited, classified.compute_seconds, asked.store_seconds)
-        return _predicted(asked, read.images, classified.logits, timing)
+        return _predicted([asked], read.images, [classified.logits], [timing])[0]
 
     def submit(self, call: PredictCall) -> Future[tuple[Predicted | None, float]] | None:
         """Have a small call done by the threads that compute, together with others that wait.
@@ -108,42 +110,73 @@ class Predicting:
             if decoded is not None:
                 ready[asked.checkpoint.identity].append((place, asked, decoded))
         for identity, group in ready.items():
-            images = preprocessed(group[0][1].checkpoint, [decoded for _, _, decoded in group])
+            preprocessing = group[0][1].checkpoint.preprocessing
+            images = preprocess(preprocessing, [image for _, _, own in group for image in own])
             read = time.perf_counter()
             logits = self._engine.predict_here(
-                identity, [asked.session.adapted for _, asked, _ in group], images
+                identity,
+                [asked.session.adapted for _, asked, _ in group],
+                images,
+                [len(own) for _, _, own in group],
             )
             computed = time.perf_counter() - read
-            for (place, asked, _), own, scores in zip(group, images, logits, strict=True):
-                waited = began - calls[place][1]
-                timing = Timing(read - began, waited, computed, asked.store_seconds)
-                results[place] = _predicted(asked, own, scores, timing)
+            timings = [
+                Timing(read - began, began - calls[place][1], computed, asked.store_seconds)
+                for place, asked, _ in group
+            ]
+            found = _predicted([asked for _, asked, _ in group], images, logits, timings)
+            for (place, _, _), predicted in zip(group, found, strict=True):
+                results[place] = predicted
         return results
 
 
 def _predicted(
-    asked: _Asked, images: torch.Tensor, logits: torch.Tensor, timing: Timing
-) -> Predicted:
-    session, checkpoint, call = asked.session, asked.checkpoint, asked.call
-    return Predicted(
-        session=session,
-        checkpoint=checkpoint,
-        predictions=_predictions(session, checkpoint, logits, call.top_k),
-        warnings=cautions.blank_images(call.images, images, checkpoint.preprocessing),
-        timing=timing,
-    )
+    asked: Sequence[_Asked],
+    images: torch.Tensor,
+    logits: Sequence[torch.Tensor],
+    timings: Sequence[Timing],
+) -> list[Predicted]:
+    """What calls of one initialization are told, whose images are one after another."""
+    checkpoint = asked[0].checkpoint
+    blank = iter(checkpoint.preprocessing.blank(images))
+    return [
+        Predicted(
+            session=one.session,
+            checkpoint=checkpoint,
+            predictions=predictions,
+            warnings=cautions.blank_images(
+                one.call.images, list(itertools.islice(blank, len(one.call.images)))
+            ),
+            timing=timing,
+        )
+        for one, predictions, timing in zip(
+            asked, _predictions(asked, checkpoint, logits), timings, strict=True
+        )
+    ]
 
 
 def _predictions(
-    session: Session, checkpoint: Checkpoint, logits: torch.Tensor, top_k: int | None
-) -> tuple[Ranked, ...]:
-    rows = checkpoint.calibrated(logits).tolist()
-    apart = checkpoint.none_of_these(logits, session.image_counts)
-    scores = [None] * len(rows) if apart is None else apart.tolist()
-    return tuple(
-        Ranked(_ranking(session.labels, row)[:top_k], score)
-        for row, score in zip(rows, scores, strict=True)
-    )
+    asked: Sequence[_Asked], checkpoint: Checkpoint, logits: Sequence[torch.Tensor]
+) -> list[tuple[Ranked, ...]]:
+    """The predictions of each call; those of one number of classes are computed together."""
+    by_way: dict[int, list[int]] = defaultdict(list)
+    for place, scores in enumerate(logits):
+        by_way[scores.shape[1]].append(place)
+    found: dict[int, tuple[Ranked, ...]] = {}
+    for places in by_way.values():
+        together = torch.cat([logits[place] for place in places])
+        counts = [asked[p].session.image_counts for p in places for _ in range(len(logits[p]))]
+        rows = checkpoint.calibrated(together).tolist()
+        apart = checkpoint.none_of_these(together, torch.tensor(counts))
+        scored = [None] * len(rows) if apart is None else apart.tolist()
+        ranked = zip(rows, scored, strict=True)
+        for place in places:
+            labels, top_k = asked[place].session.labels, asked[place].call.top_k
+            found[place] = tuple(
+                Ranked(_ranking(labels, row)[:top_k], score)
+                for row, score in itertools.islice(ranked, len(logits[place]))
+            )
+    return [found[place] for place in range(len(asked))]
 
 
 def _ranking(labels: tuple[str, ...], row: Sequence[float]) -> tuple[tuple[str, float], ...]:

@@ -99,14 +99,6 @@ def small_pixels(
     return tensors
 
 
-def preprocessed(
-    checkpoint: Checkpoint, calls: Sequence[Sequence[torch.Tensor]]
-) -> list[torch.Tensor]:
-    """The decoded images of several calls, ready for a checkpoint's network."""
-    together = preprocess(checkpoint.preprocessing, [image for images in calls for image in images])
-    return list(torch.split(together, [len(images) for images in calls]))
-
-
 def is_small(images: Sequence[LabelledImage | QueryImage], most: int) -> bool:
     """Whether reading no more than ``most`` images holds nobody up, as far as their bytes tell."""
     return len(images) <= most and sum(len(image.content) for image in images) <= SMALL_BYTES

@@ -69,7 +69,7 @@ def fit_calibration(
         setting = Setting(EpisodeShape.fixed(way, shot, N_QUERY), episodes, seed)
         scores, labels = _known_scores(candidate, setting)
         found.append((scores, labels))
-        distances.append(distance(scores, scale, [shot] * way).quantile(KEPT))
+        distances.append(distance(scores, scale, torch.tensor([shot] * way)).quantile(KEPT))
     losses = [
         sum(float(functional.cross_entropy(scores / t, labels)) for scores, labels in found)
         for t in TEMPERATURES
@@ -142,7 +142,10 @@ class CalibrationMeter:
     @torch.no_grad()
     def watch(self, plan: EpisodePlan, fast_weights: Params, scores: torch.Tensor) -> None:
         """Take in an episode: its plan, fast weights and the `(query, n_way)` logits."""
-        checkpoint, shots = self._checkpoint, [len(members) for members in plan.support]
+        checkpoint, shots = (
+            self._checkpoint,
+            torch.tensor([len(members) for members in plan.support]),
+        )
         scores = scores.cpu()
         self._probabilities.append(checkpoint.calibrated(scores).max(1).values)
         self._labels.append(scores.argmax(1) == plan.query_labels())

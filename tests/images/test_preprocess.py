@@ -94,16 +94,17 @@ def test_turning_the_sheet_turns_the_result(plain: Image.Image) -> None:
 def test_a_blank_sheet_is_blank_and_said_to_be(level: int) -> None:
     noise = np.random.default_rng(0).integers(-2, 3, (105, 105))
     sheet = Image.fromarray(np.clip(level + noise, 0, 255).astype(np.uint8))
-    assert DRAWING.is_blank(preprocessed(sheet))
+    assert DRAWING.blank(preprocessed(sheet)[None]) == [True]
 
 
 def test_a_drawing_is_not_blank(drawings: dict[str, list[bytes]]) -> None:
     for contents in drawings.values():
-        assert not DRAWING.is_blank(DRAWING(decode(contents[0])))
+        assert DRAWING.blank(DRAWING(decode(contents[0]))[None]) == [False]
 
 
 def test_a_transparent_sheet_without_ink_is_blank() -> None:
-    assert DRAWING.is_blank(preprocessed(Image.new("RGBA", (50, 50), (0, 0, 0, 0))))
+    sheet = preprocessed(Image.new("RGBA", (50, 50), (0, 0, 0, 0)))
+    assert DRAWING.blank(sheet[None]) == [True]
 
 
 def test_resampling_is_the_antialiased_triangle_filter_of_torch() -> None:

@@ -51,7 +51,7 @@ def test_the_distance_is_that_to_the_nearest_class_mean() -> None:
     counts = torch.tensor([1.0, 2.0, 4.0])
     label = squared.argmin(1)
     expected = squared.min(1).values / (1 + 1 / counts[label])
-    torch.testing.assert_close(distance(logits, 7.0, [1, 2, 4]), expected)
+    torch.testing.assert_close(distance(logits, 7.0, torch.tensor([1, 2, 4])), expected)
 
 
 def test_a_temperature_undoes_overconfidence(
@@ -124,7 +124,7 @@ def test_without_a_calibration_nothing_is_claimed(
     bare = replace(checkpoint, config=config)
     logits = torch.tensor([[2.0, 0.0]])
     torch.testing.assert_close(bare.calibrated(logits), logits.softmax(1))
-    assert bare.none_of_these(logits, [1, 1]) is None
+    assert bare.none_of_these(logits, torch.tensor([1, 1])) is None
 
 
 def test_the_likeness_of_the_shipped_initialization_knows_its_kind(
