@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
 from ..meta.params import Params
-from ..meta.traced import Traced, traced
+from ..meta.traced import Traced, at_once, begun, joined, traced
 from ..networks.convolution import EPSILON, NormalisedConvolution
 from .block_maps import Map, activated, through_activation
 from .crew import Crew
@@ -170,20 +172,30 @@ class Passes:
         return hidden.flatten(1), *tape
 
     def backwards(
-        self, by_features: torch.Tensor, _prepared: torch.Tensor, *inputs: torch.Tensor
+        self,
+        by_features: torch.Tensor,
+        _prepared: torch.Tensor,
+        *inputs: torch.Tensor,
+        forked: bool = False,
     ) -> tuple[torch.Tensor, ...]:
-        """By the first block's weight and bias, then the next one's."""
+        """By the first block's weight and bias, then the next one's.
+
+        With ``forked``, which only a traced call may ask for, the gradients by weights are left
+        to another thread, since the way down needs none of them.
+        """
         tensors, tape = inputs[: 2 * len(self._maps)], inputs[2 * len(self._maps) :]
         gradient = by_features.view_as(tape[-1]).contiguous(memory_format=torch.channels_last)
-        found: list[torch.Tensor] = []
+        found: list[tuple[Any, torch.Tensor]] = []
         for place in range(len(self._maps) - 1, -1, -1):
             layout, weight = self._maps[place], tensors[2 * place]
             taken, maps, indices, active = tape[4 * place : 4 * place + 4]
             by_maps, by_bias = through_activation(gradient, active, maps, indices)
-            found = [layout.by_weight(by_maps, taken, weight), by_bias, *found]
+            begin = begun if forked and place > 0 else at_once
+            found.append((begin(layout.by_weight, by_maps, taken, weight), by_bias))
             if place > 0:
                 gradient = layout.by_input(by_maps, taken, weight)
-        return tuple(found)
+        pairs = ((joined(by_weight), by_bias) for by_weight, by_bias in reversed(found))
+        return tuple(itertools.chain.from_iterable(pairs))
 
 
 def _flat(folded: Sequence[Folded]) -> list[torch.Tensor]:

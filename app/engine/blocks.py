@@ -19,7 +19,7 @@ from ..meta.episode import Support
 from ..meta.inner_loop import HEAD, Initialization, first_moving, logits_of_seen
 from ..meta.network import Network
 from ..meta.params import Params
-from ..meta.traced import Traced, traced
+from ..meta.traced import Traced, TracedLater, traced
 from ..meta.views import grid_of, seen_through
 from ..networks.conv4 import Conv4
 from .block_maps import map_of
@@ -67,9 +67,8 @@ class Blocks:
             for views in (initialization.views, initialization.query_views())
         }
         self._names = sorted(initialization.step_sizes.keys() | HEAD)
-        self._classifiers = {
-            number: self._traced_logits(number) for number in (1, 2, 4, SESSIONS_AT_ONCE)
-        }
+        powers = range(SESSIONS_AT_ONCE.bit_length())
+        self._classifiers = {1 << power: self._traced_logits(1 << power) for power in powers}
         params, sizes = initialization.params, initialization.step_sizes
         self._adapting = [
             AdaptingBlock(convolution, layout, params, sizes)
@@ -95,6 +94,13 @@ class Blocks:
             and head.SCALE not in initialization.step_sizes
             and not network.fixed() & initialization.step_sizes.keys()
         )
+
+    def warm_up(self) -> None:
+        """See `Executor`."""
+        for classifier in self._classifiers.values():
+            classifier.make()
+        if self._whole is not None:
+            self._whole.warm_up(forked=self._crew.hands() > 1)
 
     def at_rest(self, images: torch.Tensor, views: torch.Tensor) -> torch.Tensor:
         """See `Executor`."""
@@ -148,7 +154,7 @@ class Blocks:
         bounds = self._bounds(len(seen.images), sum(self._flops[self._first :]))
         if self._whole is None or len(bounds) > 1:
             return self._shared_out(seen, rows, bounds, steps, len(resting.images))
-        found = self._whole.run(seen.images, rows, steps)
+        found = self._whole.run(seen.images, rows, steps, forked=self._crew.hands() > 1)
         adapted = {head.WEIGHT: found.weight, head.BIAS: found.bias}
         for block, tensors in zip(self._adapting, found.moved, strict=True):
             adapted |= block.named(*tensors)
@@ -219,7 +225,7 @@ class Blocks:
 
         return traced(rest, torch.zeros(2, *shape))
 
-    def _traced_logits(self, number: int) -> Traced:
+    def _traced_logits(self, number: int) -> TracedLater:
         """`logits` of so many sessions; each one's tensors, by their names, and its queries."""
         params, n_seen = self._initialization.params, 1 + len(self._initialization.query_views())
         each = len(self._names) + 1
@@ -244,7 +250,7 @@ class Blocks:
         blank = self._blank()
         resting = blank.view(-1, n_seen, *blank.shape[1:])
         examples = [*({**params, **head_rows}[name] for name in self._names), resting]
-        return traced(logits, *(number * examples))
+        return TracedLater(logits, *(number * examples))
 
     def _blank(self) -> torch.Tensor:
         """Two blank queries at rest, view by view: what the first block that adapts takes."""

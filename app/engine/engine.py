@@ -110,6 +110,7 @@ class Engine:
         """Adapt and predict once for every initialization, so that no caller pays for it."""
         for identity, loaded in self._loaded.items():
             preprocessor(loaded.checkpoint.preprocessing)
+            loaded.executor.warm_up()
             images = torch.zeros((2, *loaded.checkpoint.network.input_shape))
             support = Support(images, torch.tensor([0, 1]), 2)
             adaptation = self.adapt(identity, support, steps=None, deadline_seconds=math.inf)

@@ -55,6 +55,10 @@ class Executor(Protocol):
         """How many sessions `logits` gains from being given at once."""
         ...
 
+    def warm_up(self) -> None:
+        """Make what is made once, so that no call has to wait for it."""
+        ...
+
     def bucket(self, n_images: int) -> int:
         """Support sets of equal ways and buckets may be given to `adapt` together."""
         ...
@@ -83,6 +87,9 @@ class Definition:
 
     def __init__(self, network: Network, initialization: Initialization) -> None:
         self._network, self._initialization = network, initialization
+
+    def warm_up(self) -> None:
+        """See `Executor`: there is nothing."""
 
     def bucket(self, n_images: int) -> int:
         """See `Executor`."""

@@ -13,7 +13,7 @@ import torch
 
 from ..meta import head
 from ..meta.params import Params
-from ..meta.traced import traced
+from ..meta.traced import TracedLater
 from .block_steps import AdaptingBlock, Passes
 from .head_gradient import BoundHead, HeadLoss
 
@@ -59,20 +59,34 @@ class WholeLoop:
             for number in range(learned)
         ]
         self._sizes = sizes
-        prepared = passes.prepared(example)
         membership = torch.eye(len(example))
-        rows = (prepared, membership, membership, torch.full((len(example), 1), 0.5))
-        state = self._start(len(example))
-        self._step = traced(self._stepped, *rows, *state, *sizes[0])
-        self._last = traced(self._looked_at, *rows, *state)
-        self._whole = traced(self._looped, *rows, *state)
+        shares = torch.full((len(example), 1), 0.5)
+        rows = (passes.prepared(example), membership, membership, shares)
+        given = (*rows, *self._start(len(example)))
+        self._step = TracedLater(self._stepped, *given, *sizes[0])
+        self._last = TracedLater(self._looked_at, *given)
+        self._whole = TracedLater(self._looped, *given)
+        self._whole_forked = TracedLater(self._looped_forked, *given)
 
-    def run(self, rows: torch.Tensor, bound: BoundHead, steps: int) -> Found:
-        """Adapt to `(row, ...)` of what the first block takes, with the head of their labels."""
+    def warm_up(self, *, forked: bool) -> None:
+        """Make every call that `run` may need, with a helping thread or without one."""
+        for call in (self._whole, self._step, self._last):
+            call.make()
+        if forked:
+            self._whole_forked.make()
+
+    def run(
+        self, rows: torch.Tensor, bound: BoundHead, steps: int, *, forked: bool = False
+    ) -> Found:
+        """Adapt to `(row, ...)` of what the first block takes, with the head of their labels.
+
+        With ``forked`` a thread that is idle helps with the learned number of steps.
+        """
         given = self._passes.prepared(rows), bound.membership, bound.shares, bound.weights
         state = self._start(bound.membership.shape[1])
         if steps == len(self._sizes):
-            return self._found(self._whole(*given, *state))
+            whole = self._whole_forked if forked else self._whole
+            return self._found(whole(*given, *state))
         losses = []
         for number in range(steps):
             loss, *state = self._step(
@@ -87,12 +101,15 @@ class WholeLoop:
         moved = [(state[place], state[place + 1], state[place + 2]) for place in self._places()]
         return Found(losses, features, weight, bias, moved)
 
-    def _looped(self, *inputs: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    def _looped_forked(self, *inputs: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        return self._looped(*inputs, forked=True)
+
+    def _looped(self, *inputs: torch.Tensor, forked: bool = False) -> tuple[torch.Tensor, ...]:
         """All steps that were learned: losses, features, head's rows, and the state at the end."""
         rows, state = inputs[:ROWS], list(inputs[ROWS:])
         losses = []
         for sizes in self._sizes:
-            loss, *state = self._stepped(*rows, *state, *sizes)
+            loss, *state = self._stepped(*rows, *state, *sizes, forked=forked)
             losses.append(loss)
         loss, *looked = self._looked_at(*rows, *state)
         return (torch.stack([*losses, loss]), *looked, *state)
@@ -112,7 +129,7 @@ class WholeLoop:
     def _folded(self, state: Sequence[torch.Tensor]) -> list[torch.Tensor]:
         return [tensor for place in self._places() for tensor in state[place + 3 : place + 5]]
 
-    def _stepped(self, *inputs: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    def _stepped(self, *inputs: torch.Tensor, forked: bool = False) -> tuple[torch.Tensor, ...]:
         """The loss at a state, and the state a step further; the step's sizes come last."""
         (prepared, *labelled), behind = inputs[:ROWS], inputs[ROWS:]
         state = behind[: PER_BLOCK * len(self._blocks) + 2]
@@ -120,7 +137,7 @@ class WholeLoop:
         folded, offsets = self._folded(state), state[-2:]
         features, *tape = self._passes.forwards(prepared, *folded)
         at = self._head.computed(features, *offsets, *labelled)
-        gradients = self._passes.backwards(at.by_features, prepared, *folded, *tape)
+        gradients = self._passes.backwards(at.by_features, prepared, *folded, *tape, forked=forked)
         moved: list[torch.Tensor] = []
         for number, (place, block) in enumerate(zip(self._places(), self._blocks, strict=True)):
             by_weight, by_bias = gradients[2 * number : 2 * number + 2]

@@ -11,6 +11,7 @@ package) needs a C++ compiler on the machine that serves, and minutes.
 
 from __future__ import annotations
 
+import threading
 import warnings
 from collections.abc import Callable
 from typing import Any, cast
@@ -44,3 +45,40 @@ def traced(function: Traced, *examples: torch.Tensor) -> Traced:
     for _ in range(WARM_UP_CALLS):
         call(*examples)
     return call
+
+
+class TracedLater:
+    """A traced function that is made when it is first called, or by `make`."""
+
+    def __init__(self, function: Traced, *examples: torch.Tensor) -> None:
+        self._function, self._examples = function, examples
+        self._made: Traced | None = None
+        self._making = threading.Lock()
+
+    def make(self) -> Traced:
+        """The traced function."""
+        with self._making:
+            if self._made is None:
+                self._made = traced(self._function, *self._examples)
+            return self._made
+
+    def __call__(self, *inputs: torch.Tensor) -> Any:
+        """Call it."""
+        return (self._made or self.make())(*inputs)
+
+
+def begun(function: Traced, *inputs: torch.Tensor) -> Any:
+    """Inside of a traced function: have a thread of torch's do something. See `joined`."""
+    return torch.jit.fork(function, *inputs)  # type: ignore[no-untyped-call]
+
+
+def at_once(function: Traced, *inputs: torch.Tensor) -> Any:
+    """Do it here and now, where it might have been `begun`."""
+    return function(*inputs)
+
+
+def joined(started: Any) -> Any:
+    """The result of what was `begun` or done `at_once`; waits for it."""
+    if isinstance(started, torch.Tensor):
+        return started
+    return torch.jit.wait(started)  # type: ignore[no-untyped-call]

@@ -125,10 +125,10 @@ def main() -> None:
     parser.add_argument("--kind", choices=["def", "async", "starlette"], default="def")
     parser.add_argument("--torch-threads", type=int, default=1)
     parser.add_argument("--pool-threads", type=int, default=40)
-    parser.add_argument("--contiguous", action="store_true", help="torch's own memory format")
+    parser.add_argument("--channels-last", action="store_true", help="not torch's own format")
     parser.add_argument("--processes", type=int, default=1, help="they share no sessions")
     given = parser.parse_args()
-    options = Options(given.kind, given.torch_threads, given.pool_threads, not given.contiguous)
+    options = Options(given.kind, given.torch_threads, given.pool_threads, given.channels_last)
     os.environ[OPTIONS] = json.dumps(asdict(options))
     uvicorn.run(
         f"{__package__}.bare_fastapi:make_app",

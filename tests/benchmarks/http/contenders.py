@@ -14,6 +14,7 @@ from .uploads import Dialect, InklingDialect, PlainDialect
 Case = Literal["adapt", "predict_many", "predict_one"]
 CASES: tuple[Case, ...] = ("adapt", "predict_many", "predict_one")
 LITSERVE = "litserve"
+CHANNELS_LAST = "_channels_last"
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ def contenders() -> list[Contender]:
 
 def why_skipped(contender: Contender) -> str | None:
     """Why a contender cannot be started here, if it cannot."""
-    if contender.name == LITSERVE and importlib.util.find_spec(LITSERVE) is None:
+    if contender.name.startswith(LITSERVE) and importlib.util.find_spec(LITSERVE) is None:
         return f"the package {LITSERVE} is not installed"
     return None
 
@@ -81,22 +82,21 @@ def _bare() -> list[Contender]:
         ("async def, torch threads 2", ["--kind", "async", "--torch-threads", "2"], 1),
         ("def, pool threads 2, torch threads 1", ["--pool-threads", "2"], 1),
         ("def, pool threads 40, torch threads 1", [], 1),
-        (
-            "def, pool threads 2, torch threads 1, contiguous",
-            ["--pool-threads", "2", "--contiguous"],
-            1,
-        ),
         ("async def, torch threads 1, processes 2", ["--kind", "async", "--processes", "2"], 2),
     ]
     return [
         Contender(
-            "bare_fastapi",
+            name,
             setting,
-            Launch([f"{__package__}.bare_fastapi", *arguments], uvicorn_processes=processes),
+            Launch(
+                [f"{__package__}.bare_fastapi", *arguments, *memory_format],
+                uvicorn_processes=processes,
+            ),
             PlainDialect(),
             # Processes share no dict of sessions.
             CASES if processes == 1 else ("adapt",),
         )
+        for name, memory_format in _in_both_formats("bare_fastapi")
         for setting, arguments, processes in settings
     ]
 
@@ -120,12 +120,21 @@ def _litserve() -> list[Contender]:
     ]
     return [
         Contender(
-            LITSERVE,
+            name,
             setting,
             # It starts as many servers for HTTP as workers that compute.
-            Launch([f"{__package__}.litserve_server", *arguments], uvicorn_processes=workers),
+            Launch(
+                [f"{__package__}.litserve_server", *arguments, *memory_format],
+                uvicorn_processes=workers,
+            ),
             PlainDialect(adapt_path="/predict"),
             CASES if workers == 1 else ("adapt",),
         )
+        for name, memory_format in _in_both_formats(LITSERVE)
         for setting, arguments, workers in settings
     ]
+
+
+def _in_both_formats(name: str) -> list[tuple[str, Sequence[str]]]:
+    """An opponent in torch's own memory format, and in the one that CPUs convolve faster in."""
+    return [(name, []), (name + CHANNELS_LAST, ["--channels-last"])]

@@ -19,9 +19,9 @@ from .processes import HOST, Json
 class PlainAPI(litserve.LitAPI):  # type: ignore[misc, unused-ignore]
     """The opponents' work as LitServe calls it, in a worker."""
 
-    def __init__(self, torch_threads: int) -> None:
+    def __init__(self, torch_threads: int, *, channels_last: bool) -> None:
         super().__init__()
-        self._torch_threads = torch_threads
+        self._torch_threads, self._channels_last = torch_threads, channels_last
 
     def setup(self, device: str) -> None:
         """Load the checkpoint in the worker process."""
@@ -29,7 +29,9 @@ class PlainAPI(litserve.LitAPI):  # type: ignore[misc, unused-ignore]
         from .work import PlainService
 
         del device
-        self._service = PlainService(torch_threads=self._torch_threads)
+        self._service = PlainService(
+            torch_threads=self._torch_threads, channels_last=self._channels_last
+        )
 
     def decode_request(self, request: Request, **_context: Any) -> tuple[str, dict[str, bytes]]:
         """The session's id, empty for an adaptation, and the images by file name."""
@@ -57,10 +59,11 @@ def main() -> None:
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--torch-threads", type=int, default=1)
     parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--channels-last", action="store_true", help="not torch's own format")
     parser.add_argument("--fast-queue", action="store_true", help="answers by ZeroMQ")
     given = parser.parse_args()
     server = litserve.LitServer(
-        PlainAPI(given.torch_threads),
+        PlainAPI(given.torch_threads, channels_last=given.channels_last),
         accelerator="cpu",
         workers_per_device=given.workers,
         fast_queue=given.fast_queue,

@@ -25,7 +25,7 @@ class PlainService:
     own function. Nothing is written to disk, validated or ever forgotten.
     """
 
-    def __init__(self, *, torch_threads: int, channels_last: bool = True) -> None:
+    def __init__(self, *, torch_threads: int, channels_last: bool) -> None:
         torch.set_num_threads(torch_threads)
         checkpoint = load_checkpoint(find_checkpoint(CHECKPOINT))
         self._preprocess = checkpoint.preprocessing
