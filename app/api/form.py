@@ -89,16 +89,12 @@ class FormReader:
         _, options = parse_options_header(self._disposition)
         if b"name" not in options:
             raise MalformedBody(
-                "the multipart form cannot be read: expected a name in the Content-Disposition of "
-                "every part"
+                "expected a name in the Content-Disposition of every part of the form"
             )
         self._field, self._is_file = _decoded(options[b"name"]), b"filename" in options
-        kind, taken = ("files", self._files) if self._is_file else ("fields", self._texts)
+        kind, taken = ("files", self._files) if self._is_file else ("text fields", self._texts)
         if len(taken) >= self._max_parts:
-            raise MalformedBody(
-                f"the multipart form cannot be read: Too many {kind}. Maximum number of {kind} is "
-                f"{self._max_parts}."
-            )
+            raise MalformedBody(f"expected at most {self._max_parts:,} {kind} in a form, got more")
 
     def _data(self, data: bytes, start: int, end: int) -> None:
         self._content.append(data[start:end])
@@ -106,8 +102,8 @@ class FormReader:
             self._text_bytes += end - start
             if self._text_bytes > MAX_TEXT_BYTES:
                 raise MalformedBody(
-                    f"the multipart form cannot be read: expected at most {MAX_TEXT_BYTES:,} bytes "
-                    f"in the text field {self._field[:50]!r}; images are sent as files"
+                    f"expected at most {MAX_TEXT_BYTES:,} bytes in the text field "
+                    f"{self._field[:50]!r}, got more; images are sent as files"
                 )
 
     def _end(self) -> None:

@@ -143,6 +143,15 @@ def test_blocks_with_a_step_size_for_each_number(crew: Crew) -> None:
     check(executor, SMALL, initialization, support_of(SMALL, (2, 1)))
 
 
+@pytest.mark.parametrize("sessions", [2, 11])
+def test_blocks_of_several_sessions(crew: Crew, sessions: int) -> None:
+    initialization = initialization_of(SMALL, adapting=LAST, view_pairs=1, query_views=True)
+    executor = Blocks(SMALL, initialization, crew)
+    counts = [(1, 2), (2, 1, 1), (1, 1, 1, 1)]
+    supports = [support_of(SMALL, counts[place % 3], seed=place) for place in range(sessions)]
+    check(executor, SMALL, initialization, *supports)
+
+
 def test_blocks_that_are_shared_out_among_threads(
     crew: Crew, monkeypatch: pytest.MonkeyPatch
 ) -> None:
