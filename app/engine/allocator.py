@@ -11,10 +11,11 @@ MAPPED_FROM_BYTES = 32 << 20
 """The largest bound that glibc takes."""
 
 
-def keep_freed_memory() -> bool:
+def keep_freed_memory(threads: int) -> bool:
     """Have freed memory kept for the next call, instead of handed back and cleared anew.
 
-    Tensors of megabytes come and go with every step. Tells whether this C library could be told;
+    Tensors of megabytes come and go with every step. Each of ``threads`` that compute keeps its
+    own: memory that another core has just written is slow to write. Tells whether this C library could be told;
     others than glibc keep their ways.
     """
     try:
@@ -27,6 +28,6 @@ def keep_freed_memory() -> bool:
             (M_MMAP_THRESHOLD, MAPPED_FROM_BYTES),
             (M_TRIM_THRESHOLD, KEPT_BYTES),
             (M_TOP_PAD, KEPT_BYTES >> 2),
-            (M_ARENA_MAX, 1),
+            (M_ARENA_MAX, threads),
         )
     )
