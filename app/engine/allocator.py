@@ -15,8 +15,8 @@ def keep_freed_memory(threads: int) -> bool:
     """Have freed memory kept for the next call, instead of handed back and cleared anew.
 
     Tensors of megabytes come and go with every step. Each of ``threads`` that compute keeps its
-    own: memory that another core has just written is slow to write. Tells whether this C library could be told;
-    others than glibc keep their ways.
+    own: memory that another core has just written is slow to write. Tells whether this C library
+    could be told; others than glibc keep their ways.
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt
