@@ -55,8 +55,9 @@ class Workers:
 
     def __init__(self, threads: int, queue_limit: int, on_start: Callable[[], None]) -> None:
         """``on_start`` runs once in each thread, before its first call."""
-        self._changed = threading.Condition()
+        self._lock = threading.Lock()
         self._waiting: deque[_Call] = deque()
+        self._resting: list[threading.Lock] = []
         self._running, self._closed, self._waiting_limit = 0, False, queue_limit
         self._taken: dict[str, Taken] = {}
         self._threads = [
@@ -92,7 +93,7 @@ class Workers:
         then gives up its place. Raises Unavailable when the queue is full.
         """
         call = _Call(kind, item, time.perf_counter())
-        with self._changed:
+        with self._lock:
             if self._closed:
                 raise Unavailable("the server is stopping", RETRY_AFTER_SECONDS)
             if len(self._waiting) >= self._waiting_limit + self._idle():
@@ -100,7 +101,9 @@ class Workers:
                     f"{self._waiting_limit} calls are waiting already", RETRY_AFTER_SECONDS
                 )
             self._waiting.append(call)
-            self._changed.notify()
+            # The thread that rested last: what it works with is still in its core's caches.
+            if self._resting:
+                self._resting.pop().release()
         call.future.add_done_callback(lambda _: self._give_up(call))
         return call.future
 
@@ -114,16 +117,17 @@ class Workers:
 
     def taken(self) -> dict[str, Taken]:
         """By what they do, the calls done so far."""
-        with self._changed:
+        with self._lock:
             return dict(self._taken)
 
     def close(self) -> None:
         """Finish what runs, refuse what waits."""
-        with self._changed:
+        with self._lock:
             self._closed = True
             dropped = list(self._waiting)
             self._waiting.clear()
-            self._changed.notify_all()
+            while self._resting:
+                self._resting.pop().release()
         for call in dropped:
             if call.future.set_running_or_notify_cancel():
                 call.future.set_exception(
@@ -135,7 +139,7 @@ class Workers:
     def _give_up(self, call: _Call) -> None:
         """Take a call that was cancelled out of the queue."""
         if call.future.cancelled():
-            with self._changed, contextlib.suppress(ValueError):
+            with self._lock, contextlib.suppress(ValueError):
                 self._waiting.remove(call)
 
     def _idle(self) -> int:
@@ -143,10 +147,12 @@ class Workers:
 
     def _serve(self, on_start: Callable[[], None]) -> None:
         on_start()
-        while calls := self._next():
+        woken = threading.Lock()
+        woken.acquire()
+        while calls := self._next(woken):
             began = time.perf_counter()
             results = _results(calls)
-            with self._changed:
+            with self._lock:
                 self._running -= 1
             for call, result in zip(calls, results, strict=True):
                 if isinstance(result, BaseException):
@@ -154,12 +160,18 @@ class Workers:
                 else:
                     call.future.set_result((result, began - call.asked))
 
-    def _next(self) -> list[_Call]:
-        """The call that waits the longest, and others that can be done with it; none at the end."""
-        with self._changed:
+    def _next(self, woken: threading.Lock) -> list[_Call]:
+        """The call that waits the longest, and others that can be done with it; none at the end.
+
+        ``woken`` is the calling thread's own, and held; it is released to wake the thread.
+        """
+        with self._lock:
             while True:
                 while not self._waiting and not self._closed:
-                    self._changed.wait()
+                    self._resting.append(woken)
+                    self._lock.release()
+                    woken.acquire()
+                    self._lock.acquire()
                 if not self._waiting:
                     return []
                 kind = self._waiting[0].kind
