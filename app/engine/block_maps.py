@@ -131,7 +131,10 @@ class DirectMap:
 
 @dataclass(frozen=True)
 class PatchMap:
-    """Matrix products over patches; packed weights are `(9 * inputs, outputs)`."""
+    """Matrix products over patches; packed weights are `(outputs, 9 * inputs)`.
+
+    That is how weights lie in memory that are kept channels last.
+    """
 
     inputs: int
     outputs: int
@@ -144,19 +147,19 @@ class PatchMap:
 
     def packed(self, weight: torch.Tensor) -> torch.Tensor:
         """See `Map`."""
-        return weight.permute(2, 3, 1, 0).reshape(9 * self.inputs, self.outputs)
+        return weight.permute(0, 2, 3, 1).reshape(self.outputs, 9 * self.inputs)
 
     def unpacked(self, weight: torch.Tensor) -> torch.Tensor:
         """See `Map`."""
-        return weight.view(3, 3, self.inputs, self.outputs).permute(3, 2, 0, 1)
+        return weight.view(self.outputs, 3, 3, self.inputs).permute(0, 3, 1, 2)
 
     def per_output(self, values: torch.Tensor) -> torch.Tensor:
         """See `Map`."""
-        return values
+        return values.unsqueeze(1)
 
     def output_sums(self, weight: torch.Tensor) -> torch.Tensor:
         """See `Map`."""
-        return weight.sum(0)
+        return weight.sum(1)
 
     def prepared(self, hidden: torch.Tensor) -> torch.Tensor:
         """See `Map`."""
@@ -164,7 +167,7 @@ class PatchMap:
 
     def convolved(self, prepared: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
         """See `Map`."""
-        maps = (prepared @ weight).view(-1, self.kept, self.kept, self.outputs)
+        maps = (prepared @ weight.T).view(-1, self.kept, self.kept, self.outputs)
         return maps.permute(0, 3, 1, 2)
 
     def pooled(self, hidden: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
@@ -179,7 +182,7 @@ class PatchMap:
             (3, 3, 2, 2, rows, half, half),
             (down, across, down, across, batch, 2 * down, 2 * across),
         )
-        maps = shifted.reshape(9, 4 * rows * half * half).T @ weight
+        maps = shifted.reshape(9, 4 * rows * half * half).T @ weight.T
         return maps.view(4, -1, half, half, self.outputs).amax(0).permute(0, 3, 1, 2)
 
     def by_weight(
@@ -189,7 +192,7 @@ class PatchMap:
         weight: torch.Tensor,  # noqa: ARG002
     ) -> torch.Tensor:
         """See `Map`."""
-        return prepared.T @ gradient.permute(0, 2, 3, 1).reshape(-1, self.outputs)
+        return gradient.permute(0, 2, 3, 1).reshape(-1, self.outputs).T @ prepared
 
     def by_input(
         self,
@@ -198,7 +201,7 @@ class PatchMap:
         weight: torch.Tensor,
     ) -> torch.Tensor:
         """See `Map`. It is a convolution with the kernel turned half round."""
-        turned = weight.view(9, self.inputs, self.outputs).flip(0).transpose(1, 2)
+        turned = weight.view(self.outputs, 9, self.inputs).flip(1).transpose(0, 1)
         beyond = self.side - self.kept + 1
         padded = functional.pad(gradient.permute(0, 2, 3, 1), (0, 0, 1, beyond, 1, beyond))
         products = _patches(padded, self.side) @ turned.reshape(9 * self.outputs, self.inputs)
