@@ -18,7 +18,7 @@ from fastapi.security import HTTPBearer
 
 from ..errors import DeadlineExceeded, InvalidInput, Problem, Unavailable
 from ..service.service import Service
-from ..service.values import AdaptCall, Adapted, Keyed, Replayed
+from ..service.values import AdaptCall, Adapted, Keyed, Replayed, Submitted
 from . import answers
 from .body import BodyLimits
 from .callers import Callers
@@ -73,14 +73,17 @@ class Wiring:
     async def soonest(
         self,
         what: str,
-        submitted: Future[tuple[Result | None, float]] | None,
+        submitted: Submitted[Result] | None,
         otherwise: Callable[[], Result],
     ) -> Result:
         """The result of a small call that was submitted, or of a use case run in a thread."""
         if submitted is not None:
             seconds = self.service.limits.deadline_seconds
             try:
-                found, _ = await asyncio.wait_for(asyncio.wrap_future(submitted), seconds)
+                async with asyncio.timeout(seconds):
+                    found, _ = await asyncio.wrap_future(submitted)
+                    if isinstance(found, Future):
+                        return await asyncio.wrap_future(found)
             except TimeoutError:
                 raise DeadlineExceeded(what, seconds) from None
             if found is not None:

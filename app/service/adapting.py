@@ -7,7 +7,7 @@ import math
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 import torch
@@ -46,9 +46,11 @@ from .values import (
     AdaptCall,
     Adapted,
     AdaptOptions,
+    Coming,
     Keyed,
     Limits,
     Replayed,
+    Submitted,
 )
 
 FEW_IMAGES = 32
@@ -78,11 +80,15 @@ class _Begun:
 
 @dataclass(frozen=True)
 class _Decoded:
-    """One of several calls that are done together: its place among them, and its pixels."""
+    """One of several calls that are done together: its place among them, and its pixels.
+
+    ``held`` lets its key go.
+    """
 
     place: int
     begun: _Begun
     under: _UnderKey
+    held: contextlib.ExitStack
     pixels: list[torch.Tensor]
     waited: float
 
@@ -103,13 +109,16 @@ class Adapting:
         self._reader, self._limits, self._clock = reader, limits, clock
         self._learner = Learner(engine, Advice(loaded, reader), limits)
         self._keys, self._turns = RunningKeys(), Turns()
-        self._small: Kind[tuple[AdaptCall, float], Adapted | Replayed | None] = Kind(
+        # One, since a store writes one session at a time.
+        self._storing = ThreadPoolExecutor(1, "inkling-storing")
+        self._small: Kind[tuple[AdaptCall, float], Coming[Adapted | Replayed]] = Kind(
             "adapting", "small calls to adapt", self._together, most=CALLS_TOGETHER
         )
 
     def close(self) -> None:
         """Finish what runs beside the engine."""
         self._learner.close()
+        self._storing.shutdown()
 
     def adapt(self, call: AdaptCall) -> Adapted | Replayed:
         """Make a session from a support set: all of it, or nothing and a list of all problems.
@@ -125,13 +134,14 @@ class Adapting:
             read = self._reader.read(call.images, begun.checkpoint, begun.problems, deadline)
             union = Union(read.images, call.images, begun.labels)
             learned = self._learner.learn(begun.checkpoint, union, read, call.options, deadline)
-            return self._made(begun, learned, read, under)
+            return self._made(begun, learned, read, under, contextlib.ExitStack())
 
-    def submit(self, call: AdaptCall) -> Future[tuple[Adapted | Replayed | None, float]] | None:
+    def submit(self, call: AdaptCall) -> Submitted[Adapted | Replayed] | None:
         """Have a small call done by the threads that compute, which spares it a thread of its own.
 
         None where the call may hold others up; the future gives None where only its images tell
-        so: those are for `adapt`. Raises Unavailable.
+        so: those are for `adapt`. Else it gives another one, of the session while it is stored.
+        Raises Unavailable.
         """
         small = is_small(call.images, FEW_IMAGES) and not call.options.report
         if not (small and self._engine.reads_as_it_computes):
@@ -191,13 +201,17 @@ class Adapting:
 
     def _together(
         self, calls: Sequence[tuple[AdaptCall, float]]
-    ) -> list[Adapted | Replayed | BaseException | None]:
-        """A session for each call, what it raises, or None where it is not small."""
+    ) -> list[Coming[Adapted | Replayed] | BaseException]:
+        """For each call its session while it is stored, what it raises, or None if not small.
+
+        A disk that is slow to write keeps nobody from computing.
+        """
         began, deadline = time.perf_counter(), time.monotonic() + self._limits.deadline_seconds
-        results: list[Adapted | Replayed | BaseException | None] = [None] * len(calls)
+        results: list[Coming[Adapted | Replayed] | BaseException] = [None] * len(calls)
         ready: dict[tuple[str, int | None], list[_Decoded]] = defaultdict(list)
-        with contextlib.ExitStack() as held:
+        with contextlib.ExitStack() as all_held:
             for place, (call, asked) in enumerate(calls):
+                held = all_held.enter_context(contextlib.ExitStack())
                 try:
                     begun = self._begun(call)
                     under = held.enter_context(self._keyed(call, begun.labels, begun.problems))
@@ -211,27 +225,36 @@ class Adapting:
                 if decoded is not None:
                     key = begun.checkpoint.identity, call.options.steps
                     waited = began - asked
-                    ready[key].append(_Decoded(place, begun, under, decoded, waited))
+                    ready[key].append(_Decoded(place, begun, under, held, decoded, waited))
             for (_, steps), group in ready.items():
-                checkpoint = group[0].begun.checkpoint
-                together = preprocess(
-                    checkpoint.preprocessing, [image for one in group for image in one.pixels]
-                )
-                images = torch.split(together, [len(one.pixels) for one in group])
-                decoding = time.perf_counter() - began
-                sets = []
-                for one, own in zip(group, images, strict=True):
-                    call, labels = one.begun.call, one.begun.labels
-                    sets.append((Union(own, call.images, labels), Read(own, one.waited, decoding)))
-                learned = self._learner.learn_here(checkpoint, sets, steps, deadline)
-                for one, (_, read), found in zip(group, sets, learned, strict=True):
-                    try:
-                        if isinstance(found, BaseException):
-                            raise found
-                        results[one.place] = self._made(one.begun, found, read, one.under)
-                    except Exception as refused:  # noqa: BLE001 - raised by this call alone
-                        results[one.place] = refused
+                for one, learned, read in self._learned(group, steps, began, deadline):
+                    if isinstance(learned, BaseException):
+                        results[one.place] = learned
+                        continue
+                    key_held = one.held.pop_all()
+                    results[one.place] = self._storing.submit(
+                        self._made, one.begun, learned, read, one.under, key_held
+                    )
         return results
+
+    def _learned(
+        self, group: Sequence[_Decoded], steps: int | None, began: float, deadline: float
+    ) -> Iterator[tuple[_Decoded, Learned | BaseException, Read]]:
+        """What calls of one initialization and number of steps come to, together."""
+        checkpoint = group[0].begun.checkpoint
+        together = preprocess(
+            checkpoint.preprocessing, [image for one in group for image in one.pixels]
+        )
+        images = torch.split(together, [len(one.pixels) for one in group])
+        decoding = time.perf_counter() - began
+        reads = [Read(own, one.waited, decoding) for one, own in zip(group, images, strict=True)]
+        unions = [
+            Union(read.images, one.begun.call.images, one.begun.labels)
+            for one, read in zip(group, reads, strict=True)
+        ]
+        sets = list(zip(unions, reads, strict=True))
+        learned = self._learner.learn_here(checkpoint, sets, steps, deadline)
+        return zip(group, learned, reads, strict=True)
 
     def _begun(self, call: AdaptCall) -> _Begun:
         """What a call to `adapt` comes to before its images are looked at. Raises InvalidInput."""
@@ -245,11 +268,19 @@ class Adapting:
         ]
         return _Begun(call, checkpoint, labels, problems)
 
-    def _made(self, begun: _Begun, learned: Learned, read: Read, under: _UnderKey) -> Adapted:
-        """The new session of a call to `adapt`, stored."""
-        session = self._new_session(begun, learned)
-        told = learned.told(session, begun.checkpoint, read)
-        return self._stored(told, learned, under, new=True)
+    def _made(
+        self,
+        begun: _Begun,
+        learned: Learned,
+        read: Read,
+        under: _UnderKey,
+        key_held: contextlib.ExitStack,
+    ) -> Adapted | Replayed:
+        """The new session of a call to `adapt`, stored; then its key is let go."""
+        with key_held:
+            session = self._new_session(begun, learned)
+            told = learned.told(session, begun.checkpoint, read)
+            return self._stored(told, learned, under, new=True)
 
     @contextlib.contextmanager
     def _keyed(

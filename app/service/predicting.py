@@ -6,7 +6,6 @@ import itertools
 import time
 from collections import defaultdict
 from collections.abc import Sequence
-from concurrent.futures import Future
 from dataclasses import dataclass
 
 import torch
@@ -21,7 +20,7 @@ from ..sessions.sessions import Sessions
 from . import cautions
 from .loaded import Loaded
 from .reading import Reader, is_small, query_problems, small_pixels
-from .values import Limits, PredictCall, Predicted, Ranked, Timing
+from .values import Coming, Limits, PredictCall, Predicted, Ranked, Submitted, Timing
 
 FEW_IMAGES = 8
 """What a call may hold that is read by the thread that computes."""
@@ -47,7 +46,7 @@ class Predicting:
     ) -> None:
         self._loaded, self._engine, self._sessions = loaded, engine, sessions
         self._reader, self._limits = reader, limits
-        self._small: Kind[tuple[PredictCall, float], Predicted | None] = Kind(
+        self._small: Kind[tuple[PredictCall, float], Coming[Predicted]] = Kind(
             "predicting", "small calls to predict", self._together, most=CALLS_TOGETHER
         )
 
@@ -70,7 +69,7 @@ class Predicting:
         timing = Timing(read.decoding, waited, classified.compute_seconds, asked.store_seconds)
         return _predicted([asked], read.images, [classified.logits], [timing])[0]
 
-    def submit(self, call: PredictCall) -> Future[tuple[Predicted | None, float]] | None:
+    def submit(self, call: PredictCall) -> Submitted[Predicted] | None:
         """Have a small call done by the threads that compute, together with others that wait.
 
         That costs no thread of its own, and little of anybody's time. None where the call may
@@ -95,10 +94,10 @@ class Predicting:
 
     def _together(
         self, calls: Sequence[tuple[PredictCall, float]]
-    ) -> list[Predicted | BaseException | None]:
+    ) -> list[Coming[Predicted] | BaseException]:
         """A prediction for each call, what it raises, or None where it is not small."""
         began = time.perf_counter()
-        results: list[Predicted | BaseException | None] = [None] * len(calls)
+        results: list[Coming[Predicted] | BaseException] = [None] * len(calls)
         ready: dict[str, list[tuple[int, _Asked, list[torch.Tensor]]]] = defaultdict(list)
         for place, (call, _) in enumerate(calls):
             try:

@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, TypeAlias, TypeVar
 
 from ..checkpoints.checkpoint import Checkpoint
 from ..errors import Problem
 from ..sessions.session import Session
+
+Result = TypeVar("Result")
+Coming: TypeAlias = Future[Result] | Result | None
+"""What a call that was submitted comes to: a result, one that is still stored, or None if the call
+is to be done in another way."""
+Submitted: TypeAlias = Future[tuple[Coming[Result], float]]
+"""A call that was submitted, and the seconds that it waited."""
 
 
 @dataclass(frozen=True)
