@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import NamedTuple
 
 import torch
 
 from ..meta.params import Params
-from ..meta.traced import Traced, at_once, begun, joined, traced
+from ..meta.traced import Traced, traced
 from ..networks.convolution import EPSILON, NormalisedConvolution
 from .block_maps import Map, activated, through_activation
 from .crew import Crew
@@ -41,6 +40,16 @@ class Share:
     rows: slice
     prepared: torch.Tensor
     tape: tuple[torch.Tensor, ...] = ()
+
+
+class Downward(NamedTuple):
+    """A block that the backward pass has come to: what the gradients by its tensors follow from."""
+
+    place: int
+    by_maps: torch.Tensor
+    taken: torch.Tensor
+    weight: torch.Tensor
+    by_bias: torch.Tensor
 
 
 class Moving:
@@ -89,6 +98,17 @@ class AdaptingBlock:
         """Those of a packed weight, a gain and a bias that adapt, by their names."""
         found = {"weight": self.map.unpacked(weight), "gain": gain, "bias": bias}
         return {f"{self.convolution.name}.{kind}": found[kind] for kind in self.step_sizes}
+
+    def moved_from(
+        self,
+        by_maps: torch.Tensor,
+        taken: torch.Tensor,
+        packed: torch.Tensor,
+        by_bias: torch.Tensor,
+        *inputs: torch.Tensor,
+    ) -> tuple[torch.Tensor, ...]:
+        """`moved`, from what the gradient by the folded weight ``packed`` follows from."""
+        return self.moved(self.map.by_weight(by_maps, taken, packed), by_bias, *inputs)
 
     def moved(self, *inputs: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """Weight, gain and bias a step further, and the weight and bias that they fold into."""
@@ -172,30 +192,32 @@ class Passes:
         return hidden.flatten(1), *tape
 
     def backwards(
+        self, by_features: torch.Tensor, _prepared: torch.Tensor, *inputs: torch.Tensor
+    ) -> tuple[torch.Tensor, ...]:
+        """By the first block's weight and bias, then the next one's."""
+        tensors, tape = inputs[: 2 * len(self._maps)], inputs[2 * len(self._maps) :]
+        found: list[torch.Tensor] = []
+        for block in self.downwards(by_features, tensors, tape):
+            layout = self._maps[block.place]
+            by_weight = layout.by_weight(block.by_maps, block.taken, block.weight)
+            found = [by_weight, block.by_bias, *found]
+        return tuple(found)
+
+    def downwards(
         self,
         by_features: torch.Tensor,
-        _prepared: torch.Tensor,
-        *inputs: torch.Tensor,
-        forked: bool = False,
-    ) -> tuple[torch.Tensor, ...]:
-        """By the first block's weight and bias, then the next one's.
-
-        With ``forked``, which only a traced call may ask for, the gradients by weights are left
-        to another thread, since the way down needs none of them.
-        """
-        tensors, tape = inputs[: 2 * len(self._maps)], inputs[2 * len(self._maps) :]
+        tensors: Sequence[torch.Tensor],
+        tape: Sequence[torch.Tensor],
+    ) -> Iterator[Downward]:
+        """From the last block to the first; the way on does not wait for gradients by weights."""
         gradient = by_features.view_as(tape[-1]).contiguous(memory_format=torch.channels_last)
-        found: list[tuple[Any, torch.Tensor]] = []
         for place in range(len(self._maps) - 1, -1, -1):
             layout, weight = self._maps[place], tensors[2 * place]
             taken, maps, indices, active = tape[4 * place : 4 * place + 4]
             by_maps, by_bias = through_activation(gradient, active, maps, indices)
-            begin = begun if forked and place > 0 else at_once
-            found.append((begin(layout.by_weight, by_maps, taken, weight), by_bias))
+            yield Downward(place, by_maps, taken, weight, by_bias)
             if place > 0:
                 gradient = layout.by_input(by_maps, taken, weight)
-        pairs = ((joined(by_weight), by_bias) for by_weight, by_bias in reversed(found))
-        return tuple(itertools.chain.from_iterable(pairs))
 
 
 def _flat(folded: Sequence[Folded]) -> list[torch.Tensor]:

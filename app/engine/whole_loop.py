@@ -7,13 +7,13 @@ shared out among threads. Other numbers of steps than the learned one are a call
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 
 from ..meta import head
 from ..meta.params import Params
-from ..meta.traced import TracedLater
+from ..meta.traced import TracedLater, at_once, begun, joined
 from .block_steps import AdaptingBlock, Passes
 from .head_gradient import BoundHead, HeadLoss
 
@@ -130,24 +130,29 @@ class WholeLoop:
         return [tensor for place in self._places() for tensor in state[place + 3 : place + 5]]
 
     def _stepped(self, *inputs: torch.Tensor, forked: bool = False) -> tuple[torch.Tensor, ...]:
-        """The loss at a state, and the state a step further; the step's sizes come last."""
+        """The loss at a state, and the state a step further; the step's sizes come last.
+
+        With ``forked`` another thread moves the blocks that the way down has passed.
+        """
         (prepared, *labelled), behind = inputs[:ROWS], inputs[ROWS:]
         state = behind[: PER_BLOCK * len(self._blocks) + 2]
-        own = iter(behind[len(state) :])
+        sizes = iter(behind[len(state) :])
+        sizes_of = [[next(sizes) for _ in block.step_sizes] for block in self._blocks]
         folded, offsets = self._folded(state), state[-2:]
         features, *tape = self._passes.forwards(prepared, *folded)
         at = self._head.computed(features, *offsets, *labelled)
-        gradients = self._passes.backwards(at.by_features, prepared, *folded, *tape, forked=forked)
-        moved: list[torch.Tensor] = []
-        for number, (place, block) in enumerate(zip(self._places(), self._blocks, strict=True)):
-            by_weight, by_bias = gradients[2 * number : 2 * number + 2]
-            sizes = [next(own) for _ in block.step_sizes]
-            moved += block.moved(by_weight, by_bias, *state[place : place + 3], *sizes)
+        started: list[Any] = []
+        for place, *given in self._passes.downwards(at.by_features, folded, tape):
+            own = state[PER_BLOCK * place : PER_BLOCK * place + 3]
+            begin = begun if forked and place > 0 else at_once
+            move = self._blocks[place].moved_from
+            started.append(begin(move, *given, *own, *sizes_of[place]))
+        moved = [tensor for each in reversed(started) for tensor in joined(each)]
         n_way = labelled[0].shape[1]
         by_head = {head.WEIGHT: at.by_weight, head.BIAS: at.by_bias}
         for name, offset in zip((head.WEIGHT, head.BIAS), offsets, strict=True):
             moving = name in self._head_sizes
-            moved.append(offset - next(own) * n_way * by_head[name] if moving else offset)
+            moved.append(offset - next(sizes) * n_way * by_head[name] if moving else offset)
         return at.loss, *moved
 
     def _looked_at(self, *inputs: torch.Tensor) -> tuple[torch.Tensor, ...]:

@@ -79,6 +79,6 @@ def at_once(function: Traced, *inputs: torch.Tensor) -> Any:
 
 def joined(started: Any) -> Any:
     """The result of what was `begun` or done `at_once`; waits for it."""
-    if isinstance(started, torch.Tensor):
+    if isinstance(started, torch.Tensor | tuple):
         return started
     return torch.jit.wait(started)  # type: ignore[no-untyped-call]
