@@ -7,7 +7,7 @@ import math
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 import torch
@@ -16,6 +16,7 @@ from ..checkpoints.checkpoint import Checkpoint
 from ..engine.engine import Engine
 from ..engine.workers import Kind
 from ..errors import (
+    DeadlineExceeded,
     IdempotencyKeyReused,
     PreconditionFailed,
     Problem,
@@ -227,15 +228,27 @@ class Adapting:
                     waited = began - asked
                     ready[key].append(_Decoded(place, begun, under, held, decoded, waited))
             for (_, steps), group in ready.items():
-                for one, learned, read in self._learned(group, steps, began, deadline):
-                    if isinstance(learned, BaseException):
-                        results[one.place] = learned
-                        continue
-                    key_held = one.held.pop_all()
-                    results[one.place] = self._storing.submit(
-                        self._made, one.begun, learned, read, one.under, key_held
-                    )
+                try:
+                    found = list(self._learned(group, steps, began, deadline))
+                except Exception as failed:  # noqa: BLE001 - raised by these calls alone
+                    for one in group:
+                        results[one.place] = failed
+                    continue
+                for one, learned, read in found:
+                    results[one.place] = self._storing_of(one, learned, read, calls[one.place][1])
         return results
+
+    def _storing_of(
+        self, one: _Decoded, learned: Learned | BaseException, read: Read, asked: float
+    ) -> Future[Adapted | Replayed] | BaseException:
+        """The session of a call while it is stored; not that of a caller who has given up."""
+        if isinstance(learned, BaseException):
+            return learned
+        seconds = self._limits.deadline_seconds
+        if time.perf_counter() - asked > seconds:
+            return DeadlineExceeded("adapting", seconds)
+        key_held = one.held.pop_all()
+        return self._storing.submit(self._made, one.begun, learned, read, one.under, key_held)
 
     def _learned(
         self, group: Sequence[_Decoded], steps: int | None, began: float, deadline: float

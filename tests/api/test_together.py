@@ -3,10 +3,21 @@
 from __future__ import annotations
 
 import io
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import pytest
+import torch
+from inkling.checkpoints.checkpoint import Checkpoint
+from inkling.engine.engine import Engine
+from inkling.errors import DeadlineExceeded
+from inkling.service.loaded import Loaded
+from inkling.service.service import Service
+from inkling.service.values import AdaptCall, LabelledImage, Limits
+from inkling.sessions.memory_store import MemoryStore
+from inkling.sessions.sessions import Sessions
+from inkling.sessions.store import Bounds
 from PIL import Image
 
 
@@ -137,3 +148,21 @@ def test_a_support_set_of_many_pixels_is_adapted_to_like_a_small_one(
     for label, images in support.items():
         told = probabilities(predict(http, found["session_id"], images[0]))[0]
         assert max(told, key=told.__getitem__) == label
+
+
+def test_nothing_is_kept_for_a_caller_whose_time_is_over(
+    checkpoint: Checkpoint, drawings: dict[str, list[bytes]]
+) -> None:
+    engine = Engine([checkpoint], device=torch.device("cpu"), workers=1, queue_limit=4)
+    sessions = Sessions(MemoryStore(Bounds(10**9, 10)), cache_bytes=0, clock=time.time)
+    service = Service(Loaded([checkpoint]), engine, sessions, Limits(deadline_seconds=0))
+    images = [
+        LabelledImage(label, content[0], label, 0) for label, content in list(drawings.items())[:2]
+    ]
+    submitted = service.adapting.submit(AdaptCall(images))
+    assert submitted is not None
+    with pytest.raises(DeadlineExceeded):
+        submitted.result()
+    service.close()
+    engine.close()
+    assert sessions.usage().sessions == 0
