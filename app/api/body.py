@@ -65,9 +65,12 @@ async def _bounded(request: Request, limits: BodyLimits) -> AsyncGenerator[bytes
         raise TooLarge("request body in bytes", limits.max_bytes, size)
     received = 0
     chunks = _chunks(request, limits.seconds)
+    if size is not None and size > limits.max_bytes:
+        await _drain(chunks)
+        raise TooLarge("request body in bytes", limits.max_bytes, size)
     async for chunk in chunks:
         received += len(chunk)
-        if received > limits.max_bytes or (size or 0) > limits.max_bytes:
+        if received > limits.max_bytes:
             await _drain(chunks)
             raise TooLarge("request body in bytes", limits.max_bytes, size)
         yield chunk

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -36,16 +37,23 @@ def _truth(text: str) -> bool:
     return text.lower() == "true"
 
 
+def _whole(text: str) -> int:
+    """A text field as a whole number. Raises ValueError."""
+    if not re.fullmatch(r"\s*[+-]?[0-9]{1,18}\s*", text):
+        raise ValueError(text)
+    return int(text)
+
+
 OPTION_KINDS: Mapping[str, Callable[[str], Any]] = {
     "initialization": str,
-    "steps": int,
+    "steps": _whole,
     "ttl_seconds": float,
     "keep_support": _truth,
     "report": _truth,
 }
 """How the options of labelled calls are read from text fields."""
 WANTED: Mapping[Callable[[str], Any], tuple[str, str]] = {
-    int: ("not_a_number", "a whole number"),
+    _whole: ("not_a_number", "a whole number"),
     float: ("not_a_number", "a number"),
     _truth: ("not_a_truth_value", "true or false"),
 }
@@ -113,7 +121,7 @@ async def read_predict(request: Request, limits: BodyLimits, tenant: str) -> Pre
     """
     if _media_type(request) == MULTIPART:
         form = await read_form(request, limits)
-        options, problems = _options(form, {"session_id": str, "top_k": int})
+        options, problems = _options(form, {"session_id": str, "top_k": _whole})
         problems += [
             Problem(
                 "unknown_field",

@@ -41,7 +41,7 @@ class FormReader:
         self._disposition = b""
         self._field, self._is_file = "", False
         self._content: list[bytes] = []
-        self._text_bytes = 0
+        self._text_bytes, self._whole = 0, False
         self._parser = MultipartParser(
             boundary,
             {
@@ -52,6 +52,7 @@ class FormReader:
                 "on_headers_finished": self._headers_finished,
                 "on_part_data": self._data,
                 "on_part_end": self._end,
+                "on_end": self._finished,
             },
         )
 
@@ -69,6 +70,8 @@ class FormReader:
         Parsers pass one without its closing boundary as a shorter form.
         """
         self._closing.check()
+        if not self._whole:
+            raise MalformedBody("the multipart form is cut off within its last part")
         return Form(tuple(self._files), tuple(self._texts))
 
     def _begin(self) -> None:
@@ -105,6 +108,9 @@ class FormReader:
                     f"expected at most {MAX_TEXT_BYTES:,} bytes in the text field "
                     f"{self._field[:50]!r}, got more; images are sent as files"
                 )
+
+    def _finished(self) -> None:
+        self._whole = True
 
     def _end(self) -> None:
         content = b"".join(self._content)

@@ -128,7 +128,7 @@ def _entered(request: Request) -> tuple[Wiring, str]:
     tags=["few-shot"],
     openapi_extra=ADAPT_BODY,
     response_model=AdaptAnswer,
-    responses=refusals(400, 401, 408, 409, 413, 415, 422, 429, 503, 504),
+    responses=refusals(400, 401, 404, 408, 409, 413, 415, 422, 429, 503, 504),
 )
 async def adapt(request: Request) -> Response:
     """Run the inner loop on labelled images; all of them are used, or none.

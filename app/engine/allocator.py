@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD, M_ARENA_MAX = -1, -2, -3, -8
 """Parameters of mallopt, see its manual page."""
-KEPT_BYTES = 256 << 20
+KEPT_BYTES = 128 << 20
 MAPPED_FROM_BYTES = 32 << 20
 """The largest bound that glibc takes."""
 
@@ -31,3 +32,9 @@ def keep_freed_memory(threads: int) -> bool:
             (M_ARENA_MAX, threads),
         )
     )
+
+
+def hand_back_freed_memory() -> None:
+    """Give what is kept back to the operating system, after work that took much more than usual."""
+    with contextlib.suppress(OSError, AttributeError, TypeError):
+        ctypes.CDLL(None).malloc_trim(0)

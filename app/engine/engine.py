@@ -90,8 +90,8 @@ class Engine:
         self._device = device
         self.device_name = describe_device(self._device)
         threads = workers if self._device.type == "cpu" else 1
-        # Those that compute, those that help, torch's own, and the rest.
-        keep_freed_memory(4 * threads)
+        # Those that compute, those that help, and torch's own.
+        keep_freed_memory(3 * threads)
         # Each CPU thread computes alone: more in one operation collapse under contention.
         torch.set_num_threads(1)
         self._workers = Workers(threads, queue_limit, on_start=_compute_alone)

@@ -20,6 +20,7 @@ from ..errors import (
     IdempotencyKeyReused,
     PreconditionFailed,
     Problem,
+    SessionNotFound,
     SupportNotKept,
 )
 from ..images.preprocess import preprocess
@@ -135,7 +136,7 @@ class Adapting:
             read = self._reader.read(call.images, begun.checkpoint, begun.problems, deadline)
             union = Union(read.images, call.images, begun.labels)
             learned = self._learner.learn(begun.checkpoint, union, read, call.options, deadline)
-            return self._made(begun, learned, read, under, contextlib.ExitStack())
+            return self._made(begun, learned, read, under)
 
     def submit(self, call: AdaptCall) -> Submitted[Adapted | Replayed] | None:
         """Have a small call done by the threads that compute, which spares it a thread of its own.
@@ -245,10 +246,17 @@ class Adapting:
         if isinstance(learned, BaseException):
             return learned
         seconds = self._limits.deadline_seconds
-        if time.perf_counter() - asked > seconds:
-            return DeadlineExceeded("adapting", seconds)
+
+        def made() -> Adapted | Replayed:
+            if time.perf_counter() - asked > seconds:
+                raise DeadlineExceeded("adapting", seconds)
+            return self._made(one.begun, learned, read, one.under)
+
+        stored = self._storing.submit(made)
+        # However it ends, be it cancelled before it began.
         key_held = one.held.pop_all()
-        return self._storing.submit(self._made, one.begun, learned, read, one.under, key_held)
+        stored.add_done_callback(lambda _: key_held.close())
+        return stored
 
     def _learned(
         self, group: Sequence[_Decoded], steps: int | None, began: float, deadline: float
@@ -282,18 +290,12 @@ class Adapting:
         return _Begun(call, checkpoint, labels, problems)
 
     def _made(
-        self,
-        begun: _Begun,
-        learned: Learned,
-        read: Read,
-        under: _UnderKey,
-        key_held: contextlib.ExitStack,
+        self, begun: _Begun, learned: Learned, read: Read, under: _UnderKey
     ) -> Adapted | Replayed:
-        """The new session of a call to `adapt`, stored; then its key is let go."""
-        with key_held:
-            session = self._new_session(begun, learned)
-            told = learned.told(session, begun.checkpoint, read)
-            return self._stored(told, learned, under, new=True)
+        """The new session of a call to `adapt`, stored."""
+        session = self._new_session(begun, learned)
+        told = learned.told(session, begun.checkpoint, read)
+        return self._stored(told, learned, under, new=True)
 
     @contextlib.contextmanager
     def _keyed(
@@ -316,7 +318,9 @@ class Adapting:
             earlier = None
             if kept is not None:
                 self._sessions.look_at(kept.session_id, call.tenant)
-                earlier = Replayed(kept.status, kept.content or b"")
+                if kept.content is None:
+                    raise SessionNotFound(kept.session_id)
+                earlier = Replayed(kept.status, kept.content)
             yield _UnderKey(key, keyed, digest, earlier)
 
     def _stored(

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import torch
 
 from ..checkpoints.checkpoint import Checkpoint
+from ..engine.allocator import hand_back_freed_memory
 from ..errors import BadImage, DeadlineExceeded, InvalidInput, Problem
 from ..images.decode import decode, opened, pixels
 from ..images.preprocess import preprocess
@@ -20,6 +21,8 @@ MAX_LABEL_LENGTH = 100
 MIN_CLASSES = 2
 SMALL_PIXELS = 1 << 18
 """Of an image that takes about a millisecond to decode."""
+LARGE_PIXELS = 1 << 20
+"""Of an image behind whose reading the memory that it took is not worth keeping."""
 SMALL_BYTES = 128 << 10
 """Of all images of a call that is read by the thread that computes."""
 TOO_MANY_IMAGES = "too_many_images"
@@ -58,7 +61,7 @@ class Reader:
         if any(problem.code == TOO_MANY_IMAGES for problem in listed):
             raise InvalidInput(listed)
         tensors: list[torch.Tensor] = []
-        waited = decoding = 0.0
+        waited, decoding, large = 0.0, 0.0, False
         for image in _unnamed(images, problems):
             asked = time.monotonic()
             # One image at a time, so that a call with many large ones lets others in between.
@@ -66,13 +69,17 @@ class Reader:
                 raise DeadlineExceeded("decoding the images", self._limits.deadline_seconds)
             began = time.monotonic()
             try:
-                tensors.append(preprocess(checkpoint.preprocessing, [decode(image.content)]))
+                rgba = decode(image.content)
+                large |= rgba.shape[0] * rgba.shape[1] > LARGE_PIXELS
+                tensors.append(preprocess(checkpoint.preprocessing, [rgba]))
             except BadImage as bad:
                 listed.append(Problem(bad.code, str(bad), image.field, image.index))
             finally:
                 self._decoders.release()
             waited += began - asked
             decoding += time.monotonic() - began
+        if large:
+            hand_back_freed_memory()
         if listed:
             raise InvalidInput(listed)
         return Read(torch.cat(tensors), waited, decoding)
@@ -86,6 +93,8 @@ def small_pixels(
     Raises InvalidInput as `Reader.read` does.
     """
     listed, tensors = list(problems), []
+    if any(problem.code == TOO_MANY_IMAGES for problem in listed):
+        raise InvalidInput(listed)
     for image in _unnamed(images, problems):
         try:
             header = opened(image.content)

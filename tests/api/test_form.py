@@ -35,10 +35,16 @@ def test_a_form_in_pieces_of_any_length(length: int) -> None:
     )
 
 
+def test_nothing_has_to_follow_the_end() -> None:
+    assert read(TEXT, END.strip()).texts == (("steps", "5"),)
+
+
 @pytest.mark.parametrize(
     ("chunks", "told"),
     [
         ([TEXT], "closing boundary --XX-- at the end"),
+        ([TEXT, b'--XX\r\nContent-Disposition: form-data; name="c"\r\n--XX--'], "within its last"),
+        ([TEXT, b"--XX\r\n--XX--"], "within its last"),
         ([TEXT, END, FILE, END], "once, at the end, got it 2 times"),
         ([TEXT, TEXT, TEXT, END], "at most 2 text fields in a form"),
         ([FILE, FILE, FILE, END], "at most 2 files in a form"),
@@ -46,7 +52,17 @@ def test_a_form_in_pieces_of_any_length(length: int) -> None:
         ([TEXT.replace(b"5", b"5" * (MAX_TEXT_BYTES + 1)), END], "bytes in the text field 'steps'"),
         ([b"no form at all" + END], "cannot be read"),
     ],
-    ids=["cut off", "two ends", "texts", "files", "no name", "long text", "no form"],
+    ids=[
+        "cut off",
+        "end in a header",
+        "end for a part",
+        "two ends",
+        "texts",
+        "files",
+        "no name",
+        "long text",
+        "no form",
+    ],
 )
 def test_a_broken_form_is_refused_with_what_was_expected(
     chunks: Sequence[bytes], told: str

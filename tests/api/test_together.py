@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import time
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import httpx
 import pytest
 import torch
 from inkling.checkpoints.checkpoint import Checkpoint
 from inkling.engine.engine import Engine
-from inkling.errors import DeadlineExceeded
+from inkling.errors import DeadlineExceeded, SessionNotFound
 from inkling.service.loaded import Loaded
 from inkling.service.service import Service
-from inkling.service.values import AdaptCall, LabelledImage, Limits
+from inkling.service.values import AdaptCall, Adapted, Keyed, LabelledImage, Limits
 from inkling.sessions.memory_store import MemoryStore
 from inkling.sessions.sessions import Sessions
 from inkling.sessions.store import Bounds
@@ -150,19 +152,53 @@ def test_a_support_set_of_many_pixels_is_adapted_to_like_a_small_one(
         assert max(told, key=told.__getitem__) == label
 
 
-def test_nothing_is_kept_for_a_caller_whose_time_is_over(
-    checkpoint: Checkpoint, drawings: dict[str, list[bytes]]
-) -> None:
-    engine = Engine([checkpoint], device=torch.device("cpu"), workers=1, queue_limit=4)
-    sessions = Sessions(MemoryStore(Bounds(10**9, 10)), cache_bytes=0, clock=time.time)
-    service = Service(Loaded([checkpoint]), engine, sessions, Limits(deadline_seconds=0))
+@pytest.fixture
+def store() -> MemoryStore:
+    return MemoryStore(Bounds(10**9, 10))
+
+
+@pytest.fixture
+def serving(checkpoint: Checkpoint, store: MemoryStore) -> Iterator[Callable[[Limits], Service]]:
+    with contextlib.ExitStack() as closing:
+
+        def served(limits: Limits) -> Service:
+            engine = Engine([checkpoint], device=torch.device("cpu"), workers=1, queue_limit=4)
+            closing.callback(engine.close)
+            sessions = Sessions(store, cache_bytes=10**9, clock=time.time)
+            service = Service(Loaded([checkpoint]), engine, sessions, limits)
+            closing.callback(service.close)
+            return service
+
+        yield served
+
+
+def call_of(drawings: dict[str, list[bytes]], keyed: Keyed | None = None) -> AdaptCall:
     images = [
         LabelledImage(label, content[0], label, 0) for label, content in list(drawings.items())[:2]
     ]
-    submitted = service.adapting.submit(AdaptCall(images))
+    return AdaptCall(images, keyed=keyed)
+
+
+def test_nothing_is_kept_for_a_caller_whose_time_is_over(
+    serving: Callable[[Limits], Service], store: MemoryStore, drawings: dict[str, list[bytes]]
+) -> None:
+    submitted = serving(Limits(deadline_seconds=0)).adapting.submit(call_of(drawings))
     assert submitted is not None
+    stored, _ = submitted.result()
+    assert isinstance(stored, Future)
     with pytest.raises(DeadlineExceeded):
-        submitted.result()
-    service.close()
-    engine.close()
-    assert sessions.usage().sessions == 0
+        stored.result()
+    assert store.usage() == (0, 0)
+
+
+def test_a_key_whose_session_is_being_deleted_is_no_answer(
+    serving: Callable[[Limits], Service], store: MemoryStore, drawings: dict[str, list[bytes]]
+) -> None:
+    adapting = serving(Limits()).adapting
+    keyed = Keyed("deleted", "POST /adapt", 201, lambda _: b"{}")
+    made = adapting.adapt(call_of(drawings, keyed))
+    assert isinstance(made, Adapted)
+    # The first half of a deletion: the session is still in the cache.
+    assert store.delete(made.session.id)
+    with pytest.raises(SessionNotFound):
+        adapting.adapt(call_of(drawings, keyed))
