@@ -61,12 +61,11 @@ async def read_form(request: Request, limits: BodyLimits) -> Form:
 async def _bounded(request: Request, limits: BodyLimits) -> AsyncGenerator[bytes, None]:
     declared = request.headers.get("content-length", "")
     size = int(declared) if declared.isdigit() else None
-    if size is not None and size > limits.max_bytes and "expect" in request.headers:
-        raise TooLarge("request body in bytes", limits.max_bytes, size)
     received = 0
     chunks = _chunks(request, limits.seconds)
     if size is not None and size > limits.max_bytes:
-        await _drain(chunks)
+        if "expect" not in request.headers:
+            await _drain(chunks)
         raise TooLarge("request body in bytes", limits.max_bytes, size)
     async for chunk in chunks:
         received += len(chunk)

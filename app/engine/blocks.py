@@ -106,7 +106,8 @@ class Blocks:
         """See `Executor`."""
         n_seen = 1 + len(views)
         flops = n_seen * sum(self._flops[: self._first])
-        return self._in_parts(self._resting_by_views[len(views)], images, flops, n_seen)
+        bounds = self._bounds(len(images), flops, self._most_rows(n_seen))
+        return self._in_parts(self._resting_by_views[len(views)], images, bounds)
 
     def bucket(self, n_images: int) -> int:
         """See `Executor`."""
@@ -128,9 +129,10 @@ class Blocks:
         whole = []
         for place, rest in enumerate(resting):
             flops = rest.shape[1] * sum(self._flops[self._first :])
-            if len(self._bounds(len(rest), flops, self._most_rows(rest.shape[1]))) > 1:
+            bounds = self._bounds(len(rest), flops, self._most_rows(rest.shape[1]))
+            if len(bounds) > 1:
                 run = functools.partial(self._logits_of, *inputs[place][:-1])
-                found[place] = self._in_parts(run, rest, flops, rest.shape[1])
+                found[place] = self._in_parts(run, rest, bounds)
             else:
                 whole.append(place)
         while whole:
@@ -267,11 +269,8 @@ class Blocks:
             folded.append(Folded(layout.packed(weight), bias))
         return folded
 
-    def _in_parts(
-        self, run: Traced, rows: torch.Tensor, flops: float, maps_each: int
-    ) -> torch.Tensor:
-        """Run something row by row, on no more rows at once than the memory bound allows."""
-        bounds = self._bounds(len(rows), flops, self._most_rows(maps_each))
+    def _in_parts(self, run: Traced, rows: torch.Tensor, bounds: Sequence[slice]) -> torch.Tensor:
+        """Run something row by row, in parts that any idle thread may take."""
         if len(bounds) == 1:
             return torch.as_tensor(run(rows))
         found = self._crew.map(lambda number: run(rows[bounds[number]]), len(bounds))

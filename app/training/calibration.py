@@ -142,10 +142,8 @@ class CalibrationMeter:
     @torch.no_grad()
     def watch(self, plan: EpisodePlan, fast_weights: Params, scores: torch.Tensor) -> None:
         """Take in an episode: its plan, fast weights and the `(query, n_way)` logits."""
-        checkpoint, shots = (
-            self._checkpoint,
-            torch.tensor([len(members) for members in plan.support]),
-        )
+        checkpoint = self._checkpoint
+        shots = torch.tensor([len(members) for members in plan.support])
         scores = scores.cpu()
         self._probabilities.append(checkpoint.calibrated(scores).max(1).values)
         self._labels.append(scores.argmax(1) == plan.query_labels())
