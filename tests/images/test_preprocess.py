@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from inkling.images.decode import decode
-from inkling.images.preprocess import Drawing, _pixels, _resampling, preprocess
+from inkling.images.preprocess import Drawing, _pixels, _resampling, preprocess, preprocessor
 from PIL import Image, ImageOps
 
 DRAWING = Drawing()
@@ -134,5 +134,7 @@ def test_images_of_all_sizes_and_grounds_are_preprocessed_as_if_alone(
         images.append(rgba)
     found = preprocess(drawing, images)
     assert found.shape == (len(images), 1, size, size)
+    prepare = preprocessor(drawing)
     for image, expected in zip(images, found, strict=True):
+        assert torch.equal(prepare(image[None])[0], drawing(image))
         torch.testing.assert_close(drawing(image), expected, rtol=0, atol=1e-5)
