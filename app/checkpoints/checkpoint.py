@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 
 from ..errors import BadCheckpoint
-from ..images.preprocess import Drawing
+from ..images.drawing import Drawing
 from ..meta.head import BIAS, SCALE, WEIGHT
 from ..meta.inner_loop import Initialization, InnerLoop
 from ..meta.network import Network

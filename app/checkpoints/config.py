@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from ..errors import BadCheckpoint
-from ..images.preprocess import Drawing
+from ..images.drawing import Drawing
 from ..meta.head import HeadStart
 from ..meta.inner_loop import InnerLoop
 from ..networks.catalogue import NETWORKS, NetworkKind

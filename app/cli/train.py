@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from ..data.episodes import ClassImages
-    from ..images.preprocess import Drawing
+    from ..images.drawing import Drawing
     from ..training.datasets import Split
     from ..training.recipes import Recipe
 

@@ -13,7 +13,8 @@ from ..data.episodes import ClassImages
 from ..data.sources import EncodedClass
 from ..errors import BadData, BadImage
 from ..images.decode import decode
-from ..images.preprocess import Drawing, preprocess
+from ..images.drawing import Drawing
+from ..images.preprocess import preprocess
 
 DataFormat = Literal["omniglot", "vinyals", "folders"]
 Split = Literal["train", "validation", "test"]

@@ -42,7 +42,7 @@ from ..checkpoints.config import (
 from ..checkpoints.tensor_files import encode_tensors, read_tensors, write_file
 from ..data.episodes import ClassImages, EpisodeShape, seeded
 from ..errors import BadCheckpoint, BadData, BadRecipe
-from ..images.preprocess import Drawing
+from ..images.drawing import Drawing
 from ..meta.head import BIAS, SCALE, WEIGHT
 from ..meta.inner_loop import Initialization, InnerLoop
 from ..meta.network import Network

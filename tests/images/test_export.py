@@ -11,7 +11,7 @@ import onnxruntime
 import pytest
 import torch
 from inkling.images.decode import decode
-from inkling.images.preprocess import Drawing
+from inkling.images.drawing import Drawing
 from PIL import Image
 
 

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 from inkling.images.decode import decode
-from inkling.images.preprocess import Drawing, _pixels, _resampling, preprocess, preprocessor
+from inkling.images.drawing import Drawing, _pixels, _resampling
+from inkling.images.preprocess import preprocess
 from PIL import Image, ImageOps
 
 DRAWING = Drawing()
@@ -121,7 +122,7 @@ def test_resampling_is_the_antialiased_triangle_filter_of_torch() -> None:
 
 
 @pytest.mark.parametrize("size", [28, 32])
-def test_images_of_all_sizes_and_grounds_are_preprocessed_as_if_alone(
+def test_images_of_all_sizes_and_grounds_are_preprocessed_as_defined(
     drawings: dict[str, list[bytes]], photographs: list[bytes], size: int
 ) -> None:
     drawing = Drawing(size, 4.4, 0.1, 0.3)
@@ -134,7 +135,26 @@ def test_images_of_all_sizes_and_grounds_are_preprocessed_as_if_alone(
         images.append(rgba)
     found = preprocess(drawing, images)
     assert found.shape == (len(images), 1, size, size)
-    prepare = preprocessor(drawing)
-    for image, expected in zip(images, found, strict=True):
-        assert torch.equal(prepare(image[None])[0], drawing(image))
-        torch.testing.assert_close(drawing(image), expected, rtol=0, atol=1e-5)
+    for image, prepared in zip(images, found, strict=True):
+        torch.testing.assert_close(prepared, drawing(image), rtol=0, atol=2e-4)
+        assert torch.equal(preprocess(drawing, [image])[0], prepared)
+
+
+@pytest.mark.parametrize("dark_first", [True, False])
+@pytest.mark.parametrize("shape", [(8, 8), (28, 28), (29, 56), (8, 160), (105, 60)])
+def test_a_sheet_half_black_and_half_white_has_light_paper(
+    shape: tuple[int, int], dark_first: bool
+) -> None:
+    rgba = torch.full((*shape, 4), 255, dtype=torch.uint8)
+    half = shape[1] // 2
+    rgba[:, :half, :3] = 0 if dark_first else 255
+    rgba[:, half:, :3] = 255 if dark_first else 0
+    torch.testing.assert_close(preprocess(DRAWING, [rgba])[0], DRAWING(rgba), rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("level", [0, 255])
+@pytest.mark.parametrize("opacity", [0, 128, 255])
+def test_a_sheet_of_one_tone_is_preprocessed_as_defined(level: int, opacity: int) -> None:
+    rgba = torch.full((40, 61, 4), level, dtype=torch.uint8)
+    rgba[..., 3] = opacity
+    torch.testing.assert_close(preprocess(DRAWING, [rgba])[0], DRAWING(rgba), rtol=0, atol=1e-5)

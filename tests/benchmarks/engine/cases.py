@@ -12,7 +12,7 @@ from inkling.checkpoints.catalogue import find_checkpoint
 from inkling.checkpoints.checkpoint import load_checkpoint
 from inkling.cli.demo import SAMPLES
 from inkling.images.decode import decode
-from inkling.images.preprocess import Drawing
+from inkling.images.drawing import Drawing
 from inkling.meta.episode import Support
 from inkling.meta.inner_loop import HEAD, Initialization, InnerLoop
 from inkling.meta.network import Network

@@ -1,0 +1,196 @@
+"""A decoded image to a network's input.
+
+Part of an initialization, defined by tensor operations that ONNX has; `preprocess` has it as
+machine code.
+
+`Drawing` is for characters, symbols and line drawings. It takes ink of either polarity, of any
+size and anywhere on its sheet, in grey, colour or on a transparent ground.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+COARSE = 2
+"""Cells of the grid that the ink is looked for on, per cell of the output, along one side."""
+REFINEMENTS = 2
+SMALL, LOOSE = 0.1, 2.0
+"""A window below this share of the sheet was seen too coarsely to be trusted: the next look is at
+one so many times as wide."""
+MIN_CONTRAST = 32 / 255
+"""Luminance between paper and ink below which a difference counts as noise of the paper."""
+INK_THRESHOLD = 0.25
+FAINTEST = 0.25
+"""Ink that is stretched no further, however little of it there is."""
+NARROWEST = 4.0
+"""Pixels a side of the smallest window."""
+SOME_INK = 0.5
+"""Cells of ink, taken together, below which a look has found none."""
+ON_SHEET = 0.499
+"""Share of a cell on the sheet from which on it counts where paper and ink are told apart. A
+little less than half, so that a cell of which just half lies there counts whatever the rounding."""
+EVEN = 1e-4
+"""Luminance within which paper and ink take up as much of the sheet: then the paper is light."""
+BLANK = 0.6
+"""Ink, from lightest to darkest, below which a preprocessed image is noise of the paper."""
+TINY = 1e-6
+LUMINANCE = (0.299, 0.587, 0.114)
+"""Weights of red, green and blue (ITU-R BT.601)."""
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """Ink on paper to `(1, size, size)` float32, centred and scaled by its own extent.
+
+    The window that becomes the output is a square around the ink's centre of mass whose side is
+    `extent` times the ink's standard deviation along its longer axis. Ink is 1 and paper 0
+    before `mean` and `std`, which are those of the training images, are taken off.
+    """
+
+    size: int = 28
+    extent: float = 4.4
+    mean: float = 0.0
+    std: float = 1.0
+
+    def __call__(self, rgba: torch.Tensor) -> torch.Tensor:
+        """Turn `(..., height, width, 4)` uint8 RGBA into `(..., 1, size, size)` float32.
+
+        Each image is centred and scaled by itself, whatever others are beside it.
+        """
+        images = rgba.reshape(-1, *rgba.shape[-3:])
+        opacity = images[..., 3].to(torch.float32) / 255
+        luminance = sum(
+            images[..., channel].to(torch.float32) * (weight / 255)
+            for channel, weight in enumerate(LUMINANCE)
+        )
+        sheet = _Sheet(luminance * opacity, opacity, COARSE * self.size)
+        centre, width = self._find_ink(sheet)
+        ink = sheet.ink(centre, width, self.size)
+        ink = ink / ink.amax((1, 2), keepdim=True).clamp(min=FAINTEST)
+        return ((ink - self.mean) / self.std).reshape(*rgba.shape[:-3], 1, self.size, self.size)
+
+    def blank(self, images: torch.Tensor) -> list[bool]:
+        """Which of preprocessed `(image, 1, size, size)` images have no ink worth the name."""
+        flat = images.flatten(1)
+        found: list[bool] = ((flat.amax(1) - flat.amin(1)) * self.std < BLANK).tolist()
+        return found
+
+    def _find_ink(self, sheet: _Sheet) -> tuple[torch.Tensor, torch.Tensor]:
+        """Centre `(image, 2)` and width `(image, 1)` of the window around the ink, in pixels.
+
+        The first look is at the whole sheet, the next ones closer, so that a small drawing on a
+        large sheet is found as exactly as one that fills it.
+        """
+        cells = COARSE * self.size
+        centre, width = sheet.whole()
+        small = SMALL * width
+        for look in range(1, REFINEMENTS + 1):
+            seen = sheet.ink_of_whole() if look == 1 else sheet.ink(centre, width, cells)
+            ink = (seen - INK_THRESHOLD).clamp(min=0)
+            total = ink.sum((1, 2)).unsqueeze(1)
+            offset = (torch.arange(cells, device=ink.device) + 0.5) / cells - 0.5
+            # Of rows and columns: the share of the ink that lies in each.
+            shares = torch.stack([ink.sum(2), ink.sum(1)], 1) / total.clamp(min=TINY).unsqueeze(2)
+            middle = (shares * offset).sum(2)
+            spread = (shares * (offset - middle.unsqueeze(2)) ** 2).sum(2)
+            found = total > SOME_INK
+            closer = self.extent * spread.amax(1, keepdim=True).sqrt() * width
+            if look < REFINEMENTS:
+                closer = torch.where(closer < small, LOOSE * closer, closer)
+            centre = torch.where(found, centre + middle * width, centre)
+            width = torch.where(found, closer.clamp(min=NARROWEST), width)
+        return centre, width
+
+
+class _Sheet:
+    """Images of one size, each seen as ink on paper; windows of them are resampled on demand."""
+
+    def __init__(self, luminance: torch.Tensor, opacity: torch.Tensor, cells: int) -> None:
+        """Take luminance premultiplied by opacity, both `(image, height, width)` in 0..1.
+
+        Paper and ink are told apart in ``cells`` a side.
+        """
+        self._shown = torch.stack([luminance, opacity], 2)
+        self._down = _pixels(opacity, 1)
+        self._across = _pixels(opacity, 2)
+        light, solid, frame = self._sample(*self.whole(), cells=cells)
+        transparent = 1 - _total(solid) / _total(frame)
+        tone = _total(light) / _total(solid).clamp(min=TINY)
+        # Mostly transparent: what is there is ink, so the ground contrasts with it. Mostly
+        # opaque: what is there is paper, so transparent corners are paper too.
+        paper_tone = torch.where(transparent > 0.5, 1 - tone, tone)
+        self._ground = (paper_tone >= 0.5).to(torch.float32)
+        inside = frame >= ON_SHEET
+        seen = self._composite(light, solid, frame)
+        low = torch.where(inside, seen, torch.ones_like(seen)).amin((1, 2), keepdim=True)
+        high = torch.where(inside, seen, torch.zeros_like(seen)).amax((1, 2), keepdim=True)
+        mean = _total(seen * inside) / _total(inside)
+        dark_paper = mean < (low + high) / 2 - EVEN
+        self._paper = torch.where(dark_paper, low, high)
+        sign = torch.where(dark_paper, torch.ones_like(low), -torch.ones_like(low))
+        self._gain = sign / (high - low).clamp(min=MIN_CONTRAST)
+        self._whole = seen, frame
+
+    def whole(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Centre `(1, 2)` and width `(1, 1)` of the square that holds any of the whole sheets."""
+        sides = torch.stack([_length(self._down), _length(self._across)], 1)
+        return sides / 2, sides.amax(1, keepdim=True)
+
+    def ink(self, centre: torch.Tensor, width: torch.Tensor, cells: int) -> torch.Tensor:
+        """`(image, cells, cells)` of ink: 0 for paper, about 1 for the darkest ink of the sheet."""
+        light, solid, frame = self._sample(centre, width, cells)
+        return self._as_ink(self._composite(light, solid, frame), frame)
+
+    def ink_of_whole(self) -> torch.Tensor:
+        """`ink` of the whole sheet, in the cells that paper and ink were told apart in."""
+        return self._as_ink(*self._whole)
+
+    def _as_ink(self, seen: torch.Tensor, frame: torch.Tensor) -> torch.Tensor:
+        return ((seen - self._paper) * self._gain * frame).clamp(min=0)
+
+    def _composite(
+        self, light: torch.Tensor, solid: torch.Tensor, frame: torch.Tensor
+    ) -> torch.Tensor:
+        return (light + self._ground * (frame - solid)) / frame.clamp(min=TINY)
+
+    def _sample(
+        self, centre: torch.Tensor, width: torch.Tensor, cells: int
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Premultiplied luminance, opacity and the share of each cell that lies on the sheet."""
+        down = _resampling(self._down, centre[:, :1], width, cells)
+        across = _resampling(self._across, centre[:, 1:], width, cells)
+        rows = (down @ self._shown.flatten(2)).reshape(-1, 2 * cells, self._shown.shape[3])
+        light, solid = torch.matmul(rows, across.mT).reshape(-1, cells, 2, cells).unbind(2)
+        return light, solid, down.sum(2).unsqueeze(2) * across.sum(2).unsqueeze(1)
+
+
+def _total(image: torch.Tensor) -> torch.Tensor:
+    """`(image, height, width)` to `(image, 1, 1)` sums."""
+    return image.sum((1, 2), keepdim=True)
+
+
+def _pixels(images: torch.Tensor, axis: int) -> torch.Tensor:
+    """`(1, length)`: where the middle of each pixel lies along an axis of images."""
+    return torch.ones_like(images[:1].select(3 - axis, 0)).cumsum(1) - 0.5
+
+
+def _length(pixels: torch.Tensor) -> torch.Tensor:
+    """`(1,)`: the length of an axis as a tensor that an export keeps dynamic."""
+    return pixels[:, -1] + 0.5
+
+
+def _resampling(
+    pixels: torch.Tensor, centre: torch.Tensor, width: torch.Tensor, cells: int
+) -> torch.Tensor:
+    """The `(image, cells, length)` matrices of a triangle filter as wide as the reduction.
+
+    That is antialiased. Rows sum to 1 where their cell lies on the image and to less beyond its
+    edge. ``centre`` and ``width`` of the window are `(image, 1)`, or `(1, 1)` for all alike.
+    """
+    step = width / cells
+    reach = step.clamp(min=1.0)
+    cell = centre + (torch.arange(cells, device=pixels.device) + 0.5 - cells / 2) * step
+    distance = (pixels.unsqueeze(1) - cell.unsqueeze(2)).abs()
+    return (1 - distance / reach.unsqueeze(2)).clamp(min=0) / reach.unsqueeze(2)

@@ -1,0 +1,268 @@
+"""`Drawing` of one image as machine code.
+
+The tensor operations of `drawing` are the definition; starting so many small ones costs eight
+times what they compute. This does the same in plain loops, which numba compiles, and looks only
+at the pixels that a cell of the output sees. Other Python threads run beside it.
+
+Numbers agree to float32's rounding: sums run in another order.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+from .drawing import (
+    COARSE,
+    EVEN,
+    FAINTEST,
+    INK_THRESHOLD,
+    LOOSE,
+    LUMINANCE,
+    MIN_CONTRAST,
+    NARROWEST,
+    ON_SHEET,
+    REFINEMENTS,
+    SMALL,
+    SOME_INK,
+    TINY,
+)
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+Floats = NDArray[np.float32]
+Taps = tuple[NDArray[np.int64], NDArray[np.int64], Floats, Floats]
+"""Of each cell along an axis: the first pixel that it sees, how many, their weights
+`(cell, pixel)` and the sum of these."""
+
+
+def _compiled(function: Function) -> Function:
+    """Compile at the first call, and keep what was compiled where a folder for it can be written.
+
+    Sums may be reordered, so that they run in the processor's wide registers.
+    """
+    try:
+        return _compiled_once(function, kept=True)
+    except RuntimeError:  # neither beside this file nor in the user's folder
+        return _compiled_once(function, kept=False)
+
+
+def _compiled_once(function: Function, kept: bool) -> Function:
+    compiled = numba.njit(
+        cache=kept, nogil=True, error_model="numpy", fastmath={"reassoc", "contract"}
+    )
+    return cast("Function", compiled(function))
+
+
+@_compiled
+def draw(
+    rgba: NDArray[np.uint8], size: int, extent: float, mean: float, std: float, out: Floats
+) -> None:
+    """Turn `(height, width, 4)` RGBA into ``out``, `(size, size)`, as `Drawing` does."""
+    light, solid, opaque = _planes(rgba)
+    height, width, _ = rgba.shape
+    cells = COARSE * size
+    middle_down, middle_across, side = height / 2, width / 2, float(max(height, width))
+    small = SMALL * side
+    ground, paper, gain = 0.0, 0.0, 0.0
+    for look in range(REFINEMENTS + 1):
+        if look == REFINEMENTS:
+            cells = size
+        down = _taps(middle_down, side, cells, height)
+        across = _taps(middle_across, side, cells, width)
+        ink = _resampled(light, down, across)
+        frame = _frame(down[3], across[3])
+        covered = frame if opaque else _resampled(solid, down, across)
+        if look == 0:
+            ground = _ground(ink, covered, frame)
+        _composite(ink, covered, frame, ground)
+        if look == 0:
+            paper, gain = _tones(ink, frame)
+        _to_ink(ink, frame, paper, gain)
+        if look < REFINEMENTS:
+            total, off_down, off_across, spread = _moments(ink)
+            if total > SOME_INK:
+                closer = extent * spread * side
+                if look < REFINEMENTS - 1 and closer < small:
+                    closer *= LOOSE
+                middle_down += off_down * side
+                middle_across += off_across * side
+                side = max(closer, NARROWEST)
+        else:
+            _standardise(ink, mean, std, out)
+
+
+@_compiled
+def _planes(rgba: NDArray[np.uint8]) -> tuple[Floats, Floats, bool]:
+    """Luminance premultiplied by opacity, and opacity, both in 0..1; whether all is opaque.
+
+    Of an opaque image the second one is empty.
+    """
+    height, width, _ = rgba.shape
+    red, green, blue = (
+        np.float32(LUMINANCE[0] / 255),
+        np.float32(LUMINANCE[1] / 255),
+        np.float32(LUMINANCE[2] / 255),
+    )
+    light = np.empty((height, width), np.float32)
+    least = np.uint8(255)
+    for y in range(height):
+        for x in range(width):
+            light[y, x] = rgba[y, x, 0] * red + rgba[y, x, 1] * green + rgba[y, x, 2] * blue
+            least = min(least, rgba[y, x, 3])
+    if least == 255:
+        return light, np.empty((0, 0), np.float32), True
+    solid = np.empty((height, width), np.float32)
+    for y in range(height):
+        for x in range(width):
+            solid[y, x] = rgba[y, x, 3] / np.float32(255)
+            light[y, x] *= solid[y, x]
+    return light, solid, False
+
+
+@_compiled
+def _taps(centre: float, side: float, cells: int, length: int) -> Taps:
+    """A triangle filter as wide as the reduction: `drawing._resampling` without its zeros."""
+    step = side / cells
+    reach = max(step, 1.0)
+    first = np.empty(cells, np.int64)
+    count = np.zeros(cells, np.int64)
+    weight = np.empty((cells, min(length, int(2 * reach) + 2)), np.float32)
+    total = np.zeros(cells, np.float32)
+    for cell in range(cells):
+        middle = centre + (cell + 0.5 - cells / 2) * step - 0.5
+        start = max(0, math.ceil(middle - reach))
+        end = min(length, math.floor(middle + reach) + 1)
+        first[cell] = start
+        count[cell] = max(0, end - start)
+        for place in range(count[cell]):
+            share = max(0.0, 1 - abs(start + place - middle) / reach) / reach
+            weight[cell, place] = share
+            total[cell] += np.float32(share)
+    return first, count, weight, total
+
+
+@_compiled
+def _resampled(plane: Floats, down: Taps, across: Taps) -> Floats:
+    """What each cell sees of a `(height, width)` plane: `(cell, cell)`."""
+    above, rows, by_row, _ = down
+    left, columns, by_column, _ = across
+    strip = np.empty(plane.shape[1], np.float32)
+    seen = np.empty((len(rows), len(columns)), np.float32)
+    for i in range(len(rows)):
+        strip[:] = 0
+        for row in range(rows[i]):
+            share, pixels = by_row[i, row], plane[above[i] + row]
+            for x in range(len(strip)):
+                strip[x] += share * pixels[x]
+        for j in range(len(columns)):
+            found = np.float32(0)
+            for column in range(columns[j]):
+                found += by_column[j, column] * strip[left[j] + column]
+            seen[i, j] = found
+    return seen
+
+
+@_compiled
+def _frame(down: Floats, across: Floats) -> Floats:
+    """The share of each cell that lies on the sheet: `(cell, cell)`."""
+    frame = np.empty((len(down), len(across)), np.float32)
+    for y in range(len(down)):
+        for x in range(len(across)):
+            frame[y, x] = down[y] * across[x]
+    return frame
+
+
+@_compiled
+def _ground(light: Floats, solid: Floats, frame: Floats) -> float:
+    """The luminance, 0 or 1, of what is seen through the sheet."""
+    shown, covered, whole = 0.0, 0.0, 0.0
+    for y in range(len(light)):
+        for x in range(len(light)):
+            shown += light[y, x]
+            covered += solid[y, x]
+            whole += frame[y, x]
+    tone = shown / max(covered, TINY)
+    if 1 - covered / whole > 0.5:
+        tone = 1 - tone
+    return 1.0 if tone >= 0.5 else 0.0
+
+
+@_compiled
+def _composite(seen: Floats, solid: Floats, frame: Floats, ground: float) -> None:
+    """Lay premultiplied luminance on the ground, in place."""
+    for y in range(len(seen)):
+        for x in range(len(seen)):
+            behind = np.float32(ground) * (frame[y, x] - solid[y, x])
+            seen[y, x] = (seen[y, x] + behind) / max(frame[y, x], np.float32(TINY))
+
+
+@_compiled
+def _tones(seen: Floats, frame: Floats) -> tuple[float, float]:
+    """The paper's luminance, and by what the difference to it becomes ink of 0 to about 1."""
+    low, high, total, inside = 1.0, 0.0, 0.0, 0
+    for y in range(len(seen)):
+        for x in range(len(seen)):
+            if frame[y, x] >= ON_SHEET:
+                low, high = min(low, seen[y, x]), max(high, seen[y, x])
+                total += seen[y, x]
+                inside += 1
+    contrast = max(high - low, MIN_CONTRAST)
+    if total / inside < (low + high) / 2 - EVEN:
+        return low, 1 / contrast
+    return high, -1 / contrast
+
+
+@_compiled
+def _to_ink(seen: Floats, frame: Floats, paper: float, gain: float) -> None:
+    """Turn luminance into ink, in place."""
+    for y in range(len(seen)):
+        for x in range(len(seen)):
+            ink = (seen[y, x] - np.float32(paper)) * np.float32(gain) * frame[y, x]
+            seen[y, x] = max(ink, np.float32(0))
+
+
+@_compiled
+def _moments(ink: Floats) -> tuple[float, float, float, float]:
+    """How much ink there is, its centre of mass down and across, and its standard deviation.
+
+    In shares of the window; the deviation along the longer axis.
+    """
+    cells = len(ink)
+    by_row, by_column = np.zeros(cells, np.float32), np.zeros(cells, np.float32)
+    total, middle_down, middle_across = 0.0, 0.0, 0.0
+    for y in range(cells):
+        for x in range(cells):
+            weight = max(ink[y, x] - np.float32(INK_THRESHOLD), np.float32(0))
+            by_row[y] += weight
+            by_column[x] += weight
+    for cell in range(cells):
+        offset = (cell + 0.5) / cells - 0.5
+        total += by_row[cell]
+        middle_down += by_row[cell] * offset
+        middle_across += by_column[cell] * offset
+    divisor = max(total, TINY)
+    middle_down /= divisor
+    middle_across /= divisor
+    tall, wide = 0.0, 0.0
+    for cell in range(cells):
+        offset = (cell + 0.5) / cells - 0.5
+        tall += by_row[cell] * (offset - middle_down) ** 2
+        wide += by_column[cell] * (offset - middle_across) ** 2
+    return total, middle_down, middle_across, math.sqrt(max(tall, wide) / divisor)
+
+
+@_compiled
+def _standardise(ink: Floats, mean: float, std: float, out: Floats) -> None:
+    """Stretch ink to reach 1, and take off the training images' mean and deviation."""
+    darkest = np.float32(FAINTEST)
+    for y in range(len(ink)):
+        for x in range(len(ink)):
+            darkest = max(darkest, ink[y, x])
+    for y in range(len(ink)):
+        for x in range(len(ink)):
+            out[y, x] = (ink[y, x] / darkest - mean) / std
