@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Annotated
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
+from ..meta.compiled import Floats, compiled
 from ..meta.traced import Traced, traced
 
 STATISTICS = ("mean", "deviation", "roughness", "half_tones", "edge")
@@ -67,6 +72,58 @@ def distance(logits: torch.Tensor, scale: float, counts: torch.Tensor) -> torch.
     nearest, label = logits.max(1)
     images = counts.expand_as(logits).gather(1, label.unsqueeze(1)).squeeze(1)
     return (1 - 2 * nearest / scale) / (1 + 1 / images)
+
+
+def scored(
+    calibration: Calibration | None,
+    scale: float,
+    logits: torch.Tensor,
+    counts: Sequence[Sequence[int]],
+) -> list[tuple[list[float], float | None]]:
+    """The probabilities of each query and its `distance` in units of the limit, if there is one.
+
+    From `(query, way)` logits, and the images of each class that each query is compared with.
+    """
+    temperature = calibration.temperature if calibration else 1.0
+    limit = calibration.none_of_these if calibration else None
+    probabilities = np.empty(tuple(logits.shape), np.float32)
+    distances = np.empty(len(logits), np.float32)
+    _score(
+        logits.contiguous().numpy(),
+        np.array(counts, np.int64),
+        temperature,
+        scale,
+        probabilities,
+        distances,
+    )
+    apart = [None] * len(logits) if limit is None else (distances / limit).tolist()
+    return list(zip(probabilities.tolist(), apart, strict=True))
+
+
+@compiled
+def _score(
+    logits: Floats,
+    counts: NDArray[np.int64],
+    temperature: float,
+    scale: float,
+    probabilities: Floats,
+    distances: Floats,
+) -> None:
+    n_queries, n_way = logits.shape
+    for query in range(n_queries):
+        row, nearest = logits[query], 0
+        for label in range(n_way):
+            if row[label] > row[nearest]:
+                nearest = label
+        total = 0.0
+        for label in range(n_way):
+            share = math.exp((row[label] - row[nearest]) / temperature)
+            probabilities[query, label] = share
+            total += share
+        for label in range(n_way):
+            probabilities[query, label] /= total
+        found = (1 - 2 * row[nearest] / scale) / (1 + 1 / counts[query, nearest])
+        distances[query] = max(found, 0.0)
 
 
 def expected_calibration_error(confidence: torch.Tensor, right: torch.Tensor) -> float:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,13 +15,14 @@ import torch
 
 from ..errors import BadCheckpoint
 from ..images.drawing import Drawing
+from ..images.preprocess import are_blank, preprocess
 from ..meta.head import BIAS, SCALE, WEIGHT
 from ..meta.inner_loop import Initialization, InnerLoop
 from ..meta.network import Network
 from ..meta.params import Params, copied_channels_last
 from ..meta.views import SHAPE as VIEW_SHAPE
 from ..meta.views import no_views
-from .calibration import Calibration, distance
+from .calibration import Calibration, distance, scored
 from .card import CAPTIONS, card
 from .config import Config, Result, build_network, build_preprocessing, parse_config
 from .tensor_files import encode_tensors, read_tensors, write_file
@@ -60,6 +61,19 @@ class Checkpoint:
             return None
         scale = float(self.initialization.params[SCALE])
         return distance(logits, scale, counts).clamp(min=0) / calibration.none_of_these
+
+    def scored(
+        self, logits: torch.Tensor, counts: Sequence[Sequence[int]]
+    ) -> list[tuple[list[float], float | None]]:
+        """`calibrated` and `none_of_these` of each query, in a fraction of their time."""
+        scale = float(self.initialization.params[SCALE])
+        return scored(self.config.calibration, scale, logits, counts)
+
+    def warm_up(self) -> None:
+        """Compile what images and logits go through, so that no caller has to wait for it."""
+        images = preprocess(self.preprocessing, [torch.zeros(8, 8, 4, dtype=torch.uint8)])
+        are_blank(self.preprocessing, images)
+        self.scored(torch.zeros(1, 2), [(1, 1)])
 
     def named(self, name: str) -> Checkpoint:
         """The same checkpoint under another name; its identity stays. Raises BadCheckpoint."""

@@ -3,7 +3,8 @@
 `meta.inner_loop` is the definition; this gives the same numbers, to rounding, at a multiple of
 its speed (see tests/benchmarks/README.md): no graph is built, the norm stays folded into the
 convolutions, each block is computed in the way that suits its size, the images are shared out
-among idle threads, and operations are started by the traced calls of `meta.traced`.
+among idle threads, and operations are started by the traced calls of `meta.traced`, or are the
+compiled loops of `first_block` and `last_block`.
 """
 
 from __future__ import annotations
@@ -19,14 +20,16 @@ from ..meta.episode import Support
 from ..meta.inner_loop import HEAD, Initialization, first_moving, logits_of_seen
 from ..meta.network import Network
 from ..meta.params import Params
-from ..meta.traced import Traced, TracedLater, traced
+from ..meta.traced import Traced, traced
 from ..meta.views import grid_of, seen_through
 from ..networks.conv4 import Conv4
 from .block_maps import map_of
 from .block_steps import AdaptingBlock, Folded, Moving, Passes, Share, run_block
 from .crew import Crew
 from .executor import PREDICTED_TOGETHER, Outcome
+from .first_block import FirstBlock
 from .head_gradient import BoundHead, HeadLoss
+from .last_block import LastBlock
 from .whole_loop import WholeLoop
 
 BYTES_AT_ONCE = 4 << 20
@@ -35,9 +38,6 @@ the cache of a core holds."""
 FLOPS_WORTH_SHARING = 1e8
 """Forward operations of a part below which handing it to another thread costs more than it
 gives."""
-
-SESSIONS_AT_ONCE = 8
-"""Sessions whose queries are classified in one call: a power of two."""
 
 
 class Blocks:
@@ -63,12 +63,14 @@ class Blocks:
         self._rows_at_once = max(1, BYTES_AT_ONCE // (network.channels * network.image_size**2 * 4))
         # Views are all of the initialization's, or none where queries are not seen in them.
         self._resting_by_views = {
-            len(views): self._traced_rest(views)
+            len(views): self._rest(views)
             for views in (initialization.views, initialization.query_views())
         }
         self._names = sorted(initialization.step_sizes.keys() | HEAD)
-        powers = range(SESSIONS_AT_ONCE.bit_length())
-        self._classifiers = {1 << power: self._traced_logits(1 << power) for power in powers}
+        self._classify = self._traced_logits()
+        last = self._convolutions[-1]
+        alone = self._first == len(self._convolutions) - 1 and LastBlock.serves(last)
+        self._last_block = LastBlock(last, initialization) if alone else None
         params, sizes = initialization.params, initialization.step_sizes
         self._adapting = [
             AdaptingBlock(convolution, layout, params, sizes)
@@ -97,8 +99,6 @@ class Blocks:
 
     def warm_up(self) -> None:
         """See `Executor`."""
-        for classifier in self._classifiers.values():
-            classifier.make()
         if self._whole is not None:
             self._whole.warm_up(forked=self._crew.hands() > 1)
 
@@ -121,31 +121,15 @@ class Blocks:
         self, adapted: Sequence[Params], resting: Sequence[torch.Tensor]
     ) -> list[torch.Tensor]:
         """See `Executor`."""
-        found: dict[int, torch.Tensor] = {}
-        inputs = [
-            [*(own[name] for name in self._names), rest]
-            for own, rest in zip(adapted, resting, strict=True)
-        ]
-        whole = []
-        for place, rest in enumerate(resting):
-            flops = rest.shape[1] * sum(self._flops[self._first :])
-            bounds = self._bounds(len(rest), flops, self._most_rows(rest.shape[1]))
-            if len(bounds) > 1:
-                run = functools.partial(self._logits_of, *inputs[place][:-1])
-                found[place] = self._in_parts(run, rest, bounds)
-            else:
-                whole.append(place)
-        while whole:
-            number = 1 << (min(len(whole), SESSIONS_AT_ONCE).bit_length() - 1)
-            some, whole = whole[:number], whole[number:]
-            scores = self._classifiers[number](*itertools.chain(*(inputs[p] for p in some)))
-            found |= zip(some, scores, strict=True)
-        return [found[place] for place in range(len(inputs))]
+        return [self._logits(own, rest) for own, rest in zip(adapted, resting, strict=True)]
 
-    def _logits_of(self, *inputs: torch.Tensor) -> torch.Tensor:
-        """`logits` of one session, whose tensors come before the queries, by their names."""
-        (scores,) = self._classifiers[1](*inputs)
-        return torch.as_tensor(scores)
+    def _logits(self, adapted: Params, resting: torch.Tensor) -> torch.Tensor:
+        if self._last_block is not None and self._last_block.takes(resting):
+            return self._last_block.logits(adapted, resting)
+        flops = resting.shape[1] * sum(self._flops[self._first :])
+        bounds = self._bounds(len(resting), flops, self._most_rows(resting.shape[1]))
+        run = functools.partial(self._classify, *(adapted[name] for name in self._names))
+        return self._in_parts(run, resting, bounds)
 
     def _adapt(self, resting: Support, steps: int) -> Outcome:
         n_seen = resting.images.shape[1]
@@ -210,32 +194,32 @@ class Blocks:
         rows = {**adapted, head.SCALE: initialization.params[head.SCALE]}
         return Outcome(adapted, losses, logits_of_seen(rows, queried))
 
-    def _traced_rest(self, views: torch.Tensor) -> Traced:
+    def _rest(self, views: torch.Tensor) -> Traced:
         """`at_rest` with these views."""
-        shape = self._network.input_shape
-        blocks = self._folded(self._initialization.params, 0, self._first)
-        grid = grid_of(views, torch.zeros(1, *shape))
+        blank = torch.zeros(2, *self._network.input_shape)
+        grid = grid_of(views, blank)
+        compiled = self._first > 0 and self._network.image_channels == 1
+        begun = 1 if compiled else 0
+        blocks = self._folded(self._initialization.params, begun, self._first)
 
-        def rest(images: torch.Tensor) -> torch.Tensor:
-            seen = seen_through(images, grid)
-            hidden = seen.flatten(0, 1)
-            for layout, folded in zip(self._maps[: self._first], blocks, strict=True):
+        def on(hidden: torch.Tensor) -> torch.Tensor:
+            for layout, folded in zip(self._maps[begun : self._first], blocks, strict=True):
                 hidden = run_block(layout, folded, hidden)
             if self._first == len(self._convolutions):
                 hidden = hidden.flatten(1)
-            return hidden.reshape(*seen.shape[:2], *hidden.shape[1:])
+            return hidden.reshape(-1, 1 + len(views), *hidden.shape[1:])
 
-        return traced(rest, torch.zeros(2, *shape))
+        if not compiled:
+            return traced(lambda images: on(seen_through(images, grid).flatten(0, 1)), blank)
+        first = FirstBlock(grid, *self._convolutions[0].folded(self._initialization.params))
+        others = traced(on, first(blank))
+        return lambda images: others(first(images))
 
-    def _traced_logits(self, number: int) -> TracedLater:
-        """`logits` of so many sessions; each one's tensors, by their names, and its queries."""
+    def _traced_logits(self) -> Traced:
+        """`logits` of a session's tensors, by their names, and its queries."""
         params, n_seen = self._initialization.params, 1 + len(self._initialization.query_views())
-        each = len(self._names) + 1
 
-        def logits(*inputs: torch.Tensor) -> tuple[torch.Tensor, ...]:
-            return tuple(one(*inputs[at : at + each]) for at in range(0, number * each, each))
-
-        def one(*inputs: torch.Tensor) -> torch.Tensor:
+        def logits(*inputs: torch.Tensor) -> torch.Tensor:
             *own, resting = inputs
             fast_weights = {**params, **dict(zip(self._names, own, strict=True))}
             seen = resting[:, :n_seen]
@@ -251,8 +235,8 @@ class Blocks:
         }
         blank = self._blank()
         resting = blank.view(-1, n_seen, *blank.shape[1:])
-        examples = [*({**params, **head_rows}[name] for name in self._names), resting]
-        return TracedLater(logits, *(number * examples))
+        examples = [{**params, **head_rows}[name] for name in self._names]
+        return traced(logits, *examples, resting)
 
     def _blank(self) -> torch.Tensor:
         """Two blank queries at rest, view by view: what the first block that adapts takes."""

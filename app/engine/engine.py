@@ -12,7 +12,6 @@ import torch
 
 from ..checkpoints.checkpoint import Checkpoint
 from ..errors import InnerLoopDiverged
-from ..images.preprocess import preprocess
 from ..meta.episode import Support
 from ..meta.params import Params, all_finite, copied_channels_last, mapped
 from ..meta.placement import placed
@@ -110,7 +109,7 @@ class Engine:
     def warm_up(self) -> None:
         """Adapt and predict once for every initialization, so that no caller pays for it."""
         for identity, loaded in self._loaded.items():
-            preprocess(loaded.checkpoint.preprocessing, [torch.zeros(8, 8, 4, dtype=torch.uint8)])
+            loaded.checkpoint.warm_up()
             loaded.executor.warm_up()
             images = torch.zeros((2, *loaded.checkpoint.network.input_shape))
             support = Support(images, torch.tensor([0, 1]), 2)

@@ -33,8 +33,6 @@ ON_SHEET = 0.499
 little less than half, so that a cell of which just half lies there counts whatever the rounding."""
 EVEN = 1e-4
 """Luminance within which paper and ink take up as much of the sheet: then the paper is light."""
-BLANK = 0.6
-"""Ink, from lightest to darkest, below which a preprocessed image is noise of the paper."""
 TINY = 1e-6
 LUMINANCE = (0.299, 0.587, 0.114)
 """Weights of red, green and blue (ITU-R BT.601)."""
@@ -70,12 +68,6 @@ class Drawing:
         ink = sheet.ink(centre, width, self.size)
         ink = ink / ink.amax((1, 2), keepdim=True).clamp(min=FAINTEST)
         return ((ink - self.mean) / self.std).reshape(*rgba.shape[:-3], 1, self.size, self.size)
-
-    def blank(self, images: torch.Tensor) -> list[bool]:
-        """Which of preprocessed `(image, 1, size, size)` images have no ink worth the name."""
-        flat = images.flatten(1)
-        found: list[bool] = ((flat.amax(1) - flat.amin(1)) * self.std < BLANK).tolist()
-        return found
 
     def _find_ink(self, sheet: _Sheet) -> tuple[torch.Tensor, torch.Tensor]:
         """Centre `(image, 2)` and width `(image, 1)` of the window around the ink, in pixels.

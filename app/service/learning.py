@@ -12,6 +12,7 @@ import torch
 from ..checkpoints.checkpoint import Checkpoint
 from ..engine.engine import Adaptation, Engine
 from ..errors import DeadlineExceeded, InnerLoopDiverged, Unavailable
+from ..images.preprocess import are_blank
 from ..meta.episode import Support
 from ..sessions.session import Session
 from . import cautions
@@ -151,7 +152,9 @@ class Learner:
         return (
             *cautions.few_images(union.labels),
             *cautions.same_images(union.images, union.labels),
-            *cautions.blank_images(union.just_sent, checkpoint.preprocessing.blank(read.images)),
+            *cautions.blank_images(
+                union.just_sent, are_blank(checkpoint.preprocessing, read.images)
+            ),
             *cautions.one_class_wins(names, adaptation.support_predictions),
             *self._advice.on(union.just_sent, read.images, checkpoint, deadline),
         )

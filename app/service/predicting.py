@@ -14,7 +14,7 @@ from ..checkpoints.checkpoint import Checkpoint
 from ..engine.engine import Engine
 from ..engine.workers import Kind
 from ..errors import Problem
-from ..images.preprocess import preprocess
+from ..images.preprocess import are_blank, preprocess
 from ..sessions.session import Session
 from ..sessions.sessions import Sessions
 from . import cautions
@@ -137,7 +137,7 @@ def _predicted(
 ) -> list[Predicted]:
     """What calls of one initialization are told, whose images are one after another."""
     checkpoint = asked[0].checkpoint
-    blank = iter(checkpoint.preprocessing.blank(images))
+    blank = iter(are_blank(checkpoint.preprocessing, images))
     return [
         Predicted(
             session=one.session,
@@ -165,10 +165,7 @@ def _predictions(
     for places in by_way.values():
         together = torch.cat([logits[place] for place in places])
         counts = [asked[p].session.image_counts for p in places for _ in range(len(logits[p]))]
-        rows = checkpoint.calibrated(together).tolist()
-        apart = checkpoint.none_of_these(together, torch.tensor(counts))
-        scored = [None] * len(rows) if apart is None else apart.tolist()
-        ranked = zip(rows, scored, strict=True)
+        ranked = iter(checkpoint.scored(together, counts))
         for place in places:
             labels, top_k = asked[place].session.labels, asked[place].call.top_k
             found[place] = tuple(

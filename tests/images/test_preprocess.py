@@ -7,7 +7,7 @@ import pytest
 import torch
 from inkling.images.decode import decode
 from inkling.images.drawing import Drawing, _pixels, _resampling
-from inkling.images.preprocess import preprocess
+from inkling.images.preprocess import are_blank, preprocess
 from PIL import Image, ImageOps
 
 DRAWING = Drawing()
@@ -95,17 +95,17 @@ def test_turning_the_sheet_turns_the_result(plain: Image.Image) -> None:
 def test_a_blank_sheet_is_blank_and_said_to_be(level: int) -> None:
     noise = np.random.default_rng(0).integers(-2, 3, (105, 105))
     sheet = Image.fromarray(np.clip(level + noise, 0, 255).astype(np.uint8))
-    assert DRAWING.blank(preprocessed(sheet)[None]) == [True]
+    assert are_blank(DRAWING, preprocessed(sheet)[None]) == [True]
 
 
 def test_a_drawing_is_not_blank(drawings: dict[str, list[bytes]]) -> None:
     for contents in drawings.values():
-        assert DRAWING.blank(DRAWING(decode(contents[0]))[None]) == [False]
+        assert are_blank(DRAWING, DRAWING(decode(contents[0]))[None]) == [False]
 
 
 def test_a_transparent_sheet_without_ink_is_blank() -> None:
     sheet = preprocessed(Image.new("RGBA", (50, 50), (0, 0, 0, 0)))
-    assert DRAWING.blank(sheet[None]) == [True]
+    assert are_blank(DRAWING, sheet[None]) == [True]
 
 
 def test_resampling_is_the_antialiased_triangle_filter_of_torch() -> None:

@@ -117,6 +117,24 @@ def test_a_meter_tells_known_from_unknown(checkpoint: Checkpoint, classes: Class
     assert found.flagged < 0.3
 
 
+@pytest.mark.parametrize("calibrated", [True, False])
+def test_queries_are_scored_as_defined(checkpoint: Checkpoint, calibrated: bool) -> None:
+    if not calibrated:
+        bare = checkpoint.config.model_copy(update={"calibration": None})
+        checkpoint = replace(checkpoint, config=bare)
+    logits = 9 * torch.randn((6, 4), generator=torch.Generator().manual_seed(0))
+    logits[2] = 0.0
+    counts = torch.randint(1, 9, (6, 4), generator=torch.Generator().manual_seed(1))
+    found = checkpoint.scored(logits, counts.tolist())
+    probabilities = torch.tensor([row for row, _ in found])
+    torch.testing.assert_close(probabilities, checkpoint.calibrated(logits))
+    expected = checkpoint.none_of_these(logits, counts)
+    if expected is None:
+        assert [apart for _, apart in found] == [None] * 6
+    else:
+        torch.testing.assert_close(torch.tensor([apart for _, apart in found]), expected)
+
+
 def test_without_a_calibration_nothing_is_claimed(
     checkpoint: Checkpoint,
 ) -> None:
