@@ -2,16 +2,16 @@
 
 `meta.inner_loop` is the definition; this gives the same numbers, to rounding, at a multiple of
 its speed (see tests/benchmarks/README.md): no graph is built, the norm stays folded into the
-convolutions, each block is computed in the way that suits its size, the images are shared out
-among idle threads, and operations are started by the traced calls of `meta.traced`, or are the
-compiled loops of `first_block` and `last_block`.
+convolutions, each block is computed in the way that suits its size, and the images are shared out
+among idle threads. What adapts is started by the traced calls of `meta.traced`; what rests, and
+the queries of a session of which the last block adapts, go through compiled loops.
 """
 
 from __future__ import annotations
 
 import functools
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 
@@ -31,6 +31,7 @@ from .first_block import FirstBlock
 from .head_gradient import BoundHead, HeadLoss
 from .last_block import LastBlock
 from .whole_loop import WholeLoop
+from .winograd import WinogradBlock
 
 BYTES_AT_ONCE = 4 << 20
 """Of the largest maps in memory at once, where nothing has to be kept for gradients: about what
@@ -61,6 +62,10 @@ class Blocks:
             for convolution, side in zip(self._convolutions, sides, strict=True)
         ]
         self._rows_at_once = max(1, BYTES_AT_ONCE // (network.channels * network.image_size**2 * 4))
+        self._resting = [
+            WinogradBlock(*convolution.folded(initialization.params))
+            for convolution in self._convolutions[1 : self._first]
+        ]
         # Views are all of the initialization's, or none where queries are not seen in them.
         self._resting_by_views = {
             len(views): self._rest(views)
@@ -196,24 +201,31 @@ class Blocks:
 
     def _rest(self, views: torch.Tensor) -> Traced:
         """`at_rest` with these views."""
-        blank = torch.zeros(2, *self._network.input_shape)
+        blank = torch.zeros(1, *self._network.input_shape)
         grid = grid_of(views, blank)
-        compiled = self._first > 0 and self._network.image_channels == 1
-        begun = 1 if compiled else 0
-        blocks = self._folded(self._initialization.params, begun, self._first)
+        if self._first == 0:
+            return lambda images: seen_through(images, grid)
+        weight, bias = self._convolutions[0].folded(self._initialization.params)
+        layout = self._maps[0]
+        folded = Folded(layout.packed(weight), bias)
+        start: Callable[[torch.Tensor], torch.Tensor] = (
+            FirstBlock(grid, weight, bias)
+            if self._network.image_channels == 1
+            else traced(
+                lambda images: run_block(layout, folded, seen_through(images, grid).flatten(0, 1)),
+                blank,
+            )
+        )
 
-        def on(hidden: torch.Tensor) -> torch.Tensor:
-            for layout, folded in zip(self._maps[begun : self._first], blocks, strict=True):
-                hidden = run_block(layout, folded, hidden)
+        def rest(images: torch.Tensor) -> torch.Tensor:
+            hidden = start(images)
+            for block in self._resting:
+                hidden = block(hidden)
             if self._first == len(self._convolutions):
                 hidden = hidden.flatten(1)
-            return hidden.reshape(-1, 1 + len(views), *hidden.shape[1:])
+            return hidden.reshape(len(images), -1, *hidden.shape[1:])
 
-        if not compiled:
-            return traced(lambda images: on(seen_through(images, grid).flatten(0, 1)), blank)
-        first = FirstBlock(grid, *self._convolutions[0].folded(self._initialization.params))
-        others = traced(on, first(blank))
-        return lambda images: others(first(images))
+        return rest
 
     def _traced_logits(self) -> Traced:
         """`logits` of a session's tensors, by their names, and its queries."""
