@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from functools import lru_cache
 from typing import Annotated
 
 import numpy as np
@@ -13,7 +12,6 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from ..meta.compiled import Floats, compiled
-from ..meta.traced import Traced, traced
 
 STATISTICS = ("mean", "deviation", "roughness", "half_tones", "edge")
 
@@ -42,7 +40,7 @@ class Likeness(_Strict):
         About 1 for training images, more for others; ``images`` are `(image, channel, height,
         width)`, and their order and number do not matter.
         """
-        deviations = traced_statistics()(images) - torch.tensor(self.means)
+        deviations = image_statistics(images) - torch.tensor(self.means)
         return float((deviations @ torch.tensor(self.whitening)).square().mean())
 
 
@@ -143,25 +141,39 @@ def image_statistics(images: torch.Tensor) -> torch.Tensor:
     In the order of `STATISTICS`: mean, deviation, mean step between neighbours, share of values
     between the outer sixths of an image's range, mean along the four edges.
     """
-    flat = images.flatten(1)
-    low, high = flat.min(1, keepdim=True).values, flat.max(1, keepdim=True).values
-    relative = (flat - low) / (high - low).clamp(min=1e-6)
-    down = (images[:, :, 1:] - images[:, :, :-1]).abs().flatten(1).mean(1)
-    across = (images[..., 1:] - images[..., :-1]).abs().flatten(1).mean(1)
-    edges = [images[:, :, 0], images[:, :, -1], images[..., 0], images[..., -1]]
-    return torch.stack(
-        [
-            flat.mean(1),
-            flat.std(1),
-            (down + across) / 2,
-            ((relative > 1 / 6) & (relative < 5 / 6)).to(flat.dtype).mean(1),
-            torch.cat([edge.flatten(1) for edge in edges], 1).mean(1),
-        ],
-        dim=1,
-    )
+    found = np.empty((len(images), len(STATISTICS)), np.float32)
+    _describe(images.contiguous().cpu().numpy(), found)
+    return torch.from_numpy(found)
 
 
-@lru_cache
-def traced_statistics() -> Traced:
-    """`image_statistics` as one call."""
-    return traced(image_statistics, torch.zeros(2, 1, 8, 8))
+@compiled
+def _describe(images: Floats, found: Floats) -> None:
+    n_images, channels, height, width = images.shape
+    n_values = channels * height * width
+    for number in range(n_images):
+        image = images[number]
+        mean, low, high = 0.0, image[0, 0, 0], image[0, 0, 0]
+        for value in image.ravel():
+            mean += value / n_values
+            low, high = min(low, value), max(high, value)
+        spread, half_tones, span = 0.0, 0, max(high - low, np.float32(1e-6))
+        for value in image.ravel():
+            spread += (value - mean) ** 2
+            relative = (value - low) / span
+            half_tones += 1 / 6 < relative < 5 / 6
+        down, across, edges = 0.0, 0.0, 0.0
+        for channel in range(channels):
+            for y in range(height):
+                for x in range(width):
+                    value = image[channel, y, x]
+                    down += abs(value - image[channel, y - 1, x]) if y > 0 else 0.0
+                    across += abs(value - image[channel, y, x - 1]) if x > 0 else 0.0
+                    # Corners lie on two edges.
+                    edges += value * ((y == 0) + (y == height - 1) + (x == 0) + (x == width - 1))
+        found[number, 0] = mean
+        found[number, 1] = math.sqrt(spread / (n_values - 1))
+        found[number, 2] = (
+            down / (channels * (height - 1) * width) + across / (channels * height * (width - 1))
+        ) / 2
+        found[number, 3] = half_tones / n_values
+        found[number, 4] = edges / (2 * channels * (height + width))

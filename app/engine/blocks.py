@@ -1,42 +1,49 @@
-"""The inner loop of Conv4 with stored statistics on a CPU, its gradients written by hand.
+"""The inner loop of Conv4 with stored statistics on a CPU, in compiled loops.
 
 `meta.inner_loop` is the definition; this gives the same numbers, to rounding, at a multiple of
-its speed (see tests/benchmarks/README.md): no graph is built, the norm stays folded into the
-convolutions, each block is computed in the way that suits its size, and the images are shared out
-among idle threads. What adapts is started by the traced calls of `meta.traced`; what rests, and
-the queries of a session of which the last block adapts, go through compiled loops.
+its speed (see tests/benchmarks/README.md): no graph is built, no operation is started from Python
+but a whole pass or a whole loop, convolutions run by Winograd's algorithm with the norm folded in,
+and the images are shared out among idle threads.
 """
 
 from __future__ import annotations
 
-import functools
 import itertools
 from collections.abc import Callable, Sequence
 
+import numpy as np
 import torch
 
 from ..meta import head
 from ..meta.episode import Support
-from ..meta.inner_loop import HEAD, Initialization, first_moving, logits_of_seen
+from ..meta.inner_loop import Initialization, first_moving, logits_of_seen
 from ..meta.network import Network
 from ..meta.params import Params
-from ..meta.traced import Traced, traced
 from ..meta.views import grid_of, seen_through
 from ..networks.conv4 import Conv4
-from .block_maps import map_of
-from .block_steps import AdaptingBlock, Folded, Moving, Passes, Share, run_block
 from .crew import Crew
 from .executor import PREDICTED_TOGETHER, Outcome
-from .first_block import FirstBlock
-from .head_gradient import BoundHead, HeadLoss
+from .head_gradient import STARTS, Labelled, still
 from .last_block import LastBlock
-from .whole_loop import WholeLoop
-from .winograd import WinogradBlock
+from .moving_blocks import (
+    Block,
+    Gradient,
+    Loop,
+    MovingBlocks,
+    Share,
+    State,
+    head_sizes_of,
+    look,
+    look_at_head,
+    look_back,
+    loop,
+    loop_of_head,
+    step,
+    step_head,
+)
+from .resting_blocks import FirstBlock, RestingBlock
 
-BYTES_AT_ONCE = 4 << 20
-"""Of the largest maps in memory at once, where nothing has to be kept for gradients: about what
-the cache of a core holds."""
-FLOPS_WORTH_SHARING = 1e8
+FLOPS_WORTH_SHARING = 5e7
 """Forward operations of a part below which handing it to another thread costs more than it
 gives."""
 
@@ -51,46 +58,27 @@ class Blocks:
     def __init__(self, network: Conv4, initialization: Initialization, crew: Crew) -> None:
         self._network, self._initialization, self._crew = network, initialization, crew
         self._first = first_moving(network, initialization)
-        self._convolutions = network.convolutions()
-        sides = [network.image_size >> number for number in range(len(self._convolutions))]
-        self._maps = [
-            map_of(convolution.inputs, convolution.outputs, side)
-            for convolution, side in zip(self._convolutions, sides, strict=True)
-        ]
+        convolutions = network.convolutions()
         self._flops = [
-            2.0 * 9 * convolution.inputs * convolution.outputs * side**2
-            for convolution, side in zip(self._convolutions, sides, strict=True)
+            2.0 * 9 * convolution.inputs * convolution.outputs * (network.image_size >> number) ** 2
+            for number, convolution in enumerate(convolutions)
         ]
-        self._rows_at_once = max(1, BYTES_AT_ONCE // (network.channels * network.image_size**2 * 4))
-        self._resting = [
-            WinogradBlock(*convolution.folded(initialization.params))
-            for convolution in self._convolutions[1 : self._first]
-        ]
+        params, sizes = initialization.params, initialization.step_sizes
+        resting = [one.folded(params) for one in convolutions[: self._first]]
+        self._resting = [RestingBlock(*folded) for folded in resting]
         # Views are all of the initialization's, or none where queries are not seen in them.
-        self._resting_by_views = {
-            len(views): self._rest(views)
+        self._first_by_views = {
+            len(views): self._start_of_rest(views, resting[0] if resting else None)
             for views in (initialization.views, initialization.query_views())
         }
-        self._names = sorted(initialization.step_sizes.keys() | HEAD)
-        self._classify = self._traced_logits()
-        last = self._convolutions[-1]
-        alone = self._first == len(self._convolutions) - 1 and LastBlock.serves(last)
-        self._last_block = LastBlock(last, initialization) if alone else None
-        params, sizes = initialization.params, initialization.step_sizes
-        self._adapting = [
-            AdaptingBlock(convolution, layout, params, sizes)
-            for convolution, layout in zip(
-                self._convolutions[self._first :], self._maps[self._first :], strict=True
-            )
-        ]
-        scale = params[head.SCALE]
-        self._head = HeadLoss(initialization.inner_loop.head_start, scale, network.feature_size)
-        self._passes = Passes(self._adapting, self._blank(), crew) if self._adapting else None
-        self._whole = (
-            WholeLoop(self._passes, self._adapting, self._head, sizes, self._blank())
-            if self._passes is not None
-            else None
-        )
+        steps, moving = initialization.inner_loop.steps, convolutions[self._first :]
+        side = network.image_size >> self._first
+        self._moving = MovingBlocks(moving, side, params, sizes, steps) if moving else None
+        alone = len(moving) == 1 and LastBlock.serves(moving[0])
+        self._last_block = LastBlock(moving[0], initialization) if alone else None
+        self._head_sizes = head_sizes_of(sizes, steps)
+        self._head_start = STARTS[initialization.inner_loop.head_start]
+        self._scale = np.float32(params[head.SCALE])
 
     @staticmethod
     def serves(network: Network, initialization: Initialization) -> bool:
@@ -104,15 +92,30 @@ class Blocks:
 
     def warm_up(self) -> None:
         """See `Executor`."""
-        if self._whole is not None:
-            self._whole.warm_up(forked=self._crew.hands() > 1)
+        images = torch.zeros(2, *self._network.input_shape)
+        rest = self.at_rest(images, self._initialization.views)
+        support = Support(rest, torch.tensor([0, 1]), 2)
+        everything = [slice(0, rest.shape[0] * rest.shape[1])]
+        outcome = self._adapt(support, 1, everything)
+        if self._moving is not None:
+            self._adapt(support, 1, [*everything, *everything])
+        many = self.at_rest(images, self._initialization.query_views())
+        for number in (1, 2 * PREDICTED_TOGETHER):
+            self._logits(outcome.adapted, many[:1].repeat_interleave(number, 0))
 
     def at_rest(self, images: torch.Tensor, views: torch.Tensor) -> torch.Tensor:
         """See `Executor`."""
-        n_seen = 1 + len(views)
-        flops = n_seen * sum(self._flops[: self._first])
-        bounds = self._bounds(len(images), flops, self._most_rows(n_seen))
-        return self._in_parts(self._resting_by_views[len(views)], images, bounds)
+        flops = (1 + len(views)) * sum(self._flops[: self._first])
+
+        def rest(some: torch.Tensor) -> torch.Tensor:
+            hidden = self._first_by_views[len(views)](some)
+            for block in self._resting[1:]:
+                hidden = block(hidden)
+            if self._moving is None:
+                hidden = hidden.flatten(1)
+            return hidden.reshape(len(some), -1, *hidden.shape[1:])
+
+        return self._in_parts(rest, images, self._bounds(len(images), flops))
 
     def bucket(self, n_images: int) -> int:
         """See `Executor`."""
@@ -120,7 +123,11 @@ class Blocks:
 
     def adapt(self, resting: Sequence[Support], steps: int) -> list[Outcome]:
         """See `Executor`."""
-        return [self._adapt(one, steps) for one in resting]
+        flops = sum(self._flops[self._first :])
+        return [
+            self._adapt(one, steps, self._bounds(one.images.shape[0] * one.images.shape[1], flops))
+            for one in resting
+        ]
 
     def logits(
         self, adapted: Sequence[Params], resting: Sequence[torch.Tensor]
@@ -131,156 +138,127 @@ class Blocks:
     def _logits(self, adapted: Params, resting: torch.Tensor) -> torch.Tensor:
         if self._last_block is not None and self._last_block.takes(resting):
             return self._last_block.logits(adapted, resting)
-        flops = resting.shape[1] * sum(self._flops[self._first :])
-        bounds = self._bounds(len(resting), flops, self._most_rows(resting.shape[1]))
-        run = functools.partial(self._classify, *(adapted[name] for name in self._names))
-        return self._in_parts(run, resting, bounds)
+        fast_weights = {**self._initialization.params, **adapted}
+        seen = resting[:, : 1 + len(self._initialization.query_views())]
+        if self._moving is None:
+            return logits_of_seen(fast_weights, seen)
+        moving, states = self._moving, self._moving.states_of(fast_weights)
 
-    def _adapt(self, resting: Support, steps: int) -> Outcome:
-        n_seen = resting.images.shape[1]
-        seen = Support(
-            resting.images.flatten(0, 1), resting.labels.repeat_interleave(n_seen), resting.n_way
+        def run(queries: torch.Tensor) -> torch.Tensor:
+            features = moving.features(states, queries.flatten(0, 1))
+            return logits_of_seen(fast_weights, features.view(*queries.shape[:2], -1))
+
+        flops = seen.shape[1] * sum(self._flops[self._first :])
+        return self._in_parts(run, seen, self._bounds(len(seen), flops))
+
+    def _adapt(self, resting: Support, steps: int, bounds: Sequence[slice]) -> Outcome:
+        n_images, n_seen = resting.images.shape[:2]
+        rows, size = resting.images.flatten(0, 1), self._network.feature_size
+        given = Loop(
+            still(resting.n_way, size),
+            _labelled(resting, n_seen),
+            self._head_start,
+            self._scale,
+            self._head_sizes,
+            np.empty(steps + 1, np.float32),
+            rows.contiguous().numpy()
+            if self._moving is None
+            else np.empty((len(rows), size), np.float32),
         )
-        rows = self._head.of(seen)
-        bounds = self._bounds(len(seen.images), sum(self._flops[self._first :]))
-        if self._whole is None or len(bounds) > 1:
-            return self._shared_out(seen, rows, bounds, steps, len(resting.images))
-        found = self._whole.run(seen.images, rows, steps, forked=self._crew.hands() > 1)
-        adapted = {head.WEIGHT: found.weight, head.BIAS: found.bias}
-        for block, tensors in zip(self._adapting, found.moved, strict=True):
-            adapted |= block.named(*tensors)
-        return self._outcome(adapted, found.losses, found.features, len(resting.images))
+        found: dict[str, torch.Tensor] = {}
+        if self._moving is None:
+            loop_of_head(given)
+        else:
+            blocks, states = self._moving.blocks, self._moving.start()
+            shares = [self._moving.share(rows[bound]) for bound in bounds]
+            if len(shares) == 1:
+                loop(blocks, states, shares[0], given)
+            else:
+                self._shared_out(blocks, states, list(zip(shares, bounds, strict=True)), given)
+            found |= self._moving.named(states)
+        found[head.WEIGHT] = torch.from_numpy(given.head.weight)
+        found[head.BIAS] = torch.from_numpy(given.head.bias)
+        seen = torch.from_numpy(given.features).view(n_images, n_seen, -1)
+        queried = seen[:, : 1 + len(self._initialization.query_views())]
+        scores = logits_of_seen({**self._initialization.params, **found}, queried)
+        return Outcome(found, torch.from_numpy(given.losses), scores)
 
     def _shared_out(
-        self, seen: Support, rows: BoundHead, bounds: Sequence[slice], steps: int, n_images: int
-    ) -> Outcome:
-        """The inner loop with its passes in parts, each of which any idle thread may take."""
-        initialization, passes, images = self._initialization, self._passes, seen.images
-        offsets = {
-            head.WEIGHT: images.new_zeros(seen.n_way, self._network.feature_size),
-            head.BIAS: images.new_zeros(seen.n_way),
-        }
-        moving = [Moving(block) for block in self._adapting]
-        shares: list[Share] = []
-        features = images
-        if passes is not None:
-            shares = passes.shares(images, bounds)
-            features = images.new_empty(len(images), self._network.feature_size)
-        losses = []
-        for number in range(steps + 1):
-            folded = [block.folded for block in moving]
-            if passes is not None:
-                passes.forward(folded, shares, features)
-            at = rows.gradients(features, offsets[head.WEIGHT], offsets[head.BIAS])
-            losses.append(at.loss)
-            if number == steps:
-                break
-            learned = min(number, initialization.inner_loop.steps - 1)
-            if passes is not None:
-                gradients = passes.backward(folded, shares, at.by_features)
-                for block, (by_weight, by_bias) in zip(moving, gradients, strict=True):
-                    block.step(by_weight, by_bias, learned)
-            for name, gradient in ((head.WEIGHT, at.by_weight), (head.BIAS, at.by_bias)):
-                if name in initialization.step_sizes:
-                    length = initialization.step_sizes[name][learned] * seen.n_way
-                    offsets[name] = offsets[name] - length * gradient
-        adapted = {head.WEIGHT: at.weight, head.BIAS: at.bias}
-        for block in moving:
-            adapted |= block.adapted()
-        return self._outcome(adapted, torch.stack(losses), features, n_images)
+        self,
+        blocks: tuple[Block, ...],
+        states: tuple[State, ...],
+        shares: Sequence[tuple[Share, slice]],
+        given: Loop,
+    ) -> None:
+        """`loop` with its passes in parts, each of which any idle thread may take."""
+        by_features = np.empty_like(given.features)
 
-    def _outcome(
-        self, adapted: Params, losses: torch.Tensor, features: torch.Tensor, n_images: int
-    ) -> Outcome:
-        """An outcome with the logits of its images, from the features of all their views."""
-        initialization = self._initialization
-        seen = features.view(n_images, -1, features.shape[1])
-        queried = seen[:, : 1 + len(initialization.query_views())]
-        rows = {**adapted, head.SCALE: initialization.params[head.SCALE]}
-        return Outcome(adapted, losses, logits_of_seen(rows, queried))
+        def forward(part: int) -> None:
+            share, bound = shares[part]
+            look(states, share, given.features[bound])
 
-    def _rest(self, views: torch.Tensor) -> Traced:
-        """`at_rest` with these views."""
-        blank = torch.zeros(1, *self._network.input_shape)
-        grid = grid_of(views, blank)
-        if self._first == 0:
-            return lambda images: seen_through(images, grid)
-        weight, bias = self._convolutions[0].folded(self._initialization.params)
-        layout = self._maps[0]
-        folded = Folded(layout.packed(weight), bias)
-        start: Callable[[torch.Tensor], torch.Tensor] = (
-            FirstBlock(grid, weight, bias)
-            if self._network.image_channels == 1
-            else traced(
-                lambda images: run_block(layout, folded, seen_through(images, grid).flatten(0, 1)),
-                blank,
-            )
-        )
+        def back(part: int) -> None:
+            share, bound = shares[part]
+            look_back(states, share, by_features[bound])
 
-        def rest(images: torch.Tensor) -> torch.Tensor:
-            hidden = start(images)
-            for block in self._resting:
-                hidden = block(hidden)
-            if self._first == len(self._convolutions):
-                hidden = hidden.flatten(1)
-            return hidden.reshape(len(images), -1, *hidden.shape[1:])
+        def move(place: int) -> None:
+            gradient = _summed([share.gradients[place] for share, _ in shares])
+            step(states[place], blocks[place], gradient, learned)
 
-        return rest
+        last = len(given.losses) - 1
+        for number in range(last + 1):
+            self._crew.map(forward, len(shares))
+            look_at_head(given, number, by_features)
+            if number < last:
+                learned = min(number, len(given.head_sizes) - 1)
+                self._crew.map(back, len(shares))
+                self._crew.map(move, len(states))
+                step_head(given, learned)
 
-    def _traced_logits(self) -> Traced:
-        """`logits` of a session's tensors, by their names, and its queries."""
-        params, n_seen = self._initialization.params, 1 + len(self._initialization.query_views())
+    def _start_of_rest(
+        self, views: torch.Tensor, folded: tuple[torch.Tensor, torch.Tensor] | None
+    ) -> Callable[[torch.Tensor], torch.Tensor]:
+        """Images to all that is seen of them, `(image * (1 + view), ...)`, behind the first block.
 
-        def logits(*inputs: torch.Tensor) -> torch.Tensor:
-            *own, resting = inputs
-            fast_weights = {**params, **dict(zip(self._names, own, strict=True))}
-            seen = resting[:, :n_seen]
-            hidden = seen.flatten(0, 1)
-            blocks = self._folded(fast_weights, self._first, len(self._convolutions))
-            for layout, folded in zip(self._maps[self._first :], blocks, strict=True):
-                hidden = run_block(layout, folded, hidden)
-            return logits_of_seen(fast_weights, hidden.reshape(*seen.shape[:2], -1))
+        Or before it, where it does not rest.
+        """
+        grid = grid_of(views, torch.zeros(1, *self._network.input_shape))
+        if folded is None:
+            return lambda images: seen_through(images, grid).flatten(0, 1)
+        if self._network.image_channels == 1:
+            return FirstBlock(grid, *folded)
+        first = self._resting[0]
+        return lambda images: first(seen_through(images, grid).flatten(0, 1))
 
-        head_rows = {
-            head.WEIGHT: torch.zeros(3, self._network.feature_size),
-            head.BIAS: torch.zeros(3),
-        }
-        blank = self._blank()
-        resting = blank.view(-1, n_seen, *blank.shape[1:])
-        examples = [{**params, **head_rows}[name] for name in self._names]
-        return traced(logits, *examples, resting)
-
-    def _blank(self) -> torch.Tensor:
-        """Two blank queries at rest, view by view: what the first block that adapts takes."""
-        n_views = len(self._initialization.query_views())
-        blank = torch.zeros(2, *self._network.input_shape)
-        return torch.as_tensor(self._resting_by_views[n_views](blank)).flatten(0, 1)
-
-    def _folded(self, params: Params, first: int, stop: int) -> list[Folded]:
-        folded = []
-        for convolution, layout in zip(
-            self._convolutions[first:stop], self._maps[first:stop], strict=True
-        ):
-            weight, bias = convolution.folded(params)
-            folded.append(Folded(layout.packed(weight), bias))
-        return folded
-
-    def _in_parts(self, run: Traced, rows: torch.Tensor, bounds: Sequence[slice]) -> torch.Tensor:
+    def _in_parts(
+        self,
+        run: Callable[[torch.Tensor], torch.Tensor],
+        rows: torch.Tensor,
+        bounds: Sequence[slice],
+    ) -> torch.Tensor:
         """Run something row by row, in parts that any idle thread may take."""
         if len(bounds) == 1:
-            return torch.as_tensor(run(rows))
-        found = self._crew.map(lambda number: run(rows[bounds[number]]), len(bounds))
-        return torch.cat(found)
+            return run(rows)
+        return torch.cat(self._crew.map(lambda number: run(rows[bounds[number]]), len(bounds)))
 
-    def _most_rows(self, maps_each: int) -> int:
-        """How many rows of so many maps the memory bound allows at once."""
-        return max(1, self._rows_at_once // maps_each)
-
-    def _bounds(self, rows: int, flops: float, most: int | None = None) -> list[slice]:
-        """Even shares of rows, each worth a thread, none longer than ``most``."""
+    def _bounds(self, rows: int, flops: float) -> list[slice]:
+        """Even shares of rows, each worth a thread."""
         worth = max(1, int(rows * flops / FLOPS_WORTH_SHARING))
         parts = min(self._crew.hands(), worth, rows)
-        if most is not None:
-            parts = max(parts, -(-rows // most))
         edges = [rows * number // parts for number in range(parts + 1)]
         return [slice(*pair) for pair in itertools.pairwise(edges)]
+
+
+def _labelled(resting: Support, n_seen: int) -> Labelled:
+    """The classes of all that is seen of a support set, whose loss weighs classes equally."""
+    labels = np.repeat(resting.labels.numpy(), n_seen)
+    shares = (1 / np.bincount(labels, minlength=resting.n_way))[labels].astype(np.float32)
+    return Labelled(labels, shares, shares / np.float32(resting.n_way))
+
+
+def _summed(parts: Sequence[Gradient]) -> Gradient:
+    """The sum of gradients, in the place of the first one."""
+    for other in parts[1:]:
+        for total, more in zip(parts[0], other, strict=True):
+            np.add(total, more, out=total)
+    return parts[0]

@@ -8,7 +8,9 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
 
+import scipy.linalg  # noqa: F401 - whose products compiled loops use: loaded to be limited
 import torch
+from threadpoolctl import threadpool_limits
 
 from ..checkpoints.checkpoint import Checkpoint
 from ..errors import InnerLoopDiverged
@@ -92,7 +94,8 @@ class Engine:
         # Those that compute, those that help, and torch's own.
         keep_freed_memory(3 * threads)
         # Each CPU thread computes alone: more in one operation collapse under contention.
-        torch.set_num_threads(1)
+        _compute_alone()
+        threadpool_limits(1, user_api="blas")
         self._workers = Workers(threads, queue_limit, on_start=_compute_alone)
         self._crew = Crew(threads - 1, self._workers.idle, on_start=_compute_alone)
         self._loaded = {checkpoint.identity: self._load(checkpoint) for checkpoint in checkpoints}

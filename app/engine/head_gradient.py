@@ -1,104 +1,159 @@
-"""The head's loss and its gradients in closed form; `meta.head` is the definition."""
+"""The head's loss and its gradients in closed form, as machine code; `meta.head` defines them."""
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
-import torch
+import numpy as np
+from numpy.typing import NDArray
 
-from ..meta import head
-from ..meta.episode import Support
-from ..meta.traced import traced
+from ..meta.compiled import Floats, compiled
+from ..meta.head import HeadStart
 
-EPSILON = 1e-12
+STARTS: dict[HeadStart, int] = {"zero": 0, "class_means": 1, "cosine": 2}
+CLASS_MEANS, COSINE = STARTS["class_means"], STARTS["cosine"]
+EPSILON = np.float32(1e-12)
 """Shortest length that a vector is divided by, as `torch.nn.functional.normalize` has it."""
 
 
-class HeadGradients(NamedTuple):
-    """A loss in nats, the head's rows it was taken at, and the gradients of that loss.
+class Labelled(NamedTuple):
+    """Rows of a support set: their classes, their shares of the class's mean, and of the loss."""
 
-    ``by_weight`` and ``by_bias`` are those by the head's offset, ``by_features`` is
-    `(support, feature)`.
+    labels: NDArray[np.int64]
+    shares: Floats
+    weights: Floats
+
+
+class Head(NamedTuple):
+    """A head's rows, `(n_way, feature)` and `(n_way,)`.
+
+    And how far they moved from their start, and the gradients of the loss by that.
     """
 
-    loss: torch.Tensor
-    weight: torch.Tensor
-    bias: torch.Tensor
-    by_weight: torch.Tensor
-    by_bias: torch.Tensor
-    by_features: torch.Tensor
+    weight: Floats
+    bias: Floats
+    moved_weight: Floats
+    moved_bias: Floats
+    by_weight: Floats
+    by_bias: Floats
 
 
-class HeadLoss:
-    """The head of an initialization, for any support set."""
-
-    def __init__(self, start: head.HeadStart, scale: torch.Tensor, feature_size: int) -> None:
-        self._start, self._scale, self.feature_size = start, scale, feature_size
-        membership = torch.tensor([[1.0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1]])
-        rows = (torch.ones(4, feature_size), torch.zeros(3, feature_size), torch.zeros(3))
-        self._gradients = traced(
-            self.computed, *rows, membership, membership, torch.full((4, 1), 0.25)
-        )
-
-    def of(self, support: Support) -> BoundHead:
-        """The head of a support set, whose images are of no concern."""
-        membership = support.membership()
-        shares = membership / membership.sum(0)
-        return BoundHead(self, membership, shares, support.class_weights().unsqueeze(1))
-
-    def gradients(self, *inputs: torch.Tensor) -> HeadGradients:
-        """See `BoundHead`."""
-        return HeadGradients(*self._gradients(*inputs))
-
-    def computed(
-        self,
-        features: torch.Tensor,
-        offset_weight: torch.Tensor,
-        offset_bias: torch.Tensor,
-        membership: torch.Tensor,
-        shares: torch.Tensor,
-        weights: torch.Tensor,
-    ) -> HeadGradients:
-        """`gradients` operation by operation."""
-        lengths = torch.linalg.vector_norm(features, dim=1, keepdim=True).clamp_min(EPSILON)
-        unit = features / lengths
-        weight, bias, means = offset_weight, offset_bias, shares.T @ unit
-        mean_lengths = torch.linalg.vector_norm(means, dim=1, keepdim=True).clamp_min(EPSILON)
-        if self._start == "class_means":
-            weight, bias = weight + means, bias - means.square().sum(1) / 2
-        elif self._start == "cosine":
-            weight = weight + means / mean_lengths
-        log_likelihoods = (self._scale * torch.addmm(bias, unit, weight.T)).log_softmax(1)
-        loss = -(weights * membership * log_likelihoods).sum()
-        by_scores = (log_likelihoods.exp() - membership) * (weights * self._scale)
-        by_weight, by_bias = by_scores.T @ unit, by_scores.sum(0)
-        by_unit = by_scores @ weight
-        if self._start == "class_means":
-            by_unit = by_unit + shares @ (by_weight - by_bias.unsqueeze(1) * means)
-        elif self._start == "cosine":
-            by_means = _by_vectors(by_weight, means / mean_lengths, mean_lengths)
-            by_unit = by_unit + shares @ by_means
-        by_features = _by_vectors(by_unit, unit, lengths)
-        return HeadGradients(loss, weight, bias, by_weight, by_bias, by_features)
+def still(n_way: int, feature_size: int) -> Head:
+    """A head that has not moved."""
+    rows, bias = (n_way, feature_size), (n_way,)
+    shapes = (rows, bias, rows, bias, rows, bias)
+    return Head(*(np.zeros(shape, np.float32) for shape in shapes))
 
 
-class BoundHead(NamedTuple):
-    """The head of one support set, whose offset and features change with the steps."""
+@compiled
+def gradients(
+    features: Floats,
+    head: Head,
+    labelled: Labelled,
+    start: int,
+    scale: np.float32,
+    by_features: Floats,
+) -> float:
+    """Bring the head's rows and gradients up to date with `(row, feature)` features.
 
-    head: HeadLoss
-    membership: torch.Tensor
-    shares: torch.Tensor
-    weights: torch.Tensor
+    Gives the loss in nats.
+    """
+    unit, lengths = _units(features)
+    means = np.zeros(head.weight.shape, np.float32)
+    if start != 0:
+        for row in range(len(unit)):
+            _add(unit[row], labelled.shares[row], means[labelled.labels[row]])
+    directions, mean_lengths = _units(means)
+    _place(head, means, directions, start)
+    by_scores = np.dot(unit, head.weight.T)
+    loss = _by_scores(by_scores, head.bias, labelled, scale)
+    np.dot(by_scores.T, unit, head.by_weight)
+    head.by_bias[:] = 0
+    for row in range(len(unit)):
+        _add(by_scores[row], np.float32(1), head.by_bias)
+    np.dot(by_scores, head.weight, by_features)
+    if start != 0:
+        by_means = means
+        for label in range(len(means)):
+            by_row = head.by_weight[label]
+            if start == COSINE:
+                _through_unit(by_row, directions[label], mean_lengths[label], by_means[label])
+            else:
+                for place in range(len(by_row)):
+                    by_norm = head.by_bias[label] * means[label, place]
+                    by_means[label, place] = by_row[place] - by_norm
+        for row in range(len(unit)):
+            _add(by_means[labelled.labels[row]], labelled.shares[row], by_features[row])
+    for row in range(len(unit)):
+        _through_unit(by_features[row], unit[row], lengths[row], by_features[row])
+    return loss
 
-    def gradients(
-        self, features: torch.Tensor, offset_weight: torch.Tensor, offset_bias: torch.Tensor
-    ) -> HeadGradients:
-        """The loss of `(support, feature)` features, and its gradients."""
-        return self.head.gradients(
-            features, offset_weight, offset_bias, self.membership, self.shares, self.weights
-        )
+
+@compiled
+def _place(head: Head, means: Floats, directions: Floats, start: int) -> None:
+    """Bring the head's rows up to date, from its start and how far it moved from there."""
+    for label in range(len(means)):
+        row = head.weight[label]
+        row[:] = head.moved_weight[label]
+        head.bias[label] = head.moved_bias[label]
+        if start == CLASS_MEANS:
+            _add(means[label], np.float32(1), row)
+            head.bias[label] -= _dot(means[label], means[label]) / 2
+        elif start == COSINE:
+            _add(directions[label], np.float32(1), row)
 
 
-def _by_vectors(by_unit: torch.Tensor, unit: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
-    """The gradient by vectors from that by them at unit length."""
-    return (by_unit - unit * (unit * by_unit).sum(1, keepdim=True)) / lengths
+@compiled
+def _by_scores(scores: Floats, bias: Floats, labelled: Labelled, scale: np.float32) -> float:
+    """Turn products of features and weights into the gradients by them; gives the loss."""
+    loss = 0.0
+    for row in range(len(scores)):
+        own, label, weight = scores[row], labelled.labels[row], labelled.weights[row]
+        highest = np.float32(-np.inf)
+        for place in range(len(bias)):
+            own[place] = scale * (own[place] + bias[place])
+            highest = max(highest, own[place])
+        chosen, total = own[label] - highest, np.float32(0)
+        for place in range(len(bias)):
+            own[place] = math.exp(own[place] - highest)
+            total += own[place]
+        loss -= weight * (chosen - math.log(total))
+        for place in range(len(bias)):
+            own[place] *= weight * scale / total
+        own[label] -= weight * scale
+    return loss
+
+
+@compiled
+def _units(vectors: Floats) -> tuple[Floats, Floats]:
+    """Rows at length 1, and their lengths."""
+    unit, lengths = np.empty_like(vectors), np.empty(len(vectors), np.float32)
+    for row in range(len(vectors)):
+        length = np.float32(math.sqrt(_dot(vectors[row], vectors[row])))
+        lengths[row] = max(length, EPSILON)
+        for place in range(vectors.shape[1]):
+            unit[row, place] = vectors[row, place] / lengths[row]
+    return unit, lengths
+
+
+@compiled
+def _through_unit(by_unit: Floats, unit: Floats, length: np.float32, by_vector: Floats) -> None:
+    """The gradient by a vector from that by it at length 1."""
+    along = _dot(unit, by_unit)
+    for place in range(len(unit)):
+        by_vector[place] = (by_unit[place] - unit[place] * along) / length
+
+
+@compiled
+def _dot(one: Floats, other: Floats) -> np.float32:
+    total = np.float32(0)
+    for place in range(len(one)):
+        total += one[place] * other[place]
+    return total
+
+
+@compiled
+def _add(vector: Floats, share: np.float32, total: Floats) -> None:
+    for place in range(len(vector)):
+        total[place] += share * vector[place]

@@ -1,7 +1,8 @@
-"""The first block of Conv4 over grey images and their views, as machine code.
+"""The blocks of Conv4 that rest, as machine code.
 
-Its one input channel makes it small work on large maps: here they never leave the registers, from
-the image seen in a view to what pooling keeps.
+The first one's single channel of grey images makes it small work on large maps: `FirstBlock` never
+lets them leave the registers, from the image seen in a view to what pooling keeps. The others have
+their weights transformed once for `winograd`.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from ..meta.compiled import Floats, compiled
+from .winograd import TILES, forward, transform
 
 
 class FirstBlock:
@@ -36,6 +38,29 @@ class FirstBlock:
         seen = images.squeeze(1).contiguous().numpy()
         _run(seen, self._places, self._shares, self._weight, self._bias, out)
         return torch.from_numpy(out).permute(0, 3, 1, 2)
+
+
+class RestingBlock:
+    """A block with a folded convolution that rests."""
+
+    def __init__(self, weight: torch.Tensor, bias: torch.Tensor) -> None:
+        """Take an `(outputs, inputs, 3, 3)` weight and an `(outputs,)` bias."""
+        taps = weight.permute(2, 3, 1, 0).flatten(0, 1).contiguous().numpy()
+        self._transformed = np.empty((TILES, *taps.shape[1:]), np.float32)
+        transform(taps, np.ones(len(bias), np.float32), self._transformed)
+        self._bias = bias.contiguous().numpy()
+
+    def __call__(self, hidden: torch.Tensor) -> torch.Tensor:
+        """`(row, inputs, height, width)` to `(row, outputs, height // 2, width // 2)`.
+
+        In channels last.
+        """
+        images = hidden.permute(0, 2, 3, 1).contiguous()
+        rows, height, width, _ = images.shape
+        pooled = np.empty((rows, height // 2, width // 2, len(self._bias)), np.float32)
+        winners = np.empty((pooled.size // len(self._bias), len(self._bias)), np.int32)
+        forward(images.flatten(2).numpy(), self._transformed, self._bias, pooled, winners)
+        return torch.from_numpy(pooled).permute(0, 3, 1, 2)
 
 
 def _bilinear(grid: torch.Tensor) -> tuple[NDArray[np.int64], Floats]:
