@@ -56,12 +56,16 @@ COPY --from=wheel /wheel /wheel
 RUN python3 -m pip --python /opt/inkling/bin/python3 install --no-cache-dir --no-index --no-deps \
         /wheel/*.whl
 
-# pip has compiled all bytecode; the server could not write any to its read-only file system.
+# pip has compiled all bytecode; the server could not write any to its read-only file system. Loops
+# are compiled for the processor that builds; on another kind the server does it when it starts.
 ENV PATH=/opt/inkling/bin:$PATH \
+    NUMBA_CACHE_DIR=/opt/inkling/compiled \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1 \
     INKLING_HOST=0.0.0.0 \
     INKLING_SESSION_FOLDER=/var/lib/inkling
+
+RUN inkling compile
 
 # Sessions: a writable place of their own where the root is read-only, named or not.
 VOLUME /var/lib/inkling

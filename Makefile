@@ -40,11 +40,13 @@ $(VENV)/torch: $(BIN)/python
 
 $(VENV)/server: pyproject.toml $(VENV)/torch
 	$(BIN)/python -m pip install --quiet --editable '.[server]'
+	$(BIN)/inkling compile
 	touch $@
 
 $(VENV)/dev: pyproject.toml $(VENV)/torch
 	$(BIN)/python -m pip install --quiet --editable '.[dev]'
 	mkdir -p $(VENV)/typing && ln -sfn ../../app $(VENV)/typing/inkling
+	$(BIN)/inkling compile
 	touch $@ $(VENV)/server
 
 # Load runs, some minutes each: kills, thousands of sessions, many clients. See tests/load.

@@ -7,10 +7,11 @@ import contextlib
 import gc
 import logging
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from importlib.metadata import version
 
 import anyio.to_thread
+import torch
 from fastapi import FastAPI
 
 from .api.body import BodyLimits
@@ -26,6 +27,7 @@ from .checkpoints.checkpoint import Checkpoint, load_checkpoint
 from .engine.device import choose_device
 from .engine.engine import Engine
 from .errors import BadSetting, Unavailable
+from .meta.compiled import kept_folder
 from .service.loaded import Loaded
 from .service.service import Service
 from .service.values import Limits
@@ -62,12 +64,8 @@ def create_app(settings: Settings | None = None, clock: Callable[[], float] = ti
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         began = time.perf_counter()
-        engine = Engine(
-            checkpoints,
-            device=device,
-            workers=chosen.workers,
-            queue_limit=chosen.queue_limit,
-        )
+        _tell_of_compiling()
+        engine = _engine(checkpoints, device, chosen)
         with contextlib.ExitStack() as closing:
             closing.callback(engine.close)
             sessions = Sessions(store, cache_bytes=chosen.session_cache_bytes, clock=clock)
@@ -105,6 +103,31 @@ def create_app(settings: Settings | None = None, clock: Callable[[], float] = ti
     install_openapi(app)
     app.add_middleware(RequestContext)
     return app
+
+
+def warm_up(settings: Settings) -> str:
+    """Do what a server does before its first call, and tell where the machine code is kept.
+
+    Raises what `create_app` does.
+    """
+    engine = _engine(_load(settings), choose_device(settings.device), settings)
+    try:
+        engine.warm_up()
+    finally:
+        engine.close()
+    return str(kept_folder() or "memory alone: no folder for it can be written")
+
+
+def _tell_of_compiling() -> None:
+    folder = kept_folder()
+    if folder is None or not any(folder.iterdir()):
+        log.info("compiling for this processor, which takes about half a minute, once")
+
+
+def _engine(checkpoints: Sequence[Checkpoint], device: torch.device, settings: Settings) -> Engine:
+    return Engine(
+        checkpoints, device=device, workers=settings.workers, queue_limit=settings.queue_limit
+    )
 
 
 def _keep_what_is_loaded() -> None:

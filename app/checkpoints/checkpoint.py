@@ -22,7 +22,7 @@ from ..meta.network import Network
 from ..meta.params import Params, copied_channels_last
 from ..meta.views import SHAPE as VIEW_SHAPE
 from ..meta.views import no_views
-from .calibration import Calibration, distance, scored
+from .calibration import Calibration, distance, image_statistics, scored
 from .card import CAPTIONS, card
 from .config import Config, Result, build_network, build_preprocessing, parse_config
 from .tensor_files import encode_tensors, read_tensors, write_file
@@ -74,6 +74,7 @@ class Checkpoint:
         images = preprocess(self.preprocessing, [torch.zeros(8, 8, 4, dtype=torch.uint8)])
         are_blank(self.preprocessing, images)
         self.scored(torch.zeros(1, 2), [(1, 1)])
+        image_statistics(images)
 
     def named(self, name: str) -> Checkpoint:
         """The same checkpoint under another name; its identity stays. Raises BadCheckpoint."""

@@ -9,6 +9,7 @@ import typer
 
 from ..errors import InklingError
 from .calibrate import calibrate
+from .compile_loops import compile_loops
 from .demo import demo
 from .evaluate import evaluate
 from .serve import serve
@@ -25,6 +26,7 @@ app.command()(demo)
 app.command()(train)
 app.command()(evaluate)
 app.command()(calibrate)
+app.command("compile")(compile_loops)
 
 
 def main() -> None:

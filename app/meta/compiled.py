@@ -3,11 +3,21 @@
 For what would take torch many small operations, or large intermediate results: starting an
 operation costs more than a small one does, and what leaves the caches is slow to come back. No
 turn at the interpreter is held meanwhile.
+
+Compiling all of them takes about half a minute, once: the machine code is kept in a folder of its
+own for each state of the sources, below `NUMBA_CACHE_DIR` or the user's cache.
 """
 
 from __future__ import annotations
 
+import atexit
+import functools
+import hashlib
+import os
+import shutil
+import tempfile
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import numba
@@ -17,21 +27,75 @@ from numpy.typing import NDArray
 Function = TypeVar("Function", bound=Callable[..., Any])
 Floats = NDArray[np.float32]
 """Arrays are C-contiguous: others would be compiled for anew."""
+SOURCES = ("checkpoints", "engine", "images", "meta", "networks")
+"""Parts of the package that compiled functions lie in and take constants from."""
+STATES_KEPT = 3
+_config: Any = numba.config
 
 
 def compiled(function: Function) -> Function:
-    """Compile at the first call, and keep what was compiled where a folder for it can be written.
+    """Compile at the first call, or take what was compiled before.
 
     Sums may be reordered, so that they run in the processor's wide registers.
     """
+    folder = kept_folder()
+    before, _config.CACHE_DIR = _config.CACHE_DIR, str(folder or "")
     try:
-        return _compiled(function, kept=True)
-    except RuntimeError:  # neither beside the source nor in the user's folder
-        return _compiled(function, kept=False)
+        made = numba.njit(
+            cache=folder is not None,
+            nogil=True,
+            error_model="numpy",
+            fastmath={"reassoc", "contract"},
+        )(function)
+    finally:
+        _config.CACHE_DIR = before
+    return cast("Function", made)
 
 
-def _compiled(function: Function, kept: bool) -> Function:
-    compile_ = numba.njit(
-        cache=kept, nogil=True, error_model="numpy", fastmath={"reassoc", "contract"}
-    )
-    return cast("Function", compile_(function))
+@functools.cache
+def kept_folder() -> Path | None:
+    """Where machine code is kept; None where there is no place for it.
+
+    A folder that can only be read, as in the container, is used through a copy.
+    """
+    folder = _base() / _state()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError:
+        return _copy(folder)
+    states = [each for each in folder.parent.iterdir() if len(each.name) == len(folder.name)]
+    for old in sorted(states, key=lambda each: each.stat().st_mtime)[:-STATES_KEPT]:
+        shutil.rmtree(old, ignore_errors=True)
+    return folder
+
+
+def _base() -> Path:
+    if _config.CACHE_DIR:
+        return Path(_config.CACHE_DIR)
+    try:
+        cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    except RuntimeError:  # a user without a home
+        cache = Path(tempfile.gettempdir())
+    return cache / "inkling"
+
+
+def _state() -> str:
+    """A name for the sources as they are: numba looks at the one that a function lies in alone."""
+    package = Path(__file__).parents[1]
+    digest = hashlib.sha256()
+    for part in SOURCES:
+        for source in sorted((package / part).glob("*.py")):
+            digest.update(source.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def _copy(folder: Path) -> Path | None:
+    try:
+        copy = Path(tempfile.mkdtemp(prefix="inkling-"))
+        atexit.register(shutil.rmtree, copy, ignore_errors=True)
+        if folder.is_dir():
+            shutil.copytree(folder, copy, dirs_exist_ok=True)
+    except OSError:
+        return None
+    return copy
