@@ -15,15 +15,16 @@ import numpy as np
 import torch
 
 from ..meta import head
+from ..meta.compiled import Floats
 from ..meta.episode import Support
-from ..meta.inner_loop import Initialization, first_moving, logits_of_seen
+from ..meta.inner_loop import Initialization, first_moving
 from ..meta.network import Network
 from ..meta.params import Params
 from ..meta.views import grid_of, seen_through
 from ..networks.conv4 import Conv4
 from .crew import Crew
 from .executor import PREDICTED_TOGETHER, Outcome
-from .head_gradient import STARTS, Labelled, still
+from .head_loops import STARTS, Labelled, scores, still
 from .last_block import LastBlock
 from .moving_blocks import (
     Block,
@@ -138,15 +139,16 @@ class Blocks:
     def _logits(self, adapted: Params, resting: torch.Tensor) -> torch.Tensor:
         if self._last_block is not None and self._last_block.takes(resting):
             return self._last_block.logits(adapted, resting)
-        fast_weights = {**self._initialization.params, **adapted}
         seen = resting[:, : 1 + len(self._initialization.query_views())]
+        rows = [adapted[name].contiguous().numpy() for name in (head.WEIGHT, head.BIAS)]
         if self._moving is None:
-            return logits_of_seen(fast_weights, seen)
-        moving, states = self._moving, self._moving.states_of(fast_weights)
+            return self._logits_of_seen(seen.flatten(0, 1).contiguous().numpy(), len(seen), *rows)
+        moving = self._moving
+        states = moving.states_of({**self._initialization.params, **adapted})
 
         def run(queries: torch.Tensor) -> torch.Tensor:
             features = moving.features(states, queries.flatten(0, 1))
-            return logits_of_seen(fast_weights, features.view(*queries.shape[:2], -1))
+            return self._logits_of_seen(features, len(queries), *rows)
 
         flops = seen.shape[1] * sum(self._flops[self._first :])
         return self._in_parts(run, seen, self._bounds(len(seen), flops))
@@ -178,10 +180,17 @@ class Blocks:
             found |= self._moving.named(states)
         found[head.WEIGHT] = torch.from_numpy(given.head.weight)
         found[head.BIAS] = torch.from_numpy(given.head.bias)
-        seen = torch.from_numpy(given.features).view(n_images, n_seen, -1)
-        queried = seen[:, : 1 + len(self._initialization.query_views())]
-        scores = logits_of_seen({**self._initialization.params, **found}, queried)
-        return Outcome(found, torch.from_numpy(given.losses), scores)
+        logits = self._logits_of_seen(given.features, n_images, given.head.weight, given.head.bias)
+        return Outcome(found, torch.from_numpy(given.losses), logits)
+
+    def _logits_of_seen(
+        self, features: Floats, n_images: int, weight: Floats, bias: Floats
+    ) -> torch.Tensor:
+        """`(image, n_way)` logits of images, from the features of all that was seen of them."""
+        logits = np.empty((n_images, len(bias)), np.float32)
+        n_seen = 1 + len(self._initialization.query_views())
+        scores(features, n_seen, weight, bias, self._scale, logits)
+        return torch.from_numpy(logits)
 
     def _shared_out(
         self,

@@ -6,7 +6,6 @@ Here the norm scales the few maps instead of the many weights, and nothing is la
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -17,6 +16,7 @@ from ..meta.compiled import Floats, compiled
 from ..meta.inner_loop import Initialization
 from ..meta.params import Params
 from ..networks.convolution import EPSILON, NormalisedConvolution
+from .head_loops import scores
 
 MOST_ROWS = 64
 """Queries times views up to which this was measured faster than a product of matrices."""
@@ -85,25 +85,16 @@ def _run(
         scale[output] = gain[output] / deviation[output]
         shift[output] = bias[output] - mean[output] * scale[output]
     padded = np.zeros((height + 2, (width + 2) * inputs), np.float32)
-    features = np.empty(outputs * down * across, np.float32)
-    middle = np.empty(len(features), np.float32)
+    features = np.empty((n_seen, outputs * down * across), np.float32)
     for query in range(n_queries):
-        middle[:] = 0
         for view in range(n_seen):
             for y in range(height):
                 for x in range(width):
                     for channel in range(inputs):
                         seen = queries[query, view, y, x, channel]
                         padded[y + 1, (x + 1) * inputs + channel] = seen
-            _block(padded, weight, scale, shift, down, across, features)
-            _add_unit(features, middle)
-        features[:] = 0
-        _add_unit(middle, features)
-        for label in range(len(head_bias)):
-            score = head_bias[label]
-            for place in range(len(features)):
-                score += features[place] * head_weight[label, place]
-            out[query, label] = head_scale * score
+            _block(padded, weight, scale, shift, down, across, features[view])
+        scores(features, n_seen, head_weight, head_bias, head_scale, out[query : query + 1])
 
 
 @compiled
@@ -157,14 +148,3 @@ def _kept(
 ) -> np.float32:
     """What normalisation, pooling and ReLU leave of a pooling square."""
     return max(max(a * scale, b * scale, c * scale, d * scale) + shift, np.float32(0))
-
-
-@compiled
-def _add_unit(vector: Floats, total: Floats) -> None:
-    """Add a vector scaled to length 1, as `head.unit` does, to a sum."""
-    squares = np.float32(0)
-    for place in range(len(vector)):
-        squares += vector[place] * vector[place]
-    length = max(np.float32(math.sqrt(squares)), np.float32(1e-12))
-    for place in range(len(vector)):
-        total[place] += vector[place] / length

@@ -18,7 +18,7 @@ from ..meta.compiled import Floats, compiled
 from ..meta.params import Params
 from ..networks.convolution import EPSILON, NormalisedConvolution
 from . import direct, winograd
-from .head_gradient import Head, Labelled, gradients
+from .head_loops import Head, Labelled, gradients
 from .winograd import Winners
 
 KINDS = ("weight", "gain", "bias")
@@ -170,13 +170,13 @@ class MovingBlocks:
         few = convolution.inputs <= direct.MOST_INPUTS
         return direct.TAPS if few and convolution is self._convolutions[0] else winograd.TILES
 
-    def features(self, states: tuple[State, ...], rows: torch.Tensor) -> torch.Tensor:
+    def features(self, states: tuple[State, ...], rows: torch.Tensor) -> Floats:
         """`(row, feature)` of `(row, inputs, side, side)`."""
         share = self.share(rows)
         last = share.tapes[-1].pooled
         found = np.empty((len(last), last[0].size), np.float32)
         look(states, share, found)
-        return torch.from_numpy(found)
+        return found
 
 
 def head_sizes_of(step_sizes: Params, steps: int) -> Floats:

@@ -1,4 +1,7 @@
-"""The head's loss and its gradients in closed form, as machine code; `meta.head` defines them."""
+"""The head as machine code: its logits, its loss and the gradients of that in closed form.
+
+`meta.head` and `meta.inner_loop` define them.
+"""
 
 from __future__ import annotations
 
@@ -44,6 +47,37 @@ def still(n_way: int, feature_size: int) -> Head:
     rows, bias = (n_way, feature_size), (n_way,)
     shapes = (rows, bias, rows, bias, rows, bias)
     return Head(*(np.zeros(shape, np.float32) for shape in shapes))
+
+
+@compiled
+def scores(
+    features: Floats,
+    n_seen: int,
+    weight: Floats,
+    bias: Floats,
+    scale: np.float32,
+    logits: Floats,
+) -> None:
+    """`(image, n_way)` logits from `(image * view, feature)` features: `logits_of_seen`.
+
+    An image is classified by the mean of the unit features of its first ``n_seen`` views.
+    """
+    each, size = len(features) // len(logits), features.shape[1]
+    for image in range(len(logits)):
+        middle, direction = np.zeros(size, np.float32), np.zeros(size, np.float32)
+        for view in range(n_seen):
+            add_unit(features[image * each + view], middle)
+        add_unit(middle, direction)
+        for label in range(len(bias)):
+            logits[image, label] = scale * (_dot(direction, weight[label]) + bias[label])
+
+
+@compiled
+def add_unit(vector: Floats, total: Floats) -> None:
+    """Add a vector scaled to length 1, as `head.unit` does, to a sum."""
+    length = max(np.float32(math.sqrt(_dot(vector, vector))), EPSILON)
+    for place in range(len(vector)):
+        total[place] += vector[place] / length
 
 
 @compiled
