@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..meta.compiled import Floats, compiled
-from .winograd import RESTS, Winners
+from .winograd import RESTS, Winners, rectified
 
 TAPS = 9
 MOST_INPUTS = 3
@@ -51,8 +51,8 @@ def forward(
                     where = np.int32(2) if c[o] > highest else where
                     highest = max(highest, c[o])
                     where = np.int32(3) if d[o] > highest else where
-                    highest = max(highest, d[o])
-                    kept[o] = max(highest, np.float32(0))
+                    highest = max(highest, d[o]) + np.float32(0) * (a[o] + b[o] + c[o] + d[o])
+                    kept[o] = rectified(highest)
                     winner[o] = where if highest > np.float32(0) else np.int32(RESTS)
 
 

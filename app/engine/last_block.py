@@ -17,6 +17,7 @@ from ..meta.inner_loop import Initialization
 from ..meta.params import Params
 from ..networks.convolution import EPSILON, NormalisedConvolution
 from .head_loops import scores
+from .winograd import rectified
 
 MOST_ROWS = 64
 """Queries times views up to which this was measured faster than a product of matrices."""
@@ -147,4 +148,7 @@ def _kept(
     a: np.float32, b: np.float32, c: np.float32, d: np.float32, scale: np.float32, shift: np.float32
 ) -> np.float32:
     """What normalisation, pooling and ReLU leave of a pooling square."""
-    return max(max(a * scale, b * scale, c * scale, d * scale) + shift, np.float32(0))
+    highest = max(a * scale, b * scale, c * scale, d * scale) + shift
+    # What is beyond numbers stays so: no comparison may hide it.
+    highest += np.float32(0) * (a + b + c + d)
+    return rectified(highest)

@@ -263,6 +263,12 @@ def _add_by_turns(evens: Floats, odds: Floats, channels: np.uint64, line: Floats
 
 
 @compiled
+def rectified(value: np.float32) -> np.float32:
+    """ReLU. What is not a number stays so, which `max` would hide."""
+    return np.float32(0) if value <= np.float32(0) else value  # noqa: FURB136
+
+
+@compiled
 def _pool(products: Floats, shift: Floats, pooled: Floats, winners: Winners) -> None:
     """`(4 * 4, tile, output)` transformed by A along both axes, pooled, shifted and rectified."""
     for tile in range(len(pooled)):
@@ -296,17 +302,21 @@ def _pool(products: Floats, shift: Floats, pooled: Floats, winners: Winners) -> 
             middle, last = p01[o] + p11[o] + p21[o], p03[o] + p13[o] + p23[o]
             highest, where = left + middle + right, np.int32(0)
             value = middle - right - last
+            lost = highest + value
             where = np.int32(1) if value > highest else where
             highest = max(highest, value)
             left, right = p10[o] - p20[o] - p30[o], p12[o] - p22[o] - p32[o]
             middle, last = p11[o] - p21[o] - p31[o], p13[o] - p23[o] - p33[o]
             value = left + middle + right
+            lost += value
             where = np.int32(2) if value > highest else where
             highest = max(highest, value)
             value = middle - right - last
+            lost += value
             where = np.int32(3) if value > highest else where
-            highest = max(highest, value) + shift[o]
-            kept[o] = max(highest, np.float32(0))
+            # What is beyond numbers stays so: no comparison may hide it.
+            highest = max(highest, value) + shift[o] + np.float32(0) * lost
+            kept[o] = rectified(highest)
             winner[o] = where if highest > np.float32(0) else np.int32(RESTS)
 
 

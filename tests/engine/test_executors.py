@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 import torch
@@ -145,6 +146,26 @@ def test_blocks_with_a_step_size_for_each_number(crew: Crew) -> None:
     initialization = initialization_of(SMALL, each_number=True)
     executor = Blocks(SMALL, initialization, crew)
     check(executor, SMALL, initialization, support_of(SMALL, (2, 1)))
+
+
+@pytest.mark.parametrize("size", [1e2, 1e6, 1e12, 1e18, 1e25, 1e35])
+@pytest.mark.parametrize("adapting", [None, LAST], ids=["all", "last"])
+@torch.no_grad()
+def test_blocks_that_diverge_where_the_definition_does(
+    crew: Crew, size: float, adapting: frozenset[str] | None
+) -> None:
+    initialization = initialization_of(SMALL, "zero", adapting)
+    wild = replace(
+        initialization,
+        step_sizes={name: size + sizes for name, sizes in initialization.step_sizes.items()},
+    )
+    support = support_of(SMALL, (2, 2))
+    losses = []
+    for executor in (Definition(SMALL, wild), Blocks(SMALL, wild, crew)):
+        outcome = executor.adapt([resting(executor, wild, support)], 3)[0]
+        sound = all(bool(tensor.isfinite().all()) for tensor in outcome.adapted.values())
+        losses.append(bool(outcome.losses.isfinite().all()) and sound)
+    assert losses[0] == losses[1]
 
 
 @pytest.mark.parametrize("sessions", [2, 11])
