@@ -196,15 +196,22 @@ class SqliteStore:
 
     def reclaim(self) -> None:
         """Give the pages of what was deleted back to the disk, those of the log too."""
+        if self._log_is_long():
+            # Beside the calls that write, which the rest of it then holds up for a moment only.
+            with self._reading() as connection:
+                connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
         with self._lock, _refusing():
             if self._freed:
                 # `execute` would stop after the first page that is given back.
                 self._writer.executescript("PRAGMA incremental_vacuum")
                 (busy, _, _) = self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
                 self._freed = bool(busy)
-            elif self._log.exists() and self._log.stat().st_size > LOG_BYTES:
+            elif self._log_is_long():
                 self._writer.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
             self._keep_reserve()
+
+    def _log_is_long(self) -> bool:
+        return self._log.exists() and self._log.stat().st_size > LOG_BYTES
 
     def check(self) -> None:
         """Read from the file."""
