@@ -120,7 +120,7 @@ def warm_up(settings: Settings) -> str:
 
 def _tell_of_compiling() -> None:
     folder = kept_folder()
-    if folder is None or not any(folder.iterdir()):
+    if folder is None or next(folder.rglob("*.nbi"), None) is None:
         log.info("compiling for this processor, which takes about half a minute, once")
 
 

@@ -11,9 +11,11 @@ own for each state of the sources, below `NUMBA_CACHE_DIR` or the user's cache.
 from __future__ import annotations
 
 import atexit
+import contextlib
 import functools
 import hashlib
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Callable
@@ -30,6 +32,8 @@ Floats = NDArray[np.float32]
 SOURCES = ("checkpoints", "engine", "images", "meta", "networks")
 """Parts of the package that compiled functions lie in and take constants from."""
 STATES_KEPT = 3
+STATE = re.compile(r"[0-9a-f]{16}")
+"""The names that `_state` gives."""
 _config: Any = numba.config
 
 
@@ -62,22 +66,31 @@ def kept_folder() -> Path | None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=folder).close()
+        os.utime(folder)  # used last, so kept longest
     except OSError:
         return _copy(folder)
-    states = [each for each in folder.parent.iterdir() if len(each.name) == len(folder.name)]
-    for old in sorted(states, key=lambda each: each.stat().st_mtime)[:-STATES_KEPT]:
-        shutil.rmtree(old, ignore_errors=True)
+    _forget_older(folder)
     return folder
 
 
+def _forget_older(folder: Path) -> None:
+    """Keep the states that were used last, this one among them."""
+    used: dict[Path, float] = {}
+    for other in folder.parent.iterdir():
+        with contextlib.suppress(OSError):  # another process may be at it too
+            if STATE.fullmatch(other.name) and other != folder:
+                used[other] = other.stat().st_mtime
+    for old in sorted(used, key=used.__getitem__, reverse=True)[STATES_KEPT - 1 :]:
+        shutil.rmtree(old, ignore_errors=True)
+
+
 def _base() -> Path:
-    if _config.CACHE_DIR:
-        return Path(_config.CACHE_DIR)
+    """A folder that nothing else lies in."""
     try:
-        cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+        cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     except RuntimeError:  # a user without a home
-        cache = Path(tempfile.gettempdir())
-    return cache / "inkling"
+        cache = tempfile.gettempdir()
+    return Path(_config.CACHE_DIR or cache) / "inkling"
 
 
 def _state() -> str:

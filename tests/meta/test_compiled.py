@@ -50,14 +50,20 @@ def test_without_a_place_to_keep_it_everything_works(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("others", [1, 6])
-def test_a_few_states_of_the_sources_are_kept(tmp_path: Path, others: int) -> None:
-    kept = tmp_path / "kept"
+def test_the_states_used_last_are_kept_and_nothing_else_is_touched(
+    tmp_path: Path, others: int
+) -> None:
+    mine, foreign = tmp_path / "kept" / "inkling", tmp_path / "kept" / "0123456789abcdef"
+    run(tmp_path, tmp_path / "kept")
+    (state,) = mine.iterdir()
+    os.utime(state, (0, 0))
+    for folder in (foreign, mine / "sixteen_letters_"):
+        folder.mkdir()
     for number in range(others):
-        old = kept / f"{number:016x}"
-        old.mkdir(parents=True)
-        os.utime(old, (number, number))
-    (kept / "another's").mkdir()
-    run(tmp_path, kept)
-    states = sorted(folder.name for folder in kept.iterdir())
-    assert "another's" in states
-    assert len(states) == 1 + min(others + 1, 3)
+        old = mine / f"{number:016x}"
+        old.mkdir()
+        os.utime(old, (number + 1, number + 1))
+    assert run(tmp_path, tmp_path / "kept") == "10.0 1"
+    assert foreign.is_dir()
+    newest = [f"{number:016x}" for number in range(others)][-2:]
+    assert {folder.name for folder in mine.iterdir()} == {state.name, "sixteen_letters_", *newest}
