@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from ..meta.compiled import Floats, compiled
+from ..meta.compiled import Floats, array_of, compiled
 
 STATISTICS = ("mean", "deviation", "roughness", "half_tones", "edge")
 
@@ -87,7 +87,7 @@ def scored(
     probabilities = np.empty(tuple(logits.shape), np.float32)
     distances = np.empty(len(logits), np.float32)
     _score(
-        logits.contiguous().numpy(),
+        array_of(logits),
         np.array(counts, np.int64),
         temperature,
         scale,
@@ -142,7 +142,7 @@ def image_statistics(images: torch.Tensor) -> torch.Tensor:
     between the outer sixths of an image's range, mean along the four edges.
     """
     found = np.empty((len(images), len(STATISTICS)), np.float32)
-    _describe(images.contiguous().cpu().numpy(), found)
+    _describe(array_of(images.cpu()), found)
     return torch.from_numpy(found)
 
 

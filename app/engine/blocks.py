@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from ..meta import head
-from ..meta.compiled import Floats
+from ..meta.compiled import Floats, array_of
 from ..meta.episode import Support
 from ..meta.inner_loop import Initialization, first_moving
 from ..meta.network import Network
@@ -140,9 +140,9 @@ class Blocks:
         if self._last_block is not None and self._last_block.takes(resting):
             return self._last_block.logits(adapted, resting)
         seen = resting[:, : 1 + len(self._initialization.query_views())]
-        rows = [adapted[name].contiguous().numpy() for name in (head.WEIGHT, head.BIAS)]
+        rows = [array_of(adapted[name]) for name in (head.WEIGHT, head.BIAS)]
         if self._moving is None:
-            return self._logits_of_seen(seen.flatten(0, 1).contiguous().numpy(), len(seen), *rows)
+            return self._logits_of_seen(array_of(seen.flatten(0, 1)), len(seen), *rows)
         moving = self._moving
         states = moving.states_of({**self._initialization.params, **adapted})
 
@@ -163,9 +163,7 @@ class Blocks:
             self._scale,
             self._head_sizes,
             np.empty(steps + 1, np.float32),
-            rows.contiguous().numpy()
-            if self._moving is None
-            else np.empty((len(rows), size), np.float32),
+            array_of(rows) if self._moving is None else np.empty((len(rows), size), np.float32),
         )
         found: dict[str, torch.Tensor] = {}
         if self._moving is None:

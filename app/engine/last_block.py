@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from ..meta import head
-from ..meta.compiled import Floats, compiled
+from ..meta.compiled import Floats, array_of, compiled
 from ..meta.inner_loop import Initialization
 from ..meta.params import Params
 from ..networks.convolution import EPSILON, NormalisedConvolution
@@ -55,16 +55,12 @@ class LastBlock:
         rows = (own[head.WEIGHT], own[head.BIAS])
         queries = resting[:, : self._n_seen].permute(0, 1, 3, 4, 2)
         found = np.empty((len(resting), len(own[head.BIAS])), np.float32)
-        _run(_array(queries), _arrays(block), self._statistics, _arrays(rows), self._scale, found)
+        _run(array_of(queries), _arrays(block), self._statistics, _arrays(rows), self._scale, found)
         return torch.from_numpy(found)
 
 
-def _array(tensor: torch.Tensor) -> Floats:
-    return tensor.contiguous().numpy()
-
-
 def _arrays(tensors: Sequence[torch.Tensor]) -> tuple[Floats, ...]:
-    return tuple(_array(tensor) for tensor in tensors)
+    return tuple(array_of(tensor) for tensor in tensors)
 
 
 @compiled

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from ..meta import head
-from ..meta.compiled import Floats, compiled
+from ..meta.compiled import Floats, array_of, compiled
 from ..meta.params import Params
 from ..networks.convolution import EPSILON, NormalisedConvolution
 from . import direct, winograd
@@ -105,8 +105,8 @@ class MovingBlocks:
         self._convolutions, self._side, self._step_sizes = convolutions, side, step_sizes
         self.blocks = tuple(
             Block(
-                _array(params[f"{one.name}.mean"]),
-                _array(torch.sqrt(params[f"{one.name}.variance"] + EPSILON)),
+                array_of(params[f"{one.name}.mean"]),
+                array_of(torch.sqrt(params[f"{one.name}.variance"] + EPSILON)),
                 _sizes(step_sizes.get(f"{one.name}.weight"), steps, 1),
                 _sizes(step_sizes.get(f"{one.name}.gain"), steps, one.outputs),
                 _sizes(step_sizes.get(f"{one.name}.bias"), steps, one.outputs),
@@ -126,9 +126,9 @@ class MovingBlocks:
             weight, gain, bias = (params[f"{convolution.name}.{kind}"] for kind in KINDS)
             inputs, outputs = convolution.inputs, convolution.outputs
             state = State(
-                _array(weight.permute(2, 3, 1, 0).reshape(9, inputs, outputs)),
-                _array(gain),
-                _array(bias),
+                array_of(weight.permute(2, 3, 1, 0).reshape(9, inputs, outputs)),
+                array_of(gain),
+                array_of(bias),
                 np.empty((self._planes(convolution), inputs, outputs), np.float32),
                 np.empty(outputs, np.float32),
             )
@@ -185,17 +185,13 @@ def head_sizes_of(step_sizes: Params, steps: int) -> Floats:
     return np.concatenate([_sizes(step_sizes.get(name), steps, 1) for name in names], 1)
 
 
-def _array(tensor: torch.Tensor) -> Floats:
-    return tensor.contiguous().numpy()
-
-
 def _sizes(learned: torch.Tensor | None, steps: int, numbers: int) -> Floats:
     """`(steps, numbers)` step sizes: one for each number of a tensor, in its layout, or for all."""
     if learned is None:
         return np.zeros((steps, numbers), np.float32)
     if learned.dim() > 2:
-        return _array(learned.permute(0, 3, 4, 2, 1).flatten(1))
-    return _array(learned.reshape(steps, -1).expand(steps, max(numbers, learned[0].numel())))
+        return array_of(learned.permute(0, 3, 4, 2, 1).flatten(1))
+    return array_of(learned.reshape(steps, -1).expand(steps, max(numbers, learned[0].numel())))
 
 
 @compiled

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ..meta.compiled import Floats, compiled
+from ..meta.compiled import Floats, array_of, compiled
 from .winograd import TILES, forward, transform
 
 
@@ -24,8 +24,8 @@ class FirstBlock:
         Its weight is `(outputs, 1, 3, 3)`.
         """
         self._places, self._shares = _bilinear(grid)
-        self._weight = np.ascontiguousarray(weight.flatten(1).T.numpy())
-        self._bias = np.ascontiguousarray(bias.numpy())
+        self._weight = array_of(weight.flatten(1).T)
+        self._bias = array_of(bias)
 
     def __call__(self, images: torch.Tensor) -> torch.Tensor:
         """`(image, 1, height, width)` to `(image * (1 + view), outputs, height // 2, width // 2)`.
@@ -35,7 +35,7 @@ class FirstBlock:
         n_images, _, height, width = images.shape
         rows = n_images * (1 + len(self._places))
         out = np.empty((rows, height // 2, width // 2, len(self._bias)), np.float32)
-        seen = images.squeeze(1).contiguous().numpy()
+        seen = array_of(images.squeeze(1))
         _run(seen, self._places, self._shares, self._weight, self._bias, out)
         return torch.from_numpy(out).permute(0, 3, 1, 2)
 
@@ -45,10 +45,10 @@ class RestingBlock:
 
     def __init__(self, weight: torch.Tensor, bias: torch.Tensor) -> None:
         """Take an `(outputs, inputs, 3, 3)` weight and an `(outputs,)` bias."""
-        taps = weight.permute(2, 3, 1, 0).flatten(0, 1).contiguous().numpy()
+        taps = array_of(weight.permute(2, 3, 1, 0).flatten(0, 1))
         self._transformed = np.empty((TILES, *taps.shape[1:]), np.float32)
         transform(taps, np.ones(len(bias), np.float32), self._transformed)
-        self._bias = bias.contiguous().numpy()
+        self._bias = array_of(bias)
 
     def __call__(self, hidden: torch.Tensor) -> torch.Tensor:
         """`(row, inputs, height, width)` to `(row, outputs, height // 2, width // 2)`.

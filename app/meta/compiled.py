@@ -24,6 +24,7 @@ from typing import Any, TypeVar, cast
 
 import numba
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -35,6 +36,11 @@ STATES_KEPT = 3
 STATE = re.compile(r"[0-9a-f]{16}")
 """The names that `_state` gives."""
 _config: Any = numba.config
+
+
+def array_of(tensor: torch.Tensor) -> Floats:
+    """A tensor on the CPU as compiled functions take it; shares its memory where that can be."""
+    return tensor.contiguous().numpy()
 
 
 def compiled(function: Function) -> Function:
