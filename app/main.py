@@ -14,8 +14,8 @@ import anyio.to_thread
 import torch
 from fastapi import FastAPI
 
+from .api.auth import read_api_keys
 from .api.body import BodyLimits
-from .api.callers import read_callers
 from .api.docs_page import install_docs_page
 from .api.headers import VERSION_PREFIX
 from .api.middleware import RequestContext
@@ -27,8 +27,8 @@ from .checkpoints.checkpoint import Checkpoint, load_checkpoint
 from .engine.device import choose_device
 from .engine.engine import Engine
 from .errors import BadSetting, Unavailable
-from .meta.compiled import kept_folder
-from .service.loaded import Loaded
+from .kernels.cache import kept_folder
+from .service.registry import Registry
 from .service.service import Service
 from .service.values import Limits
 from .sessions.memory_store import MemoryStore
@@ -56,8 +56,8 @@ def create_app(settings: Settings | None = None, clock: Callable[[], float] = ti
     """
     chosen = read_settings() if settings is None else settings
     checkpoints = _load(chosen)
-    loaded = Loaded(checkpoints, chosen.default_initialization)
-    callers = read_callers(chosen.api_keys_file)
+    loaded = Registry(checkpoints, chosen.default_initialization)
+    callers = read_api_keys(chosen.api_keys_file)
     device = choose_device(chosen.device)
     store = _store(chosen)
 

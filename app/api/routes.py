@@ -19,14 +19,14 @@ from fastapi.security import HTTPBearer
 from ..errors import DeadlineExceeded, InvalidInput, Problem, Unavailable
 from ..service.service import Service
 from ..service.values import AdaptCall, Adapted, Keyed, Replayed, Submitted
-from . import answers
+from . import responses
+from .auth import ApiKeys
 from .body import BodyLimits
-from .callers import Callers
-from .encoding import read_adapt, read_evaluate, read_predict, read_support
 from .headers import entity_tag, idempotency_key, if_match, next_link, session_path
 from .metrics import CONTENT_TYPE, metrics_text
 from .openapi import ADAPT_BODY, EVALUATE_BODY, PREDICT_BODY, SUPPORT_BODY, refusals
 from .problems import ALL_KINDS
+from .requests import read_adapt, read_evaluate, read_predict, read_support
 from .schemas import (
     AdaptAnswer,
     EvaluateAnswer,
@@ -49,7 +49,7 @@ class Wiring:
     """What the routes need of the process; kept in the application's state."""
 
     def __init__(
-        self, service: Service, callers: Callers, body_limits: BodyLimits, max_calls: int
+        self, service: Service, callers: ApiKeys, body_limits: BodyLimits, max_calls: int
     ) -> None:
         self.service, self.callers, self.body_limits = service, callers, body_limits
         self._limiter = anyio.CapacityLimiter(max_calls)
@@ -168,8 +168,8 @@ async def predict(request: Request) -> Response:
         predicted = await wiring.soonest(
             "predicting", predicting.submit(call), lambda: predicting.predict(call)
         )
-    headers = {"Server-Timing": answers.server_timing(predicted.timing)}
-    answer = answers.predict_answer(predicted, wiring.service)
+    headers = {"Server-Timing": responses.server_timing(predicted.timing)}
+    answer = responses.predict_answer(predicted, wiring.service)
     return Response(answer.model_dump_json(), 200, headers, media_type="application/json")
 
 
@@ -194,7 +194,7 @@ def list_sessions(
     page = wiring.service.page(tenant=tenant, limit=int(limit), after=after)
     if page.next is not None:
         response.headers["Link"] = next_link(request, int(limit), page.next)
-    return answers.session_list(page, wiring.service.loaded)
+    return responses.session_list(page, wiring.service.loaded)
 
 
 @router.get(
@@ -210,7 +210,7 @@ def look_at_session(
     session = wiring.service.session(session_id, tenant=tenant)
     wiring.service.loaded.of(session)
     response.headers["ETag"] = entity_tag(session.version)
-    return answers.session_info(session, wiring.service.loaded)
+    return responses.session_info(session, wiring.service.loaded)
 
 
 @router.delete(
@@ -268,8 +268,8 @@ async def evaluate(session_id: str, request: Request, response: Response) -> Eva
         evaluated = await wiring.in_thread(
             lambda: wiring.service.evaluate(session_id, call.images, call.problems, tenant=tenant)
         )
-    response.headers["Server-Timing"] = answers.server_timing(evaluated.predicted.timing)
-    return answers.evaluate_answer(evaluated, wiring.service)
+    response.headers["Server-Timing"] = responses.server_timing(evaluated.predicted.timing)
+    return responses.evaluate_answer(evaluated, wiring.service)
 
 
 def _keyed(request: Request, wiring: Wiring, route: str, status: int) -> Keyed | None:
@@ -280,7 +280,7 @@ def _keyed(request: Request, wiring: Wiring, route: str, status: int) -> Keyed |
 
 
 def _content(adapted: Adapted, wiring: Wiring) -> bytes:
-    return answers.adapt_answer(adapted, wiring.service).model_dump_json().encode()
+    return responses.adapt_answer(adapted, wiring.service).model_dump_json().encode()
 
 
 def _adapt_response(
@@ -297,7 +297,7 @@ def _adapt_response(
         # What is kept under a key was told before it was stored: the same answer both times.
         kept = idempotency_key(request) is not None
         content = _content(adapted.before_storing() if kept else adapted, wiring)
-        headers["Server-Timing"] = answers.server_timing(adapted.timing)
+        headers["Server-Timing"] = responses.server_timing(adapted.timing)
         session_id, version = adapted.session.id, adapted.session.version
     headers["ETag"] = entity_tag(version)
     if status == 201:
@@ -313,7 +313,7 @@ def _adapt_response(
 )
 def list_initializations(wiring: Wired, _tenant: Caller) -> InitializationList:
     """The loaded initializations: data, measured accuracy, limits, identity, licence."""
-    return answers.initialization_list(wiring.service)
+    return responses.initialization_list(wiring.service)
 
 
 @router.head("/livez", include_in_schema=False)

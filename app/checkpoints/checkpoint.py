@@ -7,22 +7,22 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 
 from ..errors import BadCheckpoint
-from ..images.drawing import Drawing
-from ..images.preprocess import are_blank, preprocess
+from ..images.preprocessing import Preprocessing
 from ..meta.head import BIAS, SCALE, WEIGHT
 from ..meta.inner_loop import Initialization, InnerLoop
 from ..meta.network import Network
 from ..meta.params import Params, copied_channels_last
+from ..meta.scores import Scoring
 from ..meta.views import SHAPE as VIEW_SHAPE
 from ..meta.views import no_views
-from .calibration import Calibration, distance, image_statistics, scored
+from .calibration import Calibration
 from .card import CAPTIONS, card
 from .config import Config, Result, build_network, build_preprocessing, parse_config
 from .tensor_files import encode_tensors, read_tensors, write_file
@@ -41,40 +41,17 @@ class Checkpoint:
 
     config: Config
     network: Network
-    preprocessing: Drawing
+    preprocessing: Preprocessing
     initialization: Initialization
     identity: str
 
-    def calibrated(self, logits: torch.Tensor) -> torch.Tensor:
-        """`(query, way)` logits to probabilities, at the fitted temperature if there is one."""
-        calibration = self.config.calibration
-        return (logits / (calibration.temperature if calibration else 1.0)).softmax(1)
-
-    def none_of_these(self, logits: torch.Tensor, counts: torch.Tensor) -> torch.Tensor | None:
-        """`(query,)` distances, in units of the threshold; None without a calibrated one.
-
-        Above 1 an image counts as none of the classes. ``counts`` are the `(query, way)` or
-        `(way,)` images of each.
-        """
-        calibration = self.config.calibration
-        if calibration is None or calibration.none_of_these is None:
-            return None
-        scale = float(self.initialization.params[SCALE])
-        return distance(logits, scale, counts).clamp(min=0) / calibration.none_of_these
-
-    def scored(
-        self, logits: torch.Tensor, counts: Sequence[Sequence[int]]
-    ) -> list[tuple[list[float], float | None]]:
-        """`calibrated` and `none_of_these` of each query, in a fraction of their time."""
-        scale = float(self.initialization.params[SCALE])
-        return scored(self.config.calibration, scale, logits, counts)
-
-    def warm_up(self) -> None:
-        """Compile what images and logits go through, so that no caller has to wait for it."""
-        images = preprocess(self.preprocessing, [torch.zeros(8, 8, 4, dtype=torch.uint8)])
-        are_blank(self.preprocessing, images)
-        self.scored(torch.zeros(1, 2), [(1, 1)])
-        image_statistics(images)
+    @property
+    def scoring(self) -> Scoring:
+        """How its logits are told: at the fitted temperature and limit, if there are such."""
+        calibration, scale = self.config.calibration, float(self.initialization.params[SCALE])
+        if calibration is None:
+            return Scoring(scale)
+        return Scoring(scale, calibration.temperature, calibration.none_of_these)
 
     def named(self, name: str) -> Checkpoint:
         """The same checkpoint under another name; its identity stays. Raises BadCheckpoint."""

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from ..errors import BadCheckpoint
-from ..images.drawing import Drawing
+from ..images.preprocessing import PREPROCESSINGS, Preprocessing
 from ..meta.head import HeadStart
 from ..meta.inner_loop import InnerLoop
-from ..networks.catalogue import NETWORKS, NetworkKind
+from ..meta.network import Network
+from ..networks.catalogue import NETWORKS
 from .calibration import Calibration
 
 
@@ -130,22 +132,16 @@ def parse_config(text: str | bytes, where: str) -> Config:
         raise BadCheckpoint(f"{where}: {listed(invalid, 'file')}") from None
 
 
-def build_network(named: Named, where: str) -> Any:
+def build_network(named: Named, where: str) -> Network:
     """The network that a config names. Raises BadCheckpoint for an unknown name or option."""
-    kind: NetworkKind | None = NETWORKS.get(named.name)
-    if kind is None:
-        raise BadCheckpoint(
-            f"{where}: expected a network among {', '.join(NETWORKS)}, got {named.name!r}"
-        )
-    return _build(kind, named, where)
+    network: Network = _build("a network", NETWORKS, named, where)
+    return network
 
 
-def build_preprocessing(named: Named, where: str) -> Drawing:
+def build_preprocessing(named: Named, where: str) -> Preprocessing:
     """The preprocessing that a config names. Raises BadCheckpoint likewise."""
-    if named.name != "drawing":
-        raise BadCheckpoint(f"{where}: expected preprocessing 'drawing', got {named.name!r}")
-    built: Drawing = _build(Drawing, named, where)
-    return built
+    preprocessing: Preprocessing = _build("a preprocessing", PREPROCESSINGS, named, where)
+    return preprocessing
 
 
 def name_inner_loop(inner_loop: InnerLoop, max_steps: int) -> InnerLoopConfig:
@@ -163,7 +159,12 @@ def describe(name: str, value: Any) -> Named:
     return Named(name=name, **dataclasses.asdict(value))
 
 
-def _build(kind: type[Any], named: Named, where: str) -> Any:
+def _build(what: str, table: Mapping[str, type[Any]], named: Named, where: str) -> Any:
+    kind = table.get(named.name)
+    if kind is None:
+        raise BadCheckpoint(
+            f"{where}: expected {what} among {', '.join(table)}, got {named.name!r}"
+        )
     unknown = set(named.options()) - {field.name for field in dataclasses.fields(kind)}
     if unknown:
         raise BadCheckpoint(f"{where}: {named.name} has no option {', '.join(sorted(unknown))}")

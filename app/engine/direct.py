@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..meta.compiled import Floats, compiled
+from ..kernels.jit import Floats, compiled
 from .winograd import RESTS, Winners, rectified
 
 TAPS = 9

@@ -18,10 +18,10 @@ from ..meta.episode import Support
 from ..meta.params import Params, all_finite, copied_channels_last, mapped
 from ..meta.placement import placed
 from .allocator import keep_freed_memory
-from .crew import Crew
 from .device import describe_device, use_exact_arithmetic
 from .executor import Executor, Outcome
 from .executors import executor_of
+from .helper_pool import HelperPool
 from .workers import Item, Kind, Result, Taken, Workers
 
 QUERIES_AT_ONCE = 128
@@ -97,7 +97,7 @@ class Engine:
         _compute_alone()
         threadpool_limits(1, user_api="blas")
         self._workers = Workers(threads, queue_limit, on_start=_compute_alone)
-        self._crew = Crew(threads - 1, self._workers.idle, on_start=_compute_alone)
+        self._helpers = HelperPool(threads - 1, self._workers.idle, on_start=_compute_alone)
         self._loaded = {checkpoint.identity: self._load(checkpoint) for checkpoint in checkpoints}
 
     @property
@@ -112,7 +112,6 @@ class Engine:
     def warm_up(self) -> None:
         """Adapt and predict once for every initialization, so that no caller pays for it."""
         for identity, loaded in self._loaded.items():
-            loaded.checkpoint.warm_up()
             loaded.executor.warm_up()
             images = torch.zeros((2, *loaded.checkpoint.network.input_shape))
             support = Support(images, torch.tensor([0, 1]), 2)
@@ -188,10 +187,10 @@ class Engine:
         `submit`.
         """
         loaded = self._loaded[identity]
-        resting = self._at_rest(loaded, images, loaded.query_views)
-        return loaded.executor.logits(adapted, torch.split(resting, list(counts)))
+        frozen = self._frozen_features(loaded, images, loaded.query_views)
+        return loaded.executor.logits(adapted, torch.split(frozen, list(counts)))
 
-    def at_rest(
+    def frozen_features(
         self, identity: str, images: torch.Tensor, *, deadline_seconds: float
     ) -> torch.Tensor:
         """`(image, 1 + view, ...)` of images: what adaptations to any of them share.
@@ -202,14 +201,14 @@ class Engine:
 
         def rest() -> torch.Tensor:
             with torch.no_grad():
-                return self._at_rest(loaded, images, loaded.views)
+                return self._frozen_features(loaded, images, loaded.views)
 
         return self._alone("preparing images", rest, deadline_seconds)
 
     def classify_others(
         self,
         identity: str,
-        resting: Support,
+        frozen: Support,
         others: torch.Tensor,
         *,
         steps: int | None,
@@ -217,12 +216,12 @@ class Engine:
     ) -> torch.Tensor:
         """Adapt to a support set and give the `(other, n_way)` logits of other images.
 
-        Both are what `at_rest` made of images. Raises InnerLoopDiverged, Unavailable and
+        Both are what `frozen_features` made of images. Raises InnerLoopDiverged, Unavailable and
         DeadlineExceeded.
         """
         loaded = self._loaded[identity]
         wanted = loaded.steps if steps is None else steps
-        placed = replace(resting, labels=resting.labels.to(self._device))
+        placed = replace(frozen, labels=frozen.labels.to(self._device))
 
         def classify() -> torch.Tensor:
             with torch.no_grad():
@@ -245,13 +244,13 @@ class Engine:
     def close(self) -> None:
         """Finish what runs and stop."""
         self._workers.close()
-        self._crew.close()
+        self._helpers.close()
 
     def _load(self, checkpoint: Checkpoint) -> _Loaded:
         initialization = placed(checkpoint.initialization, self._device)
         return _Loaded(
             checkpoint=checkpoint,
-            executor=executor_of(checkpoint.network, initialization, self._device, self._crew),
+            executor=executor_of(checkpoint.network, initialization, self._device, self._helpers),
             views=initialization.views,
             query_views=initialization.query_views(),
         )
@@ -264,11 +263,13 @@ class Engine:
         return self._workers.run(kind, None, _bounded(deadline_seconds))[0]
 
     @torch.no_grad()
-    def _at_rest(self, loaded: _Loaded, images: torch.Tensor, views: torch.Tensor) -> torch.Tensor:
+    def _frozen_features(
+        self, loaded: _Loaded, images: torch.Tensor, views: torch.Tensor
+    ) -> torch.Tensor:
         if len(images) <= QUERIES_AT_ONCE:
-            return loaded.executor.at_rest(self._placed(images), views)
+            return loaded.executor.frozen_features(self._placed(images), views)
         chunks = torch.split(images, QUERIES_AT_ONCE)
-        found = [loaded.executor.at_rest(self._placed(chunk), views) for chunk in chunks]
+        found = [loaded.executor.frozen_features(self._placed(chunk), views) for chunk in chunks]
         return torch.cat(found)
 
     def _placed(self, tensor: torch.Tensor) -> torch.Tensor:
@@ -284,15 +285,15 @@ class Engine:
         began = time.perf_counter()
         counts = [len(support.images) for support in supports]
         images = torch.cat([support.images for support in supports])
-        resting = [
+        frozen = [
             Support(rest, self._placed(support.labels), support.n_way)
             for rest, support in zip(
-                torch.split(self._at_rest(loaded, images, loaded.views), counts),
+                torch.split(self._frozen_features(loaded, images, loaded.views), counts),
                 supports,
                 strict=True,
             )
         ]
-        outcomes = loaded.executor.adapt(resting, steps)
+        outcomes = loaded.executor.adapt(frozen, steps)
         found: list[Adaptation | BaseException] = []
         for outcome, support in zip(outcomes, supports, strict=True):
             try:

@@ -12,9 +12,9 @@ from ..meta.episode import Support
 from ..meta.inner_loop import (
     HEAD,
     Initialization,
-    at_rest,
-    logits_from_rest,
-    trajectory_from_rest,
+    frozen_features,
+    logits_from_frozen,
+    trajectory_from_frozen,
 )
 from ..meta.network import Network
 from ..meta.params import Params
@@ -63,22 +63,22 @@ class Executor(Protocol):
         """Support sets of equal ways and buckets may be given to `adapt` together."""
         ...
 
-    def at_rest(self, images: torch.Tensor, views: torch.Tensor) -> torch.Tensor:
-        """`inner_loop.at_rest`."""
+    def frozen_features(self, images: torch.Tensor, views: torch.Tensor) -> torch.Tensor:
+        """`inner_loop.frozen_features`."""
         ...
 
-    def adapt(self, resting: Sequence[Support], steps: int) -> list[Outcome]:
-        """Run the inner loop on what `at_rest` made of each support set's images."""
+    def adapt(self, frozen: Sequence[Support], steps: int) -> list[Outcome]:
+        """Run the inner loop on what `frozen_features` made of each support set's images."""
         ...
 
     def logits(
-        self, adapted: Sequence[Params], resting: Sequence[torch.Tensor]
+        self, adapted: Sequence[Params], frozen: Sequence[torch.Tensor]
     ) -> list[torch.Tensor]:
-        """`(query, n_way)` logits of what `at_rest` made of the queries, for each session."""
+        """`(query, n_way)` logits of what `frozen_features` made of the queries, for each session."""
         ...
 
 
-class Definition:
+class EagerExecutor:
     """Runs the functions of `meta` as they stand, for every network and on every device."""
 
     name = "eager"
@@ -95,34 +95,34 @@ class Definition:
         """See `Executor`."""
         return n_images
 
-    def at_rest(self, images: torch.Tensor, views: torch.Tensor) -> torch.Tensor:
+    def frozen_features(self, images: torch.Tensor, views: torch.Tensor) -> torch.Tensor:
         """See `Executor`."""
-        return at_rest(self._network, self._initialization, images, views)
+        return frozen_features(self._network, self._initialization, images, views)
 
-    def adapt(self, resting: Sequence[Support], steps: int) -> list[Outcome]:
+    def adapt(self, frozen: Sequence[Support], steps: int) -> list[Outcome]:
         """See `Executor`."""
-        return [Outcome(*self._run(one, steps)) for one in resting]
+        return [Outcome(*self._run(one, steps)) for one in frozen]
 
     def logits(
-        self, adapted: Sequence[Params], resting: Sequence[torch.Tensor]
+        self, adapted: Sequence[Params], frozen: Sequence[torch.Tensor]
     ) -> list[torch.Tensor]:
         """See `Executor`."""
         return [
-            logits_from_rest(
+            logits_from_frozen(
                 self._network, self._initialization, {**self._initialization.params, **own}, rest
             )
-            for own, rest in zip(adapted, resting, strict=True)
+            for own, rest in zip(adapted, frozen, strict=True)
         ]
 
-    def _run(self, resting: Support, steps: int) -> tuple[Params, torch.Tensor, torch.Tensor]:
+    def _run(self, frozen: Support, steps: int) -> tuple[Params, torch.Tensor, torch.Tensor]:
         """The parts of an `Outcome`."""
         states = list(
-            trajectory_from_rest(self._network, self._initialization, resting, steps=steps)
+            trajectory_from_frozen(self._network, self._initialization, frozen, steps=steps)
         )
         last = states[-1].fast_weights
         moved = self._initialization.step_sizes.keys() | HEAD
         return (
             {name: tensor for name, tensor in last.items() if name in moved},
             torch.stack([state.loss for state in states]),
-            logits_from_rest(self._network, self._initialization, last, resting.images),
+            logits_from_frozen(self._network, self._initialization, last, frozen.images),
         )

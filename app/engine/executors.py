@@ -8,21 +8,21 @@ import torch
 
 from ..meta.inner_loop import Initialization
 from ..meta.network import Network
-from .blocks import Blocks
-from .crew import Crew
-from .executor import Definition, Executor
-from .stacked import Stacked
+from .conv4_executor import Conv4Executor
+from .executor import EagerExecutor, Executor
+from .helper_pool import HelperPool
+from .vmap_executor import VmapExecutor
 
 if TYPE_CHECKING:
     from ..networks.conv4 import Conv4
 
 
 def executor_of(
-    network: Network, initialization: Initialization, device: torch.device, crew: Crew
+    network: Network, initialization: Initialization, device: torch.device, helpers: HelperPool
 ) -> Executor:
     """The fastest executor that serves an initialization, which is on ``device`` already."""
     if device.type != "cpu":
-        return Stacked(network, initialization)
-    if Blocks.serves(network, initialization):
-        return Blocks(cast("Conv4", network), initialization, crew)
-    return Definition(network, initialization)
+        return VmapExecutor(network, initialization)
+    if Conv4Executor.serves(network, initialization):
+        return Conv4Executor(cast("Conv4", network), initialization, helpers)
+    return EagerExecutor(network, initialization)

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..meta.compiled import Floats, compiled
+from ..kernels.jit import Floats, compiled
 from ..meta.head import HeadStart
 
 STARTS: dict[HeadStart, int] = {"zero": 0, "class_means": 1, "cosine": 2}
@@ -58,7 +58,7 @@ def scores(
     scale: np.float32,
     logits: Floats,
 ) -> None:
-    """`(image, n_way)` logits from `(image * view, feature)` features: `logits_of_seen`.
+    """`(image, n_way)` logits from `(image * view, feature)` features: `logits_over_views`.
 
     An image is classified by the mean of the unit features of its first ``n_seen`` views.
     """

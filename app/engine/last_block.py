@@ -11,10 +11,10 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
+from ..kernels.jit import Floats, compiled
 from ..meta import head
-from ..meta.compiled import Floats, array_of, compiled
 from ..meta.inner_loop import Initialization
-from ..meta.params import Params
+from ..meta.params import Params, array_of
 from ..networks.convolution import EPSILON, NormalisedConvolution
 from .head_loops import scores
 from .winograd import rectified
@@ -39,11 +39,11 @@ class LastBlock:
         """Tell whether its outputs come in pairs, as they are computed."""
         return convolution.outputs % 2 == 0
 
-    def takes(self, resting: torch.Tensor) -> bool:
+    def takes(self, frozen: torch.Tensor) -> bool:
         """Tell whether so many queries are best given to `logits`."""
-        return len(resting) * self._n_seen <= MOST_ROWS
+        return len(frozen) * self._n_seen <= MOST_ROWS
 
-    def logits(self, adapted: Params, resting: torch.Tensor) -> torch.Tensor:
+    def logits(self, adapted: Params, frozen: torch.Tensor) -> torch.Tensor:
         """`(query, n_way)` logits of `(query, view, inputs, height, width)` queries at rest.
 
         ``adapted`` are a session's tensors by their names.
@@ -53,8 +53,8 @@ class LastBlock:
         weight = own[f"{name}.weight"].permute(0, 2, 3, 1).reshape(self._convolution.outputs, -1)
         block = (weight, own[f"{name}.gain"], own[f"{name}.bias"])
         rows = (own[head.WEIGHT], own[head.BIAS])
-        queries = resting[:, : self._n_seen].permute(0, 1, 3, 4, 2)
-        found = np.empty((len(resting), len(own[head.BIAS])), np.float32)
+        queries = frozen[:, : self._n_seen].permute(0, 1, 3, 4, 2)
+        found = np.empty((len(frozen), len(own[head.BIAS])), np.float32)
         _run(array_of(queries), _arrays(block), self._statistics, _arrays(rows), self._scale, found)
         return torch.from_numpy(found)
 

@@ -13,9 +13,9 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
+from ..kernels.jit import Floats, compiled
 from ..meta import head
-from ..meta.compiled import Floats, array_of, compiled
-from ..meta.params import Params
+from ..meta.params import Params, array_of
 from ..networks.convolution import EPSILON, NormalisedConvolution
 from . import direct, winograd
 from .head_loops import Head, Labelled, gradients

@@ -11,12 +11,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ..meta.compiled import Floats, array_of, compiled
+from ..kernels.jit import Floats, compiled
+from ..meta.params import array_of
 from .winograd import TILES, forward, transform
 
 
 class FirstBlock:
-    """A resting block of one input channel, for images that are seen through a grid."""
+    """A frozen block of one input channel, for images that are seen through a grid."""
 
     def __init__(self, grid: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> None:
         """Take a `(view, height, width, 2)` grid and a folded convolution.
@@ -30,7 +31,7 @@ class FirstBlock:
     def __call__(self, images: torch.Tensor) -> torch.Tensor:
         """`(image, 1, height, width)` to `(image * (1 + view), outputs, height // 2, width // 2)`.
 
-        In channels last. Each image comes first, its views behind it, as in `views.seen_through`.
+        In channels last. Each image comes first, its views behind it, as in `views.with_views_at`.
         """
         n_images, _, height, width = images.shape
         rows = n_images * (1 + len(self._places))

@@ -14,7 +14,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ..meta.compiled import Floats, compiled
+from ..kernels.jit import Floats, compiled
 
 TILE, TILES = 4, 16
 """Side of a tile, and its numbers."""

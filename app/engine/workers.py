@@ -57,7 +57,7 @@ class Workers:
         """``on_start`` runs once in each thread, before its first call."""
         self._lock = threading.Lock()
         self._waiting: deque[_Call] = deque()
-        self._resting: list[threading.Lock] = []
+        self._frozen: list[threading.Lock] = []
         self._running, self._closed, self._waiting_limit = 0, False, queue_limit
         self._taken: dict[str, Taken] = {}
         self._threads = [
@@ -102,8 +102,8 @@ class Workers:
                 )
             self._waiting.append(call)
             # The thread that rested last: what it works with is still in its core's caches.
-            if self._resting:
-                self._resting.pop().release()
+            if self._frozen:
+                self._frozen.pop().release()
         call.future.add_done_callback(lambda _: self._give_up(call))
         return call.future
 
@@ -126,8 +126,8 @@ class Workers:
             self._closed = True
             dropped = list(self._waiting)
             self._waiting.clear()
-            while self._resting:
-                self._resting.pop().release()
+            while self._frozen:
+                self._frozen.pop().release()
         for call in dropped:
             if call.future.set_running_or_notify_cancel():
                 call.future.set_exception(
@@ -168,7 +168,7 @@ class Workers:
         with self._lock:
             while True:
                 while not self._waiting and not self._closed:
-                    self._resting.append(woken)
+                    self._frozen.append(woken)
                     self._lock.release()
                     woken.acquire()
                     self._lock.acquire()

@@ -9,33 +9,34 @@ size and anywhere on its sheet, in grey, colour or on a transparent ground.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 
-COARSE = 2
-"""Cells of the grid that the ink is looked for on, per cell of the output, along one side."""
-REFINEMENTS = 2
-SMALL, LOOSE = 0.1, 2.0
-"""A window below this share of the sheet was seen too coarsely to be trusted: the next look is at
-one so many times as wide."""
-MIN_CONTRAST = 32 / 255
-"""Luminance between paper and ink below which a difference counts as noise of the paper."""
-INK_THRESHOLD = 0.25
-FAINTEST = 0.25
-"""Ink that is stretched no further, however little of it there is."""
-NARROWEST = 4.0
-"""Pixels a side of the smallest window."""
-SOME_INK = 0.5
-"""Cells of ink, taken together, below which a look has found none."""
-ON_SHEET = 0.499
-"""Share of a cell on the sheet from which on it counts where paper and ink are told apart. A
-little less than half, so that a cell of which just half lies there counts whatever the rounding."""
-EVEN = 1e-4
-"""Luminance within which paper and ink take up as much of the sheet: then the paper is light."""
-TINY = 1e-6
-LUMINANCE = (0.299, 0.587, 0.114)
-"""Weights of red, green and blue (ITU-R BT.601)."""
+from ..kernels.drawing import (
+    COARSE,
+    EVEN,
+    FAINTEST,
+    INK_THRESHOLD,
+    LOOSE,
+    LUMINANCE,
+    MIN_CONTRAST,
+    NARROWEST,
+    ON_SHEET,
+    REFINEMENTS,
+    SMALL,
+    SOME_INK,
+    TINY,
+    draw,
+)
+from ..kernels.statistics import contrasts, describe
+from .prepared import Prepared
+
+BLANK = 0.6
+"""Ink, from lightest to darkest, below which a preprocessed image is noise of the paper."""
+STATISTICS = ("mean", "deviation", "roughness", "half_tones", "edge")
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,30 @@ class Drawing:
         ink = sheet.ink(centre, width, self.size)
         ink = ink / ink.amax((1, 2), keepdim=True).clamp(min=FAINTEST)
         return ((ink - self.mean) / self.std).reshape(*rgba.shape[:-3], 1, self.size, self.size)
+
+    def prepare(self, images: Sequence[torch.Tensor]) -> Prepared:
+        """See `Preprocessing`: `Drawing` by `kernels.drawing`, in an eighth of the time."""
+        inputs = np.empty((len(images), 1, self.size, self.size), np.float32)
+        for image, out in zip(images, inputs, strict=True):
+            draw(image.numpy(), self.size, self.extent, self.mean, self.std, out[0])
+        blank = contrasts(inputs.reshape(len(images), -1)) * self.std < BLANK
+        prepared = torch.from_numpy(inputs)
+        return Prepared(prepared, tuple(blank.tolist()), self.statistics(prepared))
+
+    def statistics(self, images: torch.Tensor) -> torch.Tensor:
+        """See `Preprocessing`: `(image, 5)`, in the order of `STATISTICS`."""
+        found = np.empty((len(images), len(STATISTICS)), np.float32)
+        describe(images.cpu().contiguous().numpy(), found)
+        return torch.from_numpy(found)
+
+    def fitted(self, images: torch.Tensor) -> Drawing:
+        """See `Preprocessing`."""
+        return replace(self, mean=float(images.mean()), std=float(images.std()))
+
+    @property
+    def background(self) -> float:
+        """See `Preprocessing`: that of paper."""
+        return -self.mean / self.std
 
     def _find_ink(self, sheet: _Sheet) -> tuple[torch.Tensor, torch.Tensor]:
         """Centre `(image, 2)` and width `(image, 1)` of the window around the ink, in pixels.

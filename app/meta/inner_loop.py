@@ -24,7 +24,7 @@ from . import head
 from .episode import Support
 from .network import Network
 from .params import Params, mapped
-from .views import no_views, seen_in
+from .views import no_views, with_views
 
 HEAD = frozenset({head.WEIGHT, head.BIAS})
 
@@ -87,28 +87,28 @@ def trajectory(
     With ``second_order`` gradients flow through the inner gradients; without, inner gradients
     count as constants, which is the first-order approximation.
     """
-    resting = replace(support, images=at_rest(network, initialization, support.images))
-    return trajectory_from_rest(
-        network, initialization, resting, steps=steps, second_order=second_order
+    frozen = replace(support, images=frozen_features(network, initialization, support.images))
+    return trajectory_from_frozen(
+        network, initialization, frozen, steps=steps, second_order=second_order
     )
 
 
-def trajectory_from_rest(
+def trajectory_from_frozen(
     network: Network,
     initialization: Initialization,
-    resting: Support,
+    frozen: Support,
     *,
     steps: int | None = None,
     second_order: bool = False,
 ) -> Iterator[Step]:
-    """`trajectory` of a support set whose images are what `at_rest` made of them."""
+    """`trajectory` of a support set whose images are what `frozen_features` made of them."""
     inner_loop, params = initialization.inner_loop, initialization.params
     wanted = inner_loop.steps if steps is None else steps
-    n_seen = resting.images.shape[1]
+    n_seen = frozen.images.shape[1]
     seen = Support(
-        resting.images.flatten(0, 1), resting.labels.repeat_interleave(n_seen), resting.n_way
+        frozen.images.flatten(0, 1), frozen.labels.repeat_interleave(n_seen), frozen.n_way
     )
-    first, stop = first_moving(network, initialization), len(network.parts)
+    first, stop = first_adapted(network, initialization), len(network.parts)
 
     def loss_at(moving: Params) -> tuple[torch.Tensor, Params]:
         features = network.through({**params, **moving}, seen.images, first, stop)
@@ -150,7 +150,7 @@ def adapt(
     return last
 
 
-def at_rest(
+def frozen_features(
     network: Network,
     initialization: Initialization,
     images: torch.Tensor,
@@ -161,13 +161,13 @@ def at_rest(
     Adaptations share it, whatever their support sets. ``views`` are the initialization's own by
     default.
     """
-    seen = seen_in(images, initialization.views if views is None else views)
-    first = first_moving(network, initialization)
+    seen = with_views(images, initialization.views if views is None else views)
+    first = first_adapted(network, initialization)
     hidden = network.through(initialization.params, seen.flatten(0, 1), 0, first)
     return hidden.reshape(*seen.shape[:2], *hidden.shape[1:])
 
 
-def first_moving(network: Network, initialization: Initialization) -> int:
+def first_adapted(network: Network, initialization: Initialization) -> int:
     """The first part that adapts, or the number of parts where the head alone does."""
     trunk = initialization.step_sizes.keys() - HEAD
     parts = network.parts
@@ -189,28 +189,28 @@ def logits(
     network: Network, initialization: Initialization, fast_weights: Params, images: torch.Tensor
 ) -> torch.Tensor:
     """`(batch, channel, height, width)` images to `(batch, n_way)` logits, row by row."""
-    resting = at_rest(network, initialization, images, initialization.query_views())
-    return logits_from_rest(network, initialization, fast_weights, resting)
+    frozen = frozen_features(network, initialization, images, initialization.query_views())
+    return logits_from_frozen(network, initialization, fast_weights, frozen)
 
 
-def logits_from_rest(
-    network: Network, initialization: Initialization, fast_weights: Params, resting: torch.Tensor
+def logits_from_frozen(
+    network: Network, initialization: Initialization, fast_weights: Params, frozen: torch.Tensor
 ) -> torch.Tensor:
-    """`logits` of what `at_rest` made of the images.
+    """`logits` of what `frozen_features` made of the images.
 
     Views beyond those that queries are seen in are left out.
     """
-    seen = resting[:, : 1 + len(initialization.query_views())]
+    seen = frozen[:, : 1 + len(initialization.query_views())]
     features = network.through(
         fast_weights,
         seen.flatten(0, 1),
-        first_moving(network, initialization),
+        first_adapted(network, initialization),
         len(network.parts),
     )
-    return logits_of_seen(fast_weights, features.reshape(*seen.shape[:2], -1))
+    return logits_over_views(fast_weights, features.reshape(*seen.shape[:2], -1))
 
 
-def logits_of_seen(fast_weights: Params, features: torch.Tensor) -> torch.Tensor:
+def logits_over_views(fast_weights: Params, features: torch.Tensor) -> torch.Tensor:
     """`(batch, n_way)` logits from `(batch, 1 + view, feature)` features of images and views.
 
     An image that is seen in several ways is classified by the mean of its unit features.

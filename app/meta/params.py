@@ -4,10 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 Params = Mapping[str, torch.Tensor]
 """Parameter names to tensors. Never changed in place."""
+
+
+def array_of(tensor: torch.Tensor) -> NDArray[np.float32]:
+    """A tensor on the CPU as kernels take it, C-contiguous; shares its memory where that can be."""
+    return tensor.contiguous().numpy()
 
 
 def mapped(function: Callable[[torch.Tensor], torch.Tensor], params: Params) -> Params:

@@ -50,16 +50,16 @@ def draw_views(pairs: int, widest: torch.Tensor, generator: torch.Generator) -> 
     return affine(torch.stack([drawn, -drawn], dim=1).flatten(0, 1))
 
 
-def seen_in(images: torch.Tensor, views: torch.Tensor) -> torch.Tensor:
+def with_views(images: torch.Tensor, views: torch.Tensor) -> torch.Tensor:
     """`(image, channel, height, width)` to `(image, 1 + view, channel, height, width)`.
 
     Each image comes first, its views behind it. What moves in from outside repeats the nearest
     edge.
     """
-    return seen_through(images, grid_of(views, images))
+    return with_views_at(images, sampling_grid(views, images))
 
 
-def grid_of(views: torch.Tensor, images: torch.Tensor) -> torch.Tensor:
+def sampling_grid(views: torch.Tensor, images: torch.Tensor) -> torch.Tensor:
     """`(view, height, width, 2)`: where images of this size and kind are looked at."""
     shape = [len(views), *images.shape[1:]]
     if not len(views):
@@ -67,8 +67,8 @@ def grid_of(views: torch.Tensor, images: torch.Tensor) -> torch.Tensor:
     return functional.affine_grid(views.to(images), shape, align_corners=False)
 
 
-def seen_through(images: torch.Tensor, grid: torch.Tensor) -> torch.Tensor:
-    """`seen_in` views whose grid is known."""
+def with_views_at(images: torch.Tensor, grid: torch.Tensor) -> torch.Tensor:
+    """`with_views` views whose grid is known."""
     n_images, n_views = images.shape[0], grid.shape[0]
     if not n_views:
         return images.unsqueeze(1)

@@ -23,7 +23,6 @@ from ..errors import (
     SessionNotFound,
     SupportNotKept,
 )
-from ..images.preprocess import preprocess
 from ..sessions.session import (
     IdempotencyKey,
     KeptAnswer,
@@ -35,7 +34,6 @@ from ..sessions.sessions import Clock, Sessions
 from .advice import Advice
 from .keys import RunningKeys, Turns, digest_of
 from .learning import Learned, Learner, Union
-from .loaded import Loaded
 from .reading import (
     Read,
     Reader,
@@ -44,6 +42,7 @@ from .reading import (
     small_pixels,
     support_problems,
 )
+from .registry import Registry
 from .values import (
     AdaptCall,
     Adapted,
@@ -100,7 +99,7 @@ class Adapting:
 
     def __init__(
         self,
-        loaded: Loaded,
+        loaded: Registry,
         engine: Engine,
         sessions: Sessions,
         reader: Reader,
@@ -171,7 +170,7 @@ class Adapting:
         ):
             if under.earlier is not None:
                 return under.earlier
-            session = self._sessions.look_at(session_id, call.tenant)
+            session = self._sessions.read(session_id, call.tenant)
             if if_match is not None and str(session.version) not in if_match:
                 raise PreconditionFailed(sorted(if_match), session.version)
             checkpoint = self._loaded.of(session)
@@ -263,9 +262,9 @@ class Adapting:
     ) -> Iterator[tuple[_Decoded, Learned | BaseException, Read]]:
         """What calls of one initialization and number of steps come to, together."""
         checkpoint = group[0].begun.checkpoint
-        together = preprocess(
-            checkpoint.preprocessing, [image for one in group for image in one.pixels]
-        )
+        together = checkpoint.preprocessing.prepare(
+            [image for one in group for image in one.pixels]
+        ).images
         images = torch.split(together, [len(one.pixels) for one in group])
         decoding = time.perf_counter() - began
         reads = [Read(own, one.waited, decoding) for one, own in zip(group, images, strict=True)]
@@ -317,7 +316,7 @@ class Adapting:
                 raise IdempotencyKeyReused
             earlier = None
             if kept is not None:
-                self._sessions.look_at(kept.session_id, call.tenant)
+                self._sessions.read(kept.session_id, call.tenant)
                 if kept.content is None:
                     raise SessionNotFound(kept.session_id)
                 earlier = Replayed(kept.status, kept.content)

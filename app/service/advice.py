@@ -9,8 +9,8 @@ import torch
 
 from ..checkpoints.checkpoint import Checkpoint
 from ..errors import DeadlineExceeded
-from .loaded import Loaded
 from .reading import Reader
+from .registry import Registry
 from .values import LabelledImage, Warned
 
 LOOKED_AT = 20
@@ -20,7 +20,7 @@ LOOKED_AT = 20
 class Advice:
     """Compares support sets with what the loaded initializations learned from."""
 
-    def __init__(self, loaded: Loaded, reader: Reader) -> None:
+    def __init__(self, loaded: Registry, reader: Reader) -> None:
         self._loaded, self._reader = loaded, reader
 
     def on(
@@ -71,4 +71,7 @@ def _unlikeness(checkpoint: Checkpoint, tensors: torch.Tensor) -> float | None:
     calibration = checkpoint.config.calibration
     if calibration is None:
         return None
-    return calibration.likeness.unlikeness(tensors) / calibration.likeness.threshold
+    return (
+        calibration.likeness.unlikeness(checkpoint.preprocessing.statistics(tensors))
+        / calibration.likeness.threshold
+    )

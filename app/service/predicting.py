@@ -12,14 +12,14 @@ import torch
 
 from ..checkpoints.checkpoint import Checkpoint
 from ..engine.engine import Engine
+from ..engine.scoring import scored
 from ..engine.workers import Kind
 from ..errors import Problem
-from ..images.preprocess import are_blank, preprocess
 from ..sessions.session import Session
 from ..sessions.sessions import Sessions
 from . import cautions
-from .loaded import Loaded
 from .reading import Reader, is_small, query_problems, small_pixels
+from .registry import Registry
 from .values import Coming, Limits, PredictCall, Predicted, Ranked, Submitted, Timing
 
 FEW_IMAGES = 8
@@ -42,7 +42,7 @@ class Predicting:
     """The use case of predicting."""
 
     def __init__(
-        self, loaded: Loaded, engine: Engine, sessions: Sessions, reader: Reader, limits: Limits
+        self, loaded: Registry, engine: Engine, sessions: Sessions, reader: Reader, limits: Limits
     ) -> None:
         self._loaded, self._engine, self._sessions = loaded, engine, sessions
         self._reader, self._limits = reader, limits
@@ -83,7 +83,7 @@ class Predicting:
     def _asked(self, call: PredictCall) -> _Asked:
         """Find the session, and what is wrong with the call besides its images."""
         began = time.perf_counter()
-        session = self._sessions.use(call.session_id, call.tenant)
+        session = self._sessions.touch(call.session_id, call.tenant)
         store_seconds = time.perf_counter() - began
         checkpoint = self._loaded.of(session)
         problems = [*call.problems, *query_problems(len(call.images), self._limits)]
@@ -110,7 +110,7 @@ class Predicting:
                 ready[asked.checkpoint.identity].append((place, asked, decoded))
         for identity, group in ready.items():
             preprocessing = group[0][1].checkpoint.preprocessing
-            images = preprocess(preprocessing, [image for _, _, own in group for image in own])
+            images = preprocessing.prepare([image for _, _, own in group for image in own]).images
             read = time.perf_counter()
             logits = self._engine.predict_here(
                 identity,
@@ -137,7 +137,7 @@ def _predicted(
 ) -> list[Predicted]:
     """What calls of one initialization are told, whose images are one after another."""
     checkpoint = asked[0].checkpoint
-    blank = iter(are_blank(checkpoint.preprocessing, images))
+    blank = iter([False] * len(images))
     return [
         Predicted(
             session=one.session,
@@ -165,7 +165,7 @@ def _predictions(
     for places in by_way.values():
         together = torch.cat([logits[place] for place in places])
         counts = [asked[p].session.image_counts for p in places for _ in range(len(logits[p]))]
-        ranked = iter(checkpoint.scored(together, counts))
+        ranked = iter(scored(checkpoint.scoring, together, counts))
         for place in places:
             labels, top_k = asked[place].session.labels, asked[place].call.top_k
             found[place] = tuple(

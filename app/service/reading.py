@@ -14,7 +14,6 @@ from ..checkpoints.checkpoint import Checkpoint
 from ..engine.allocator import hand_back_freed_memory
 from ..errors import BadImage, DeadlineExceeded, InvalidInput, Problem
 from ..images.decode import decode, opened, pixels
-from ..images.preprocess import preprocess
 from .values import LabelledImage, Limits, QueryImage
 
 MAX_LABEL_LENGTH = 100
@@ -71,7 +70,7 @@ class Reader:
             try:
                 rgba = decode(image.content)
                 large |= rgba.shape[0] * rgba.shape[1] > LARGE_PIXELS
-                tensors.append(preprocess(checkpoint.preprocessing, [rgba]))
+                tensors.append(checkpoint.preprocessing.prepare([rgba]).images)
             except BadImage as bad:
                 listed.append(Problem(bad.code, str(bad), image.field, image.index))
             finally:

@@ -8,20 +8,20 @@ from collections.abc import Sequence
 
 import torch
 
-from ..checkpoints.calibration import expected_calibration_error
 from ..engine.engine import Engine
 from ..errors import (
     Problem,
 )
+from ..meta.scores import expected_calibration_error
 from ..sessions.session import (
     Page,
     Session,
 )
 from ..sessions.sessions import Clock, Sessions
 from .adapting import Adapting
-from .loaded import Loaded
 from .predicting import Predicting
 from .reading import Reader, clean_labels
+from .registry import Registry
 from .values import (
     Confusion,
     Evaluated,
@@ -36,7 +36,7 @@ class Service:
 
     def __init__(
         self,
-        loaded: Loaded,
+        loaded: Registry,
         engine: Engine,
         sessions: Sessions,
         limits: Limits,
@@ -66,7 +66,7 @@ class Service:
 
         Raises as `Predicting.predict` does; a label that is none of the session's is InvalidInput.
         """
-        session = self._sessions.look_at(session_id, tenant)
+        session = self._sessions.read(session_id, tenant)
         labels, label_problems = clean_labels(images)
         unknown = [
             Problem(
@@ -104,7 +104,7 @@ class Service:
 
     def session(self, session_id: str, *, tenant: str = "") -> Session:
         """Look at a session; this is no use of it. Raises SessionNotFound."""
-        return self._sessions.look_at(session_id, tenant)
+        return self._sessions.read(session_id, tenant)
 
     def page(self, *, tenant: str = "", limit: int, after: str | None) -> Page:
         """List a tenant's sessions, the newest first. Raises InvalidInput for a bad cursor."""

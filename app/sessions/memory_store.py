@@ -84,7 +84,7 @@ class MemoryStore:
                 if record is not None and record.expires_at < expires_at:
                     self._records[session_id] = replace(record, expires_at=expires_at)
 
-    def use_all(self, now: float) -> None:
+    def touch_all(self, now: float) -> None:
         """Let every session end as if it had just been used."""
         with self._lock:
             ends = {r.id: min(now + r.ttl_seconds, r.ends_at) for r in self._records.values()}

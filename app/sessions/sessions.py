@@ -39,7 +39,7 @@ class Sessions:
         self._changes = 0
         self._lock = threading.Lock()
         self._sweeping = threading.Lock()
-        store.use_all(clock())
+        store.touch_all(clock())
 
     def put(
         self,
@@ -77,9 +77,9 @@ class Sessions:
                 raise SessionNotFound(session.id)
             raise SessionChanged(session.version - 1, found.version)
 
-    def use(self, session_id: str, tenant: str) -> Session:
+    def touch(self, session_id: str, tenant: str) -> Session:
         """Fetch a live session and move its end. Raises SessionNotFound and Unavailable."""
-        session = self.look_at(session_id, tenant)
+        session = self.read(session_id, tenant)
         with self._lock:
             expires_at = session.used_at(self._clock())
             self._moved[session_id] = expires_at
@@ -88,7 +88,7 @@ class Sessions:
                 self._cache[session_id] = cached.ending(expires_at)
         return session.ending(expires_at)
 
-    def look_at(self, session_id: str, tenant: str) -> Session:
+    def read(self, session_id: str, tenant: str) -> Session:
         """Fetch a live session and leave its end alone. Raises SessionNotFound and Unavailable.
 
         Unknown, ended, deleted, somebody else's: nobody can tell which.
@@ -149,7 +149,7 @@ class Sessions:
 
     def delete(self, session_id: str, tenant: str) -> None:
         """Forget a live session and all that is kept with it. Raises SessionNotFound."""
-        self.look_at(session_id, tenant)
+        self.read(session_id, tenant)
         deleted = self._store.delete(session_id)
         with self._lock:
             self._forget(session_id)

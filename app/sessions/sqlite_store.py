@@ -164,7 +164,7 @@ class SqliteStore:
         update = "UPDATE sessions SET expires_at = max(expires_at, ?) WHERE id = ?"
         self._even_if_full(lambda connection: connection.executemany(update, rows))
 
-    def use_all(self, now: float) -> None:
+    def touch_all(self, now: float) -> None:
         """Let every session end as if it had just been used."""
         update = "UPDATE sessions SET expires_at = max(expires_at, min(? + ttl_seconds, ends_at))"
         self._even_if_full(lambda connection: connection.execute(update, (now,)))

@@ -87,7 +87,7 @@ class Store(Protocol):
         """Let sessions end later than they would."""
         ...
 
-    def use_all(self, now: float) -> None:
+    def touch_all(self, now: float) -> None:
         """Let every session end as if it had just been used."""
         ...
 

@@ -10,9 +10,6 @@ from torch.nn import functional
 from ..checkpoints.calibration import (
     Calibration,
     Likeness,
-    distance,
-    expected_calibration_error,
-    image_statistics,
 )
 from ..checkpoints.checkpoint import Checkpoint
 from ..data.episodes import ClassImages, EpisodePlan, EpisodeShape, realize, seeded
@@ -21,6 +18,7 @@ from ..meta.head import SCALE
 from ..meta.inner_loop import Initialization
 from ..meta.network import Network
 from ..meta.params import Params
+from ..meta.scores import distance, expected_calibration_error
 from .candidate import Inductive
 from .evaluation import Setting
 
@@ -145,13 +143,13 @@ class CalibrationMeter:
         checkpoint = self._checkpoint
         shots = torch.tensor([len(members) for members in plan.support])
         scores = scores.cpu()
-        self._probabilities.append(checkpoint.calibrated(scores).max(1).values)
+        self._probabilities.append(checkpoint.scoring.probabilities(scores).max(1).values)
         self._labels.append(scores.argmax(1) == plan.query_labels())
         images = self._others(plan, len(scores), len(self._labels))
-        known = checkpoint.none_of_these(scores, shots)
+        known = checkpoint.scoring.none_of_these(scores, shots)
         if known is not None and images:
             others = self._candidate.scores_of(images, fast_weights).cpu()
-            unknown = checkpoint.none_of_these(others, shots)
+            unknown = checkpoint.scoring.none_of_these(others, shots)
             self._known.append(known)
             self._unknown.extend([] if unknown is None else [unknown])
 

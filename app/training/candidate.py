@@ -16,9 +16,9 @@ from ..meta.inner_loop import (
     HEAD,
     Initialization,
     Step,
-    at_rest,
-    logits_from_rest,
-    trajectory_from_rest,
+    frozen_features,
+    logits_from_frozen,
+    trajectory_from_frozen,
 )
 from ..meta.network import Network
 from ..meta.params import Params
@@ -70,16 +70,16 @@ class Inductive:
 
     def trajectory(self, plan: EpisodePlan, steps: int | None) -> Iterator[Step]:
         """The states of the inner loop on an episode's support set."""
-        support = realize(self._resting, plan).support
-        return trajectory_from_rest(self.network, self.initialization, support, steps=steps)
+        support = realize(self._frozen, plan).support
+        return trajectory_from_frozen(self.network, self.initialization, support, steps=steps)
 
     def scores(self, plan: EpisodePlan, fast_weights: Params) -> torch.Tensor:
         """The `(query, n_way)` logits of an episode's queries."""
-        return self._classified(fast_weights, realize(self._resting, plan).query_images)
+        return self._classified(fast_weights, realize(self._frozen, plan).query_images)
 
     def scores_of(self, images: Sequence[tuple[int, int]], fast_weights: Params) -> torch.Tensor:
         """The `(image, n_way)` logits of images given by their class and place in it."""
-        members = self._resting.images
+        members = self._frozen.images
         return self._classified(fast_weights, torch.stack([members[c][i] for c, i in images]))
 
     def embedded(self, plan: EpisodePlan) -> Episode:
@@ -98,15 +98,17 @@ class Inductive:
         return embed(self.network, self.initialization, self.classes)
 
     @cached_property
-    def _resting(self) -> ClassImages:
+    def _frozen(self) -> ClassImages:
         def rest(images: torch.Tensor) -> torch.Tensor:
             chunks = torch.split(images, IMAGES_AT_ONCE)
-            return torch.cat([at_rest(self.network, self.initialization, part) for part in chunks])
+            return torch.cat(
+                [frozen_features(self.network, self.initialization, part) for part in chunks]
+            )
 
         return replace(self.classes, images=tuple(map(rest, self.classes.images)))
 
-    def _classified(self, fast_weights: Params, resting: torch.Tensor) -> torch.Tensor:
-        return logits_from_rest(self.network, self.initialization, fast_weights, resting)
+    def _classified(self, fast_weights: Params, frozen: torch.Tensor) -> torch.Tensor:
+        return logits_from_frozen(self.network, self.initialization, fast_weights, frozen)
 
 
 def without_network_steps(initialization: Initialization) -> Initialization | None:

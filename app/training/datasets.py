@@ -13,8 +13,7 @@ from ..data.episodes import ClassImages
 from ..data.sources import EncodedClass
 from ..errors import BadData, BadImage
 from ..images.decode import decode
-from ..images.drawing import Drawing
-from ..images.preprocess import preprocess
+from ..images.preprocessing import Preprocessing
 
 DataFormat = Literal["omniglot", "vinyals", "folders"]
 Split = Literal["train", "validation", "test"]
@@ -48,7 +47,7 @@ def for_episodes(data_format: DataFormat, classes: ClassImages) -> ClassImages:
 
 def preprocess_classes(
     classes: Iterator[EncodedClass],
-    preprocessing: Drawing,
+    preprocessing: Preprocessing,
     on_class: Callable[[], None] = lambda: None,
 ) -> ClassImages:
     """Decode and preprocess every image. Raises BadData that names the first bad file."""
@@ -56,7 +55,9 @@ def preprocess_classes(
     for encoded in classes:
         names.append(encoded.name)
         groups.append(encoded.group)
-        images.append(preprocess(preprocessing, [_image(encoded, *file) for file in encoded.files]))
+        images.append(
+            preprocessing.prepare([_image(encoded, *file) for file in encoded.files]).images
+        )
         on_class()
     if not names:
         raise BadData("expected at least one class of images, got none")

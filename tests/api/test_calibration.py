@@ -20,8 +20,8 @@ from inkling.engine.engine import Engine
 from inkling.errors import DeadlineExceeded
 from inkling.images.decode import decode
 from inkling.main import create_app
-from inkling.service.loaded import Loaded
 from inkling.service.reading import Reader
+from inkling.service.registry import Registry
 from inkling.service.service import Service
 from inkling.service.values import AdaptCall, Adapted, LabelledImage, Limits
 from inkling.sessions.memory_store import MemoryStore
@@ -130,7 +130,7 @@ def test_too_little_time_to_look_elsewhere_leaves_the_advice_out(
     other = load_checkpoint(of_photographs)
     engine = Engine([checkpoint, other], device=torch.device("cpu"), workers=1, queue_limit=4)
     sessions = Sessions(MemoryStore(Bounds(10**9, 10)), cache_bytes=0, clock=time.time)
-    service = Service(Loaded([checkpoint, other]), engine, sessions, Limits())
+    service = Service(Registry([checkpoint, other]), engine, sessions, Limits())
     read = Reader.read
 
     def late(self: Reader, images: Any, chosen: Checkpoint, *rest: Any) -> Any:

@@ -130,7 +130,10 @@ def test_http_predicts_what_evaluate_measures(
         Inductive(checkpoint.network, checkpoint.initialization, classes),
         Setting(shape, 1, seed),
         on_scores=lambda p, _, rows: seen.append(
-            ([classes.names[index] for index in p.classes], checkpoint.calibrated(rows).tolist())
+            (
+                [classes.names[index] for index in p.classes],
+                checkpoint.scoring.probabilities(rows).tolist(),
+            )
         ),
     )
     assert realize(classes, plan).query_labels.numel() == len(queries)

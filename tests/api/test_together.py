@@ -14,7 +14,7 @@ import torch
 from inkling.checkpoints.checkpoint import Checkpoint
 from inkling.engine.engine import Engine
 from inkling.errors import DeadlineExceeded, SessionNotFound
-from inkling.service.loaded import Loaded
+from inkling.service.registry import Registry
 from inkling.service.service import Service
 from inkling.service.values import AdaptCall, Adapted, Keyed, LabelledImage, Limits
 from inkling.sessions.memory_store import MemoryStore
@@ -165,7 +165,7 @@ def serving(checkpoint: Checkpoint, store: MemoryStore) -> Iterator[Callable[[Li
             engine = Engine([checkpoint], device=torch.device("cpu"), workers=1, queue_limit=4)
             closing.callback(engine.close)
             sessions = Sessions(store, cache_bytes=10**9, clock=time.time)
-            service = Service(Loaded([checkpoint]), engine, sessions, limits)
+            service = Service(Registry([checkpoint]), engine, sessions, limits)
             closing.callback(service.close)
             return service
 

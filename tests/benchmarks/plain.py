@@ -182,7 +182,7 @@ def reference(checkpoint: Checkpoint, support: Support, queries: torch.Tensor) -
     with torch.no_grad():
         adapted = inner_loop.adapt(network, initialization, support)
         scores = inner_loop.logits(network, initialization, adapted.fast_weights, queries)
-    return checkpoint.calibrated(scores)
+    return checkpoint.scoring.probabilities(scores)
 
 
 def agreement(checkpoint: Checkpoint, support: Support, queries: torch.Tensor) -> float:

@@ -103,10 +103,12 @@ def test_auto_takes_what_there_is() -> None:
     assert choose_device("auto").type == expected
 
 
-def classified_from_rest(engine: Engine, checkpoint: Checkpoint, episode: Episode) -> torch.Tensor:
+def classified_from_frozen(
+    engine: Engine, checkpoint: Checkpoint, episode: Episode
+) -> torch.Tensor:
     identity = checkpoint.identity
     support, queries = (
-        engine.at_rest(identity, images, deadline_seconds=60)
+        engine.frozen_features(identity, images, deadline_seconds=60)
         for images in (episode.support.images, episode.query_images)
     )
     return engine.classify_others(
@@ -125,7 +127,7 @@ def test_classifying_from_rest_is_adapting_and_predicting(
     identity = checkpoint.identity
     adapted = engine.adapt(identity, episode.support, steps=None, deadline_seconds=60).adapted
     expected = engine.predict(identity, adapted, episode.query_images, deadline_seconds=60).logits
-    found = classified_from_rest(engine, checkpoint, episode)
+    found = classified_from_frozen(engine, checkpoint, episode)
     torch.testing.assert_close(found.softmax(1), expected.softmax(1), rtol=0, atol=1e-5)
 
 
@@ -145,7 +147,7 @@ def test_the_gpu_answers_as_the_cpu_does(
                 checkpoint.identity, adaptation.adapted, episode.query_images, deadline_seconds=60
             )
             found.append(classified.logits.softmax(1))
-            found.append(classified_from_rest(each, checkpoint, episode).softmax(1))
+            found.append(classified_from_frozen(each, checkpoint, episode).softmax(1))
         for other in found[1:]:
             torch.testing.assert_close(found[0], other, rtol=0, atol=1e-5)
     on_gpu.close()

@@ -7,12 +7,12 @@ from dataclasses import replace
 
 import pytest
 import torch
-from inkling.engine import blocks
-from inkling.engine.blocks import Blocks
-from inkling.engine.crew import Crew
-from inkling.engine.executor import Definition, Executor
+from inkling.engine import conv4_executor
+from inkling.engine.conv4_executor import Conv4Executor
+from inkling.engine.executor import EagerExecutor, Executor
 from inkling.engine.executors import executor_of
-from inkling.engine.stacked import Stacked
+from inkling.engine.helper_pool import HelperPool
+from inkling.engine.vmap_executor import VmapExecutor
 from inkling.meta.episode import Support
 from inkling.meta.head import HeadStart
 from inkling.meta.inner_loop import HEAD, Initialization, InnerLoop
@@ -29,9 +29,9 @@ CPU = torch.device("cpu")
 
 
 @pytest.fixture(scope="module", params=[1, 3], ids=["one-thread", "three-threads"])
-def crew(request: pytest.FixtureRequest) -> Iterator[Crew]:
+def helpers(request: pytest.FixtureRequest) -> Iterator[HelperPool]:
     helpers: int = request.param - 1
-    started = Crew(helpers, lambda: helpers, on_start=lambda: torch.set_num_threads(1))
+    started = HelperPool(helpers, lambda: helpers, on_start=lambda: torch.set_num_threads(1))
     yield started
     started.close()
 
@@ -71,8 +71,8 @@ def support_of(network: Network, counts: tuple[int, ...], seed: int = 0) -> Supp
     return Support(images + 0.3 * labels.view(-1, 1, 1, 1), labels, len(counts))
 
 
-def resting(executor: Executor, initialization: Initialization, support: Support) -> Support:
-    images = executor.at_rest(support.images, initialization.views)
+def frozen(executor: Executor, initialization: Initialization, support: Support) -> Support:
+    images = executor.frozen_features(support.images, initialization.views)
     return Support(images, support.labels, support.n_way)
 
 
@@ -92,15 +92,15 @@ def check_after(
     initialization: Initialization,
     *supports: Support,
 ) -> None:
-    definition = Definition(network, initialization)
+    definition = EagerExecutor(network, initialization)
     queries = [support_of(network, (2, 1), seed=7 + place).images for place in range(len(supports))]
-    outcomes = executor.adapt([resting(executor, initialization, s) for s in supports], steps)
+    outcomes = executor.adapt([frozen(executor, initialization, s) for s in supports], steps)
     scores = executor.logits(
         [outcome.adapted for outcome in outcomes],
-        [executor.at_rest(images, initialization.query_views()) for images in queries],
+        [executor.frozen_features(images, initialization.query_views()) for images in queries],
     )
     for support, outcome, images, found in zip(supports, outcomes, queries, scores, strict=True):
-        expected = definition.adapt([resting(definition, initialization, support)], steps)[0]
+        expected = definition.adapt([frozen(definition, initialization, support)], steps)[0]
         assert outcome.adapted.keys() == expected.adapted.keys()
         for name, tensor in expected.adapted.items():
             difference = (outcome.adapted[name] - tensor).abs()
@@ -111,7 +111,7 @@ def check_after(
         torch.testing.assert_close(
             outcome.scores.softmax(1), expected.scores.softmax(1), rtol=0, atol=TOLERANCE
         )
-        rest = definition.at_rest(images, initialization.query_views())
+        rest = definition.frozen_features(images, initialization.query_views())
         wanted = definition.logits([expected.adapted], [rest])[0]
         torch.testing.assert_close(found.softmax(1), wanted.softmax(1), rtol=0, atol=TOLERANCE)
 
@@ -124,27 +124,29 @@ LAST = frozenset({"block4.weight", "block4.gain", "block4.bias"})
 
 @pytest.mark.parametrize("counts", [(1, 1), (3, 1, 2), (5, 5, 5, 5, 5), (1,) * 20])
 @pytest.mark.parametrize("network", [SMALL, NARROW, COLOUR], ids=["grey-28", "narrow", "colour-84"])
-def test_blocks_at_every_shape(crew: Crew, network: Conv4, counts: tuple[int, ...]) -> None:
+def test_blocks_at_every_shape(
+    helpers: HelperPool, network: Conv4, counts: tuple[int, ...]
+) -> None:
     initialization = initialization_of(network)
-    executor = Blocks(network, initialization, crew)
+    executor = Conv4Executor(network, initialization, helpers)
     check(executor, network, initialization, support_of(network, counts))
 
 
 @pytest.mark.parametrize("start", ["zero", "class_means", "cosine"])
 @pytest.mark.parametrize("adapting", [None, LAST, frozenset(), frozenset({"block2.gain"})])
 def test_blocks_with_every_start_and_whatever_adapts(
-    crew: Crew, start: HeadStart, adapting: frozenset[str] | None
+    helpers: HelperPool, start: HeadStart, adapting: frozenset[str] | None
 ) -> None:
     initialization = initialization_of(
         SMALL, start, adapting, view_pairs=1, query_views=adapting == LAST
     )
-    executor = Blocks(SMALL, initialization, crew)
+    executor = Conv4Executor(SMALL, initialization, helpers)
     check(executor, SMALL, initialization, support_of(SMALL, (2, 1, 3)))
 
 
-def test_blocks_with_a_step_size_for_each_number(crew: Crew) -> None:
+def test_blocks_with_a_step_size_for_each_number(helpers: HelperPool) -> None:
     initialization = initialization_of(SMALL, each_number=True)
-    executor = Blocks(SMALL, initialization, crew)
+    executor = Conv4Executor(SMALL, initialization, helpers)
     check(executor, SMALL, initialization, support_of(SMALL, (2, 1)))
 
 
@@ -152,7 +154,7 @@ def test_blocks_with_a_step_size_for_each_number(crew: Crew) -> None:
 @pytest.mark.parametrize("adapting", [None, LAST], ids=["all", "last"])
 @torch.no_grad()
 def test_blocks_that_diverge_where_the_definition_does(
-    crew: Crew, size: float, adapting: frozenset[str] | None
+    helpers: HelperPool, size: float, adapting: frozenset[str] | None
 ) -> None:
     initialization = initialization_of(SMALL, "zero", adapting)
     wild = replace(
@@ -161,35 +163,35 @@ def test_blocks_that_diverge_where_the_definition_does(
     )
     support = support_of(SMALL, (2, 2))
     losses = []
-    for executor in (Definition(SMALL, wild), Blocks(SMALL, wild, crew)):
-        outcome = executor.adapt([resting(executor, wild, support)], 3)[0]
+    for executor in (EagerExecutor(SMALL, wild), Conv4Executor(SMALL, wild, helpers)):
+        outcome = executor.adapt([frozen(executor, wild, support)], 3)[0]
         sound = all(bool(tensor.isfinite().all()) for tensor in outcome.adapted.values())
         losses.append(bool(outcome.losses.isfinite().all()) and sound)
     assert losses[0] == losses[1]
 
 
 @pytest.mark.parametrize("sessions", [2, 11])
-def test_blocks_of_several_sessions(crew: Crew, sessions: int) -> None:
+def test_blocks_of_several_sessions(helpers: HelperPool, sessions: int) -> None:
     initialization = initialization_of(SMALL, adapting=LAST, view_pairs=1, query_views=True)
-    executor = Blocks(SMALL, initialization, crew)
+    executor = Conv4Executor(SMALL, initialization, helpers)
     counts = [(1, 2), (2, 1, 1), (1, 1, 1, 1)]
     supports = [support_of(SMALL, counts[place % 3], seed=place) for place in range(sessions)]
     check(executor, SMALL, initialization, *supports)
 
 
 def test_blocks_that_are_shared_out_among_threads(
-    crew: Crew, monkeypatch: pytest.MonkeyPatch
+    helpers: HelperPool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(blocks, "FLOPS_WORTH_SHARING", 1.0)
+    monkeypatch.setattr(conv4_executor, "FLOPS_WORTH_SHARING", 1.0)
     initialization = initialization_of(SMALL, view_pairs=1, query_views=True)
-    executor = Blocks(SMALL, initialization, crew)
+    executor = Conv4Executor(SMALL, initialization, helpers)
     check(executor, SMALL, initialization, support_of(SMALL, (2, 1, 3)))
 
 
-def test_blocks_of_the_width_that_ships(crew: Crew) -> None:
+def test_blocks_of_the_width_that_ships(helpers: HelperPool) -> None:
     network = Conv4()
     initialization = initialization_of(network, "class_means", LAST, view_pairs=2, query_views=True)
-    executor = Blocks(network, initialization, crew)
+    executor = Conv4Executor(network, initialization, helpers)
     check(executor, network, initialization, support_of(network, (5,) * 5))
 
 
@@ -207,15 +209,15 @@ def test_blocks_of_the_width_that_ships(crew: Crew) -> None:
 def test_stacked_uneven_support_sets_on_every_network(network: Network) -> None:
     adapting: frozenset[str] | None = frozenset() if isinstance(network, ResNet12) else None
     initialization = initialization_of(network, adapting=adapting, view_pairs=1, query_views=True)
-    executor = Stacked(network, initialization)
+    executor = VmapExecutor(network, initialization)
     supports = [support_of(network, counts) for counts in ((1, 1, 1), (2, 3, 1), (1, 4, 1))]
     check(executor, network, initialization, *supports)
 
 
-def test_what_serves_which_initialization(crew: Crew) -> None:
+def test_what_serves_which_initialization(helpers: HelperPool) -> None:
     def chosen(network: Network, adapting: frozenset[str] | None = None) -> str:
         initialization = initialization_of(network, adapting=adapting)
-        return executor_of(network, initialization, CPU, crew).name
+        return executor_of(network, initialization, CPU, helpers).name
 
     assert chosen(SMALL) == "blocks"
     assert chosen(Conv4(channels=8, norm="group")) == "eager"
@@ -223,10 +225,10 @@ def test_what_serves_which_initialization(crew: Crew) -> None:
     assert chosen(SMALL, adapting=frozenset({"head.scale"})) == "eager"
 
 
-def test_a_part_that_fails_raises_where_the_work_was_asked_for(crew: Crew) -> None:
+def test_a_part_that_fails_raises_where_the_work_was_asked_for(helpers: HelperPool) -> None:
     def work(part: int) -> int:
         return 10 // (part - 2)
 
     with pytest.raises(ZeroDivisionError):
-        crew.map(work, 4)
-    assert crew.map(lambda part: part * part, 5) == [0, 1, 4, 9, 16]
+        helpers.map(work, 4)
+    assert helpers.map(lambda part: part * part, 5) == [0, 1, 4, 9, 16]

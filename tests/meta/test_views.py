@@ -10,7 +10,7 @@ from inkling.meta.episode import Support
 from inkling.meta.head import logits as head_logits
 from inkling.meta.head import unit
 from inkling.meta.inner_loop import adapt, logits
-from inkling.meta.views import affine, draw_views, no_views, seen_in
+from inkling.meta.views import affine, draw_views, no_views, with_views
 
 WIDEST = torch.tensor([12, 0.15, 0.1, 0.2, 0.1, 0.1])
 
@@ -21,18 +21,18 @@ def a_support(classes: ClassImages) -> Support:
 
 def test_no_change_is_the_image_itself(classes: ClassImages) -> None:
     images = a_support(classes).images
-    seen = seen_in(images, affine(torch.zeros(1, 6)))
+    seen = with_views(images, affine(torch.zeros(1, 6)))
     assert seen.shape == (len(images), 2, *images.shape[1:])
     assert torch.equal(seen[:, 0], images)
     torch.testing.assert_close(seen[:, 1], images, rtol=0, atol=1e-5)
-    assert torch.equal(seen_in(images, no_views()).squeeze(1), images)
+    assert torch.equal(with_views(images, no_views()).squeeze(1), images)
 
 
 def test_a_shift_moves_by_its_share_of_half_a_side(classes: ClassImages) -> None:
     images = a_support(classes).images
     side = images.shape[-1]
     right = torch.tensor([[0, 0, 0, 0, 2 * 3 / side, 0.0]])
-    moved = seen_in(images, affine(right))[:, 1]
+    moved = with_views(images, affine(right))[:, 1]
     torch.testing.assert_close(moved[..., :-3], images[..., 3:], rtol=0, atol=1e-4)
 
 
@@ -62,7 +62,7 @@ def test_adapting_to_views_is_adapting_to_a_larger_support_set(
     with torch.no_grad():
         one = adapt(checkpoint.network, replace(plain, views=views), support)
         larger = Support(
-            seen_in(support.images, views).flatten(0, 1), support.labels.repeat_interleave(3), 4
+            with_views(support.images, views).flatten(0, 1), support.labels.repeat_interleave(3), 4
         )
         other = adapt(checkpoint.network, plain, larger)
     torch.testing.assert_close(one.fast_weights, other.fast_weights, rtol=0, atol=1e-6)
@@ -83,7 +83,7 @@ def test_a_query_in_views_is_classified_by_its_mean_features(
         found = logits(network, initialization, fast, episode.query_images)
         units = [
             unit(network.features(fast, images))
-            for images in seen_in(episode.query_images, initialization.views).unbind(1)
+            for images in with_views(episode.query_images, initialization.views).unbind(1)
         ]
         expected = head_logits(fast, (units[0] + units[1] + units[2]) / 3)
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-4)

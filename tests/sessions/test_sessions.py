@@ -54,7 +54,7 @@ def test_an_id_has_192_random_bits_and_is_new_each_time() -> None:
 def test_what_is_found_is_what_was_put(sessions: Sessions, clock: Clock) -> None:
     kept, support = a_session(clock), a_support()
     sessions.put(kept, support)
-    assert same(sessions.look_at(kept.id, ""), kept)
+    assert same(sessions.read(kept.id, ""), kept)
     found = sessions.support_of(kept)
     assert found is not None
     assert torch.equal(found.images, support.images)
@@ -65,10 +65,10 @@ def test_a_session_is_found_until_it_ends(sessions: Sessions, clock: Clock) -> N
     kept = a_session(clock)
     sessions.put(kept)
     clock.now += 59
-    assert same(sessions.look_at(kept.id, ""), kept)
+    assert same(sessions.read(kept.id, ""), kept)
     clock.now += 1
     with pytest.raises(SessionNotFound):
-        sessions.look_at(kept.id, "")
+        sessions.read(kept.id, "")
     sessions.sweep()
     usage = sessions.usage()
     assert (usage.sessions, usage.stored_bytes, usage.cached_bytes) == (0, 0, 0)
@@ -79,36 +79,36 @@ def test_use_moves_the_end_but_never_beyond_the_cap(sessions: Sessions, clock: C
     sessions.put(kept)
     for _ in range(2):
         clock.now += 50
-        assert sessions.use(kept.id, "").expires_at == min(clock.now + 60, 1150)
+        assert sessions.touch(kept.id, "").expires_at == min(clock.now + 60, 1150)
         sessions.sweep()
     clock.now = 1149
-    assert sessions.use(kept.id, "").expires_at == 1150
+    assert sessions.touch(kept.id, "").expires_at == 1150
     clock.now = 1150
     with pytest.raises(SessionNotFound):
-        sessions.use(kept.id, "")
+        sessions.touch(kept.id, "")
 
 
 def test_looking_is_no_use(sessions: Sessions, clock: Clock) -> None:
     kept = a_session(clock)
     sessions.put(kept)
     clock.now += 30
-    assert sessions.look_at(kept.id, "").expires_at == kept.expires_at
+    assert sessions.read(kept.id, "").expires_at == kept.expires_at
 
 
 def test_a_session_of_somebody_else_is_not_found(sessions: Sessions, clock: Clock) -> None:
     kept = a_session(clock, tenant="one")
     sessions.put(kept)
-    for ask in (sessions.look_at, sessions.use, sessions.delete):
+    for ask in (sessions.read, sessions.use, sessions.delete):
         with pytest.raises(SessionNotFound):
             ask(kept.id, "other")
-    assert same(sessions.look_at(kept.id, "one"), kept)
+    assert same(sessions.read(kept.id, "one"), kept)
 
 
 def test_a_deleted_session_is_gone(sessions: Sessions, clock: Clock) -> None:
     kept = a_session(clock)
     sessions.put(kept, a_support(), an_answer(kept, clock))
     sessions.delete(kept.id, "")
-    for ask in (sessions.look_at, sessions.use, sessions.delete):
+    for ask in (sessions.read, sessions.use, sessions.delete):
         with pytest.raises(SessionNotFound):
             ask(kept.id, "")
     with pytest.raises(SessionNotFound):
@@ -122,7 +122,7 @@ def test_a_deleted_session_is_gone(sessions: Sessions, clock: Clock) -> None:
 def test_a_replaced_session_is_the_new_one(sessions: Sessions, clock: Clock) -> None:
     kept = a_session(clock)
     sessions.put(kept, a_support())
-    sessions.use(kept.id, "")
+    sessions.touch(kept.id, "")
     grown = replace(
         kept,
         version=2,
@@ -131,7 +131,7 @@ def test_a_replaced_session_is_the_new_one(sessions: Sessions, clock: Clock) -> 
         adapted={"head.weight": torch.ones(3, 64)},
     )
     sessions.replace(grown, a_support(1), an_answer(grown, clock))
-    assert same(sessions.look_at(kept.id, ""), grown)
+    assert same(sessions.read(kept.id, ""), grown)
     support = sessions.support_of(grown)
     assert support is not None
     assert torch.equal(support.images, a_support(1).images)
@@ -141,7 +141,7 @@ def test_a_replaced_session_is_the_new_one(sessions: Sessions, clock: Clock) -> 
     assert (changed.value.expected, changed.value.found) == (1, 2)
     with pytest.raises(SessionChanged):
         sessions.support_of(kept)
-    assert same(sessions.look_at(kept.id, ""), grown)
+    assert same(sessions.read(kept.id, ""), grown)
 
 
 def test_a_session_that_is_gone_is_not_replaced(sessions: Sessions, clock: Clock) -> None:
@@ -162,7 +162,7 @@ def test_a_full_store_refuses_and_keeps_what_it_has(sessions: Sessions, clock: C
     assert 0 < fitting < 199
     assert sessions.kept_answer(an_answer(kept[0], clock, str(fitting)).key) is None
     for session in kept[:fitting]:
-        assert same(sessions.look_at(session.id, ""), session)
+        assert same(sessions.read(session.id, ""), session)
     sessions.delete(kept[0].id, "")
     sessions.put(kept[fitting], a_support())
 
@@ -245,7 +245,7 @@ def test_the_cache_stays_within_its_bound(store: Store, clock: Clock) -> None:
         assert sessions.usage().cached_bytes <= 3 * 2 * 64 * 4
     assert sessions.usage().cached_sessions == 3
     for session in made:
-        assert same(sessions.look_at(session.id, ""), session)
+        assert same(sessions.read(session.id, ""), session)
     assert sessions.usage().sessions == 6
     sessions.close()
 
@@ -261,12 +261,12 @@ def test_threads_that_put_use_and_delete_leave_nothing_behind(
                 kept = a_session(clock, seed=seed)
                 sessions.put(kept, a_support(seed))
                 assert torch.equal(
-                    sessions.use(kept.id, "").adapted["head.weight"], kept.adapted["head.weight"]
+                    sessions.touch(kept.id, "").adapted["head.weight"], kept.adapted["head.weight"]
                 )
                 sessions.sweep()
                 sessions.delete(kept.id, "")
                 with pytest.raises(SessionNotFound):
-                    sessions.use(kept.id, "")
+                    sessions.touch(kept.id, "")
         except BaseException as failed:  # noqa: BLE001
             failures.append(failed)
 

@@ -41,7 +41,7 @@ def test_sessions_outlive_the_process_that_made_them(tmp_path: Path, clock: Cloc
     used = first.use(kept.id, "")
     first.close()
     second = opened(tmp_path, clock)
-    found = second.look_at(kept.id, "")
+    found = second.read(kept.id, "")
     assert same(found, used.ending(found.expires_at))
     assert found.expires_at == used.expires_at == 1070
     assert second.support_of(found) is not None
@@ -63,7 +63,7 @@ def test_an_end_that_was_moved_and_not_stored_is_kept_for_its_user(
     store.close()
     clock.now += 10
     second = opened(tmp_path, clock)
-    assert second.look_at(kept.id, "").expires_at >= told
+    assert second.read(kept.id, "").expires_at >= told
     second.close()
 
 
@@ -103,7 +103,7 @@ def test_a_killed_process_loses_no_session_that_it_has_told_of(
     sessions = opened(tmp_path, clock)
     for session_id, seed in told:
         expected = a_session(clock, ttl=1e6, lifetime=1e6, seed=int(seed)).adapted
-        found = sessions.look_at(session_id, "")
+        found = sessions.read(session_id, "")
         assert found.adapted["head.weight"].equal(expected["head.weight"])
         support = sessions.support_of(found)
         assert support is not None
@@ -177,7 +177,7 @@ def test_a_full_disk_is_refused_and_leaves_nothing_half_stored(
     assert sessions.usage().sessions == len(made)
     assert sessions.kept_answer(an_answer(made[0], clock, str(len(made))).key) is None
     for session in made:
-        assert same(sessions.look_at(session.id, ""), session)
+        assert same(sessions.read(session.id, ""), session)
     sessions.delete(made[0].id, "")
     sessions.sweep()
     sessions.put(a_session(clock, seed=99), a_support(99))
@@ -211,7 +211,7 @@ def test_on_a_full_disk_deleting_makes_room(small_disk: Path, clock: Clock) -> N
                 fill()
             assert sessions.usage().sessions == len(made)
             for session in made:
-                assert same(sessions.look_at(session.id, ""), session)
+                assert same(sessions.read(session.id, ""), session)
             gone, made[:80] = made[:80], []
             for session in gone:
                 sessions.delete(session.id, "")

@@ -17,7 +17,7 @@ from inkling.checkpoints.catalogue import find_checkpoint
 from inkling.checkpoints.checkpoint import load_checkpoint
 from inkling.engine.device import available_cores
 from inkling.engine.engine import Engine
-from inkling.engine.executor import Definition
+from inkling.engine.executor import EagerExecutor
 from inkling.meta.episode import Support
 from inkling.meta.params import n_bytes
 
@@ -74,7 +74,7 @@ class Eager:
     """`inkling.meta` as it stands."""
 
     def __init__(self, case: Case) -> None:
-        self._definition = Definition(case.model.network, case.model.initialization)
+        self._definition = EagerExecutor(case.model.network, case.model.initialization)
         self._views = case.model.initialization.views
         self._query_views = case.model.initialization.query_views()
         self._steps = case.model.initialization.inner_loop.steps
@@ -82,14 +82,16 @@ class Eager:
     @torch.no_grad()
     def adapt(self, support: Support) -> Any:
         """`meta.inner_loop.trajectory`."""
-        resting = replace(support, images=self._definition.at_rest(support.images, self._views))
-        return self._definition.adapt([resting], self._steps)[0].adapted
+        frozen = replace(
+            support, images=self._definition.frozen_features(support.images, self._views)
+        )
+        return self._definition.adapt([frozen], self._steps)[0].adapted
 
     @torch.no_grad()
     def predict(self, adapted: Any, queries: torch.Tensor) -> torch.Tensor:
         """`meta.inner_loop.logits`."""
-        resting = self._definition.at_rest(queries, self._query_views)
-        return self._definition.logits([adapted], [resting])[0]
+        frozen = self._definition.frozen_features(queries, self._query_views)
+        return self._definition.logits([adapted], [frozen])[0]
 
 
 @dataclass(frozen=True)

@@ -12,22 +12,31 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from ..meta.compiled import Floats, compiled
-from .drawing import (
-    COARSE,
-    EVEN,
-    FAINTEST,
-    INK_THRESHOLD,
-    LOOSE,
-    LUMINANCE,
-    MIN_CONTRAST,
-    NARROWEST,
-    ON_SHEET,
-    REFINEMENTS,
-    SMALL,
-    SOME_INK,
-    TINY,
-)
+from .jit import Floats, compiled
+
+COARSE = 2
+"""Cells of the grid that the ink is looked for on, per cell of the output, along one side."""
+REFINEMENTS = 2
+SMALL, LOOSE = 0.1, 2.0
+"""A window below this share of the sheet was seen too coarsely to be trusted: the next look is at
+one so many times as wide."""
+MIN_CONTRAST = 32 / 255
+"""Luminance between paper and ink below which a difference counts as noise of the paper."""
+INK_THRESHOLD = 0.25
+FAINTEST = 0.25
+"""Ink that is stretched no further, however little of it there is."""
+NARROWEST = 4.0
+"""Pixels a side of the smallest window."""
+SOME_INK = 0.5
+"""Cells of ink, taken together, below which a look has found none."""
+ON_SHEET = 0.499
+"""Share of a cell on the sheet from which on it counts where paper and ink are told apart. A
+little less than half, so that a cell of which just half lies there counts whatever the rounding."""
+EVEN = 1e-4
+"""Luminance within which paper and ink take up as much of the sheet: then the paper is light."""
+TINY = 1e-6
+LUMINANCE = (0.299, 0.587, 0.114)
+"""Weights of red, green and blue (ITU-R BT.601)."""
 
 Taps = tuple[NDArray[np.int64], NDArray[np.int64], Floats, Floats]
 """Of each cell along an axis: the first pixel that it sees, how many, their weights
@@ -242,15 +251,3 @@ def _standardise(ink: Floats, mean: float, std: float, out: Floats) -> None:
     for y in range(len(ink)):
         for x in range(len(ink)):
             out[y, x] = (ink[y, x] / darkest - mean) / std
-
-
-@compiled
-def contrasts(images: Floats) -> Floats:
-    """From the lightest to the darkest of `(image, pixel)` preprocessed images: `(image,)`."""
-    found = np.empty(len(images), np.float32)
-    for number in range(len(images)):
-        low = high = images[number, 0]
-        for pixel in range(images.shape[1]):
-            low, high = min(low, images[number, pixel]), max(high, images[number, pixel])
-        found[number] = high - low
-    return found

@@ -14,17 +14,17 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import torch
 
+from ..kernels.jit import Floats
 from ..meta import head
-from ..meta.compiled import Floats, array_of
 from ..meta.episode import Support
-from ..meta.inner_loop import Initialization, first_moving
+from ..meta.inner_loop import Initialization, first_adapted
 from ..meta.network import Network
-from ..meta.params import Params
-from ..meta.views import grid_of, seen_through
+from ..meta.params import Params, array_of
+from ..meta.views import sampling_grid, with_views_at
 from ..networks.conv4 import Conv4
-from .crew import Crew
 from .executor import PREDICTED_TOGETHER, Outcome
 from .head_loops import STARTS, Labelled, scores, still
+from .helper_pool import HelperPool
 from .last_block import LastBlock
 from .moving_blocks import (
     Block,
@@ -49,27 +49,27 @@ FLOPS_WORTH_SHARING = 5e7
 gives."""
 
 
-class Blocks:
+class Conv4Executor:
     """The executor of one such initialization."""
 
     name = "blocks"
     most_adapted_together = 1
     most_predicted_together = PREDICTED_TOGETHER
 
-    def __init__(self, network: Conv4, initialization: Initialization, crew: Crew) -> None:
-        self._network, self._initialization, self._crew = network, initialization, crew
-        self._first = first_moving(network, initialization)
+    def __init__(self, network: Conv4, initialization: Initialization, helpers: HelperPool) -> None:
+        self._network, self._initialization, self._helpers = network, initialization, helpers
+        self._first = first_adapted(network, initialization)
         convolutions = network.convolutions()
         self._flops = [
             2.0 * 9 * convolution.inputs * convolution.outputs * (network.image_size >> number) ** 2
             for number, convolution in enumerate(convolutions)
         ]
         params, sizes = initialization.params, initialization.step_sizes
-        resting = [one.folded(params) for one in convolutions[: self._first]]
-        self._resting = [RestingBlock(*folded) for folded in resting]
+        frozen = [one.folded(params) for one in convolutions[: self._first]]
+        self._frozen = [RestingBlock(*folded) for folded in frozen]
         # Views are all of the initialization's, or none where queries are not seen in them.
         self._first_by_views = {
-            len(views): self._start_of_rest(views, resting[0] if resting else None)
+            len(views): self._start_of_rest(views, frozen[0] if frozen else None)
             for views in (initialization.views, initialization.query_views())
         }
         steps, moving = initialization.inner_loop.steps, convolutions[self._first :]
@@ -94,23 +94,23 @@ class Blocks:
     def warm_up(self) -> None:
         """See `Executor`."""
         images = torch.zeros(2, *self._network.input_shape)
-        rest = self.at_rest(images, self._initialization.views)
+        rest = self.frozen_features(images, self._initialization.views)
         support = Support(rest, torch.tensor([0, 1]), 2)
         everything = [slice(0, rest.shape[0] * rest.shape[1])]
         outcome = self._adapt(support, 1, everything)
         if self._moving is not None:
             self._adapt(support, 1, [*everything, *everything])
-        many = self.at_rest(images, self._initialization.query_views())
+        many = self.frozen_features(images, self._initialization.query_views())
         for number in (1, 2 * PREDICTED_TOGETHER):
             self._logits(outcome.adapted, many[:1].repeat_interleave(number, 0))
 
-    def at_rest(self, images: torch.Tensor, views: torch.Tensor) -> torch.Tensor:
+    def frozen_features(self, images: torch.Tensor, views: torch.Tensor) -> torch.Tensor:
         """See `Executor`."""
         flops = (1 + len(views)) * sum(self._flops[: self._first])
 
         def rest(some: torch.Tensor) -> torch.Tensor:
             hidden = self._first_by_views[len(views)](some)
-            for block in self._resting[1:]:
+            for block in self._frozen[1:]:
                 hidden = block(hidden)
             if self._moving is None:
                 hidden = hidden.flatten(1)
@@ -122,24 +122,24 @@ class Blocks:
         """See `Executor`."""
         return n_images
 
-    def adapt(self, resting: Sequence[Support], steps: int) -> list[Outcome]:
+    def adapt(self, frozen: Sequence[Support], steps: int) -> list[Outcome]:
         """See `Executor`."""
         flops = sum(self._flops[self._first :])
         return [
             self._adapt(one, steps, self._bounds(one.images.shape[0] * one.images.shape[1], flops))
-            for one in resting
+            for one in frozen
         ]
 
     def logits(
-        self, adapted: Sequence[Params], resting: Sequence[torch.Tensor]
+        self, adapted: Sequence[Params], frozen: Sequence[torch.Tensor]
     ) -> list[torch.Tensor]:
         """See `Executor`."""
-        return [self._logits(own, rest) for own, rest in zip(adapted, resting, strict=True)]
+        return [self._logits(own, rest) for own, rest in zip(adapted, frozen, strict=True)]
 
-    def _logits(self, adapted: Params, resting: torch.Tensor) -> torch.Tensor:
-        if self._last_block is not None and self._last_block.takes(resting):
-            return self._last_block.logits(adapted, resting)
-        seen = resting[:, : 1 + len(self._initialization.query_views())]
+    def _logits(self, adapted: Params, frozen: torch.Tensor) -> torch.Tensor:
+        if self._last_block is not None and self._last_block.takes(frozen):
+            return self._last_block.logits(adapted, frozen)
+        seen = frozen[:, : 1 + len(self._initialization.query_views())]
         rows = [array_of(adapted[name]) for name in (head.WEIGHT, head.BIAS)]
         if self._moving is None:
             return self._logits_of_seen(array_of(seen.flatten(0, 1)), len(seen), *rows)
@@ -153,12 +153,12 @@ class Blocks:
         flops = seen.shape[1] * sum(self._flops[self._first :])
         return self._in_parts(run, seen, self._bounds(len(seen), flops))
 
-    def _adapt(self, resting: Support, steps: int, bounds: Sequence[slice]) -> Outcome:
-        n_images, n_seen = resting.images.shape[:2]
-        rows, size = resting.images.flatten(0, 1), self._network.feature_size
+    def _adapt(self, frozen: Support, steps: int, bounds: Sequence[slice]) -> Outcome:
+        n_images, n_seen = frozen.images.shape[:2]
+        rows, size = frozen.images.flatten(0, 1), self._network.feature_size
         given = Loop(
-            still(resting.n_way, size),
-            _labelled(resting, n_seen),
+            still(frozen.n_way, size),
+            _labelled(frozen, n_seen),
             self._head_start,
             self._scale,
             self._head_sizes,
@@ -214,12 +214,12 @@ class Blocks:
 
         last = len(given.losses) - 1
         for number in range(last + 1):
-            self._crew.map(forward, len(shares))
+            self._helpers.map(forward, len(shares))
             look_at_head(given, number, by_features)
             if number < last:
                 learned = min(number, len(given.head_sizes) - 1)
-                self._crew.map(back, len(shares))
-                self._crew.map(move, len(states))
+                self._helpers.map(back, len(shares))
+                self._helpers.map(move, len(states))
                 step_head(given, learned)
 
     def _start_of_rest(
@@ -229,13 +229,13 @@ class Blocks:
 
         Or before it, where it does not rest.
         """
-        grid = grid_of(views, torch.zeros(1, *self._network.input_shape))
+        grid = sampling_grid(views, torch.zeros(1, *self._network.input_shape))
         if folded is None:
-            return lambda images: seen_through(images, grid).flatten(0, 1)
+            return lambda images: with_views_at(images, grid).flatten(0, 1)
         if self._network.image_channels == 1:
             return FirstBlock(grid, *folded)
-        first = self._resting[0]
-        return lambda images: first(seen_through(images, grid).flatten(0, 1))
+        first = self._frozen[0]
+        return lambda images: first(with_views_at(images, grid).flatten(0, 1))
 
     def _in_parts(
         self,
@@ -246,21 +246,21 @@ class Blocks:
         """Run something row by row, in parts that any idle thread may take."""
         if len(bounds) == 1:
             return run(rows)
-        return torch.cat(self._crew.map(lambda number: run(rows[bounds[number]]), len(bounds)))
+        return torch.cat(self._helpers.map(lambda number: run(rows[bounds[number]]), len(bounds)))
 
     def _bounds(self, rows: int, flops: float) -> list[slice]:
         """Even shares of rows, each worth a thread."""
         worth = max(1, int(rows * flops / FLOPS_WORTH_SHARING))
-        parts = min(self._crew.hands(), worth, rows)
+        parts = min(self._helpers.hands(), worth, rows)
         edges = [rows * number // parts for number in range(parts + 1)]
         return [slice(*pair) for pair in itertools.pairwise(edges)]
 
 
-def _labelled(resting: Support, n_seen: int) -> Labelled:
+def _labelled(frozen: Support, n_seen: int) -> Labelled:
     """The classes of all that is seen of a support set, whose loss weighs classes equally."""
-    labels = np.repeat(resting.labels.numpy(), n_seen)
-    shares = (1 / np.bincount(labels, minlength=resting.n_way))[labels].astype(np.float32)
-    return Labelled(labels, shares, shares / np.float32(resting.n_way))
+    labels = np.repeat(frozen.labels.numpy(), n_seen)
+    shares = (1 / np.bincount(labels, minlength=frozen.n_way))[labels].astype(np.float32)
+    return Labelled(labels, shares, shares / np.float32(frozen.n_way))
 
 
 def _summed(parts: Sequence[Gradient]) -> Gradient:

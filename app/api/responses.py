@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from ..checkpoints.checkpoint import Checkpoint
-from ..service.loaded import Loaded
+from ..service.registry import Registry
 from ..service.service import Service
 from ..service.values import (
     Adapted,
@@ -128,14 +128,14 @@ def evaluate_answer(evaluated: Evaluated, service: Service) -> EvaluateAnswer:
     )
 
 
-def session_list(page: Page, loaded: Loaded) -> SessionList:
+def session_list(page: Page, loaded: Registry) -> SessionList:
     """A page of sessions; those whose initialization is not loaded stand among them."""
     return SessionList(
         sessions=[session_info(facts, loaded) for facts in page.sessions], next=page.next
     )
 
 
-def session_info(session: SessionFacts, loaded: Loaded) -> SessionInfo:
+def session_info(session: SessionFacts, loaded: Registry) -> SessionInfo:
     """What there is to know of a session."""
     return SessionInfo(
         session_id=session.id,

@@ -15,7 +15,7 @@ MIN_KEY_LENGTH = 16
 EVERYBODY = ""
 
 
-class Callers:
+class ApiKeys:
     """Knows the tenant of a request by its `Authorization: Bearer KEY`."""
 
     def __init__(self, tenants: Mapping[bytes, str] | None) -> None:
@@ -38,13 +38,13 @@ class Callers:
         return tenant
 
 
-def read_callers(path: Path | None) -> Callers:
+def read_api_keys(path: Path | None) -> ApiKeys:
     """Read keys from a file of lines `TENANT KEY`; blank lines and those behind a # do not count.
 
     Raises BadSetting that names the line, and never a key.
     """
     if path is None:
-        return Callers(None)
+        return ApiKeys(None)
     try:
         lines = path.read_text().splitlines()
     except (OSError, UnicodeDecodeError) as broken:
@@ -67,4 +67,4 @@ def read_callers(path: Path | None) -> Callers:
             raise BadSetting(f"{path}, line {number}: this key belongs to another tenant already")
     if not tenants:
         raise BadSetting(f"{path}: expected lines of a tenant and a key, got none")
-    return Callers(tenants)
+    return ApiKeys(tenants)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from inkling.api.callers import read_callers
+from inkling.api.auth import read_api_keys
 from inkling.cli.local_server import local_server
 from inkling.errors import BadSetting
 from inkling.main import create_app
@@ -80,6 +80,6 @@ def test_a_wrong_file_of_keys_is_refused_without_telling_a_key(
     path = tmp_path / "keys"
     path.write_text(text)
     with pytest.raises(BadSetting, match=told) as refused:
-        read_callers(path)
+        read_api_keys(path)
     assert "key-key" not in str(refused.value)
     assert "short" not in str(refused.value)

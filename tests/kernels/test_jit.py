@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 MODULE = """
-from inkling.meta.compiled import compiled
+from inkling.kernels.jit import compiled
 
 @compiled
 def total(numbers):

@@ -1,11 +1,6 @@
-"""A function of arrays as machine code, which numba makes of plain loops.
+"""Where machine code is kept from one process to the next: a folder for each state of the sources.
 
-For what would take torch many small operations, or large intermediate results: starting an
-operation costs more than a small one does, and what leaves the caches is slow to come back. No
-turn at the interpreter is held meanwhile.
-
-Compiling all of them takes about half a minute, once: the machine code is kept in a folder of its
-own for each state of the sources, below `NUMBA_CACHE_DIR` or the user's cache.
+Below `NUMBA_CACHE_DIR`, or the user's cache. Compiling all kernels takes about half a minute.
 """
 
 from __future__ import annotations
@@ -18,48 +13,15 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any
 
 import numba
-import numpy as np
-import torch
-from numpy.typing import NDArray
 
-Function = TypeVar("Function", bound=Callable[..., Any])
-Floats = NDArray[np.float32]
-"""Arrays are C-contiguous: others would be compiled for anew."""
-SOURCES = ("checkpoints", "engine", "images", "meta", "networks")
-"""Parts of the package that compiled functions lie in and take constants from."""
 STATES_KEPT = 3
 STATE = re.compile(r"[0-9a-f]{16}")
 """The names that `_state` gives."""
-_config: Any = numba.config
-
-
-def array_of(tensor: torch.Tensor) -> Floats:
-    """A tensor on the CPU as compiled functions take it; shares its memory where that can be."""
-    return tensor.contiguous().numpy()
-
-
-def compiled(function: Function) -> Function:
-    """Compile at the first call, or take what was compiled before.
-
-    Sums may be reordered, so that they run in the processor's wide registers.
-    """
-    folder = kept_folder()
-    before, _config.CACHE_DIR = _config.CACHE_DIR, str(folder or "")
-    try:
-        made = numba.njit(
-            cache=folder is not None,
-            nogil=True,
-            error_model="numpy",
-            fastmath={"reassoc", "contract"},
-        )(function)
-    finally:
-        _config.CACHE_DIR = before
-    return cast("Function", made)
+config: Any = numba.config
 
 
 @functools.cache
@@ -96,16 +58,14 @@ def _base() -> Path:
         cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     except RuntimeError:  # a user without a home
         cache = tempfile.gettempdir()
-    return Path(_config.CACHE_DIR or cache) / "inkling"
+    return Path(config.CACHE_DIR or cache) / "inkling"
 
 
 def _state() -> str:
     """A name for the sources as they are: numba looks at the one that a function lies in alone."""
-    package = Path(__file__).parents[1]
     digest = hashlib.sha256()
-    for part in SOURCES:
-        for source in sorted((package / part).glob("*.py")):
-            digest.update(source.read_bytes())
+    for source in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(source.read_bytes())
     return digest.hexdigest()[:16]
 
 

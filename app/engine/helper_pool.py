@@ -14,7 +14,7 @@ from typing import TypeVar
 Part = TypeVar("Part")
 
 
-class Crew:
+class HelperPool:
     """Threads that help where ``idle`` says that so many of them may."""
 
     def __init__(self, helpers: int, idle: Callable[[], int], on_start: Callable[[], None]) -> None:

@@ -15,12 +15,12 @@ from torch.nn import functional
 
 from ..meta.episode import Support
 from ..meta.params import Params
-from .executor import Definition, Outcome
+from .executor import EagerExecutor, Outcome
 
 NO_CLASS = -1
 
 
-class Stacked(Definition):
+class VmapExecutor(EagerExecutor):
     """The executor of one initialization that stacks what it is given."""
 
     name = "stacked"
@@ -31,16 +31,16 @@ class Stacked(Definition):
         """The next power of two: at most as many images are padded as there are."""
         return 1 << (n_images - 1).bit_length()
 
-    def adapt(self, resting: Sequence[Support], steps: int) -> list[Outcome]:
+    def adapt(self, frozen: Sequence[Support], steps: int) -> list[Outcome]:
         """See `Executor`."""
-        if len(resting) == 1:
-            return super().adapt(resting, steps)
-        counts = [len(one.images) for one in resting]
+        if len(frozen) == 1:
+            return super().adapt(frozen, steps)
+        counts = [len(one.images) for one in frozen]
         images, labels = (
-            _padded([one.images for one in resting], 0.0),
-            _padded([one.labels for one in resting], NO_CLASS),
+            _padded([one.images for one in frozen], 0.0),
+            _padded([one.labels for one in frozen], NO_CLASS),
         )
-        n_way = resting[0].n_way
+        n_way = frozen[0].n_way
 
         def one(
             images: torch.Tensor, labels: torch.Tensor
@@ -58,25 +58,25 @@ class Stacked(Definition):
         ]
 
     def logits(
-        self, adapted: Sequence[Params], resting: Sequence[torch.Tensor]
+        self, adapted: Sequence[Params], frozen: Sequence[torch.Tensor]
     ) -> list[torch.Tensor]:
         """See `Executor`. Sessions of one number of classes and bucket are stacked."""
         groups: dict[tuple[torch.Size, int], list[int]] = defaultdict(list)
-        for place, (own, queries) in enumerate(zip(adapted, resting, strict=True)):
+        for place, (own, queries) in enumerate(zip(adapted, frozen, strict=True)):
             groups[own["head.weight"].shape, self.bucket(len(queries))].append(place)
         found: dict[int, torch.Tensor] = {}
         for places in groups.values():
             if len(places) == 1:
-                found[places[0]] = super().logits([adapted[places[0]]], [resting[places[0]]])[0]
+                found[places[0]] = super().logits([adapted[places[0]]], [frozen[places[0]]])[0]
                 continue
             stack = {
                 name: torch.stack([adapted[place][name] for place in places])
                 for name in adapted[places[0]]
             }
             scores = torch.func.vmap(
-                lambda own, queries: super(Stacked, self).logits([own], [queries])[0]
-            )(stack, _padded([resting[place] for place in places], 0.0))
-            found |= {place: scores[row, : len(resting[place])] for row, place in enumerate(places)}
+                lambda own, queries: super(VmapExecutor, self).logits([own], [queries])[0]
+            )(stack, _padded([frozen[place] for place in places], 0.0))
+            found |= {place: scores[row, : len(frozen[place])] for row, place in enumerate(places)}
         return [found[place] for place in range(len(adapted))]
 
 

@@ -9,7 +9,7 @@ from ..errors import InitializationNotLoaded, InvalidInput, Problem
 from ..sessions.session import SessionFacts
 
 
-class Loaded:
+class Registry:
     """Checkpoints with different names, one of them the default."""
 
     def __init__(self, checkpoints: Sequence[Checkpoint], default: str | None = None) -> None:

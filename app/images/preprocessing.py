@@ -1,0 +1,47 @@
+"""The table of preprocessings, the one place that names them, and what each of them can do."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+import torch
+
+from .drawing import Drawing
+from .prepared import Prepared
+
+
+class Preprocessing(Protocol):
+    """From decoded images to a network's input, each image by itself; a frozen dataclass.
+
+    Its options are a part of an initialization.
+    """
+
+    @property
+    def background(self) -> float:
+        """The value that empty image area has in a network's input."""
+        ...
+
+    def __call__(self, rgba: torch.Tensor) -> torch.Tensor:
+        """Turn `(..., height, width, 4)` uint8 RGBA into `(..., channel, height, width)` float32.
+
+        The definition, by tensor operations that ONNX has.
+        """
+        ...
+
+    def prepare(self, images: Sequence[torch.Tensor]) -> Prepared:
+        """Do the same for `(height, width, 4)` images of any sizes, and look at them."""
+        ...
+
+    def statistics(self, images: torch.Tensor) -> torch.Tensor:
+        """`(image, statistic)` of preprocessed images: what `Prepared` has."""
+        ...
+
+    def fitted(self, images: torch.Tensor) -> Preprocessing:
+        """The same with the statistics of training images, which were preprocessed without."""
+        ...
+
+
+PreprocessingKind = type[Drawing]
+
+PREPROCESSINGS: Mapping[str, PreprocessingKind] = {"drawing": Drawing}

@@ -1,0 +1,1 @@
+"""Compiled loops: arrays in, arrays out. No torch module and no checkpoint is known here."""

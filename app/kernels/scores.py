@@ -1,0 +1,43 @@
+"""Probabilities and distances to the nearest class, of many queries at once.
+
+`meta.scores` defines them.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .jit import Floats, compiled
+
+
+@compiled
+def score(
+    logits: Floats,
+    counts: NDArray[np.int64],
+    temperature: float,
+    scale: float,
+    probabilities: Floats,
+    distances: Floats,
+) -> None:
+    """Fill in ``probabilities`` `(query, way)` and ``distances`` `(query,)`.
+
+    From ``logits`` `(query, way)` and ``counts`` `(query, way)`, the images of each class.
+    """
+    n_queries, n_way = logits.shape
+    for query in range(n_queries):
+        row, nearest = logits[query], 0
+        for label in range(n_way):
+            if row[label] > row[nearest]:
+                nearest = label
+        total = 0.0
+        for label in range(n_way):
+            share = math.exp((row[label] - row[nearest]) / temperature)
+            probabilities[query, label] = share
+            total += share
+        for label in range(n_way):
+            probabilities[query, label] /= total
+        found = (1 - 2 * row[nearest] / scale) / (1 + 1 / counts[query, nearest])
+        distances[query] = max(found, 0.0)
