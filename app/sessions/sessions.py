@@ -88,6 +88,13 @@ class Sessions:
                 self._cache[session_id] = cached.ending(expires_at)
         return session.ending(expires_at)
 
+    def touch_cached(self, session_id: str, tenant: str) -> Session | None:
+        """`touch` without asking the store: None where only the store can tell."""
+        with self._lock:
+            if session_id not in self._cache:
+                return None
+        return self.touch(session_id, tenant)
+
     def read(self, session_id: str, tenant: str) -> Session:
         """Fetch a live session and leave its end alone. Raises SessionNotFound and Unavailable.
 
