@@ -79,40 +79,34 @@ class Sessions:
 
     def touch(self, session_id: str, tenant: str) -> Session:
         """Fetch a live session and move its end. Raises SessionNotFound and Unavailable."""
-        session = self.read(session_id, tenant)
+        session = self.touch_cached(session_id, tenant)
+        if session is None:
+            session = _live(self._load(session_id), tenant, self._clock())
+            with self._lock:
+                session = self._extend(session)
+        return session
+
+    def touch_cached(self, session_id: str, tenant: str) -> Session | None:
+        """Do what `touch` does without waiting for the store; None where it has to be asked.
+
+        Raises SessionNotFound for a cached session that has ended or belongs to somebody else.
+        """
         with self._lock:
-            expires_at = session.used_at(self._clock())
-            self._moved[session_id] = expires_at
-            cached = self._cache.get(session_id)
-            if cached is not None:
-                self._cache[session_id] = cached.ending(expires_at)
-        return session.ending(expires_at)
+            session = self._cached(session_id)
+            if session is None:
+                return None
+            return self._extend(_live(session, tenant, self._clock()))
 
     def read(self, session_id: str, tenant: str) -> Session:
         """Fetch a live session and leave its end alone. Raises SessionNotFound and Unavailable.
 
         Unknown, ended, deleted, somebody else's: nobody can tell which.
         """
-        if not session_id.isascii():
-            raise SessionNotFound(session_id)
         with self._lock:
-            session = self._cache.get(session_id)
-            changes = self._changes
-            if session is not None:
-                self._cache.move_to_end(session_id)
+            session = self._cached(session_id)
         if session is None:
-            record = self._store.find(session_id)
-            if record is None:
-                raise SessionNotFound(session_id)
-            session = decode(record)
-            with self._lock:
-                session = session.ending(self._end_of(session_id, session.expires_at))
-                # What was loaded may be stale if anything was replaced or deleted meanwhile.
-                if changes == self._changes:
-                    self._remember(session)
-        if session.tenant != tenant or session.expires_at <= self._clock():
-            raise SessionNotFound(session_id)
-        return session
+            session = self._load(session_id)
+        return _live(session, tenant, self._clock())
 
     def support_of(self, session: Session) -> KeptSupport | None:
         """The support set of this version of a session; None where it is not kept.
@@ -198,6 +192,39 @@ class Sessions:
         finally:
             self._store.close()
 
+    def _cached(self, session_id: str) -> Session | None:
+        session = self._cache.get(session_id)
+        if session is not None:
+            self._cache.move_to_end(session_id)
+        return session
+
+    def _load(self, session_id: str) -> Session:
+        """Read a session from the store, and cache it."""
+        if not session_id.isascii():
+            raise SessionNotFound(session_id)
+        with self._lock:
+            changes = self._changes
+        record = self._store.find(session_id)
+        if record is None:
+            raise SessionNotFound(session_id)
+        session = decode(record)
+        with self._lock:
+            session = session.ending(self._end_of(session_id, session.expires_at))
+            # What was loaded may be stale if anything was replaced or deleted meanwhile.
+            if changes == self._changes:
+                self._remember(session)
+        return session
+
+    def _extend(self, session: Session) -> Session:
+        """Move the end of a session that is used now."""
+        expires_at = session.used_at(self._clock())
+        self._moved[session.id] = expires_at
+        # The cache may hold a newer version by now.
+        cached = self._cache.get(session.id)
+        if cached is not None:
+            self._cache[session.id] = cached.ending(expires_at)
+        return session.ending(expires_at)
+
     def _end_of(self, session_id: str, stored: float) -> float:
         return max(stored, self._moved.get(session_id, stored))
 
@@ -218,3 +245,10 @@ class Sessions:
         cached = self._cache.pop(session_id, None)
         if cached is not None:
             self._cached_bytes -= cached.n_bytes()
+
+
+def _live(session: Session, tenant: str, now: float) -> Session:
+    """The session, if it is this tenant's and has not ended. Raises SessionNotFound."""
+    if session.tenant != tenant or session.expires_at <= now:
+        raise SessionNotFound(session.id)
+    return session

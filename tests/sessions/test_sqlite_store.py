@@ -38,7 +38,7 @@ def test_sessions_outlive_the_process_that_made_them(tmp_path: Path, clock: Cloc
     kept = a_session(clock)
     first.put(kept, a_support(), an_answer(kept, clock))
     clock.now += 10
-    used = first.use(kept.id, "")
+    used = first.touch(kept.id, "")
     first.close()
     second = opened(tmp_path, clock)
     found = second.read(kept.id, "")
@@ -59,7 +59,7 @@ def test_an_end_that_was_moved_and_not_stored_is_kept_for_its_user(
     kept = a_session(clock, ttl=60, lifetime=1000)
     first.put(kept)
     clock.now += 59.5
-    told = first.use(kept.id, "").expires_at
+    told = first.touch(kept.id, "").expires_at
     store.close()
     clock.now += 10
     second = opened(tmp_path, clock)
