@@ -1,4 +1,4 @@
-"""The sessions of this process: a store of bytes, with a cache of ready tensors in front."""
+"""The sessions of this process: a cache of ready tensors in front of a store of bytes."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ ANSWER_SECONDS = 24 * 3600
 SWEEP_SECONDS = 1.0
 """How often `sweep` should run."""
 SPARE_SECONDS = 2 * SWEEP_SECONDS
-"""How far stored ends may lag behind those that were told."""
+"""How far stored ends may lag behind those that callers were told."""
 
 
 class Sessions:
-    """Sessions are stored when `put` returns; those used lately are at hand without reading them.
+    """Sessions are stored when `put` returns, and cached: those used last need no reading.
 
-    Moving the end of a session at every prediction would cost a write to the disk each time.
-    Moved ends are therefore kept here and stored by `sweep`. A process that is killed loses those
-    of the last moments, so to one that starts every stored session counts as just used: none ends
-    before the moment that its user was told.
+    Storing the end of a session at every prediction would cost a write to the disk each time.
+    Moved ends are therefore kept in memory and stored by `sweep`. A process that is killed loses
+    those of its last moments. A process that starts hence counts every stored session as just
+    used, so that none ends before the moment that its user was told.
     """
 
     def __init__(self, store: Store, *, cache_bytes: int, clock: Clock) -> None:
@@ -49,7 +49,7 @@ class Sessions:
     ) -> None:
         """Keep a new session, its support set and the answer to a keyed call, all or nothing.
 
-        Raises Unavailable when there is no room for it or the store is away.
+        Raises Unavailable when the store is full or away, and TenantLimit.
         """
         self._store.insert(encode(session, support), answer)
         with self._lock:
@@ -61,10 +61,10 @@ class Sessions:
         support: KeptSupport | None = None,
         answer: KeptAnswer | None = None,
     ) -> None:
-        """Put a session in the place of its version before.
+        """Replace a session's version before this one.
 
-        Raises SessionChanged when the stored version is another one, SessionNotFound when it is
-        gone, Unavailable as `put` does.
+        Raises SessionChanged when another version is stored, SessionNotFound when none is, and
+        Unavailable.
         """
         replaced = self._store.replace(encode(session, support), answer)
         with self._lock:
@@ -72,10 +72,7 @@ class Sessions:
             if replaced:
                 self._remember(session)
         if not replaced:
-            found = self._store.find(session.id)
-            if found is None:
-                raise SessionNotFound(session.id)
-            raise SessionChanged(session.version - 1, found.version)
+            raise self._missing(session.id, session.version - 1)
 
     def touch(self, session_id: str, tenant: str) -> Session:
         """Fetch a live session and move its end. Raises SessionNotFound and Unavailable."""
@@ -109,40 +106,40 @@ class Sessions:
         return _live(session, tenant, self._clock())
 
     def support_of(self, session: Session) -> KeptSupport | None:
-        """The support set of this version of a session; None where it is not kept.
+        """The support set of this version of a session; None where none is kept.
 
-        Raises SessionChanged when there is another version by now, SessionNotFound and
+        Raises SessionChanged when another version is stored by now, SessionNotFound and
         Unavailable.
         """
         if not session.keeps_support:
             return None
         content = self._store.find_support(session.id, session.version)
-        if content is not None:
-            return decode_support(content)
-        found = self._store.find(session.id)
-        if found is None:
-            raise SessionNotFound(session.id)
-        raise SessionChanged(session.version, found.version)
+        if content is None:
+            raise self._missing(session.id, session.version)
+        return decode_support(content)
 
     def page(self, tenant: str, *, limit: int, after: str | None) -> Page:
         """A tenant's live sessions, the newest first, behind the cursor ``after``.
 
         Raises InvalidInput for a cursor that no page has given, and Unavailable.
         """
-        place = None if after is None else decode_cursor(after)
-        # Ends that were moved and not stored yet are no reason to leave a session out.
+        cursor = None if after is None else decode_cursor(after)
         now = self._clock()
-        records = self._store.page(tenant, now - SPARE_SECONDS, limit + 1, place)
-        found = [decode_facts(record) for record in records[:limit]]
+        # A session whose end was moved and not stored yet belongs to the page.
+        records = self._store.page(tenant, now - SPARE_SECONDS, limit + 1, cursor)
+        listed = [decode_facts(record) for record in records[:limit]]
         with self._lock:
-            found = [replace(f, expires_at=self._end_of(f.id, f.expires_at)) for f in found]
+            listed = [replace(s, expires_at=self._end_of(s.id, s.expires_at)) for s in listed]
         return Page(
-            tuple(facts for facts in found if facts.expires_at > now),
-            encode_cursor(found[-1]) if len(records) > limit else None,
+            tuple(facts for facts in listed if facts.expires_at > now),
+            encode_cursor(listed[-1]) if len(records) > limit else None,
         )
 
     def delete(self, session_id: str, tenant: str) -> None:
-        """Forget a live session and all that is kept with it. Raises SessionNotFound."""
+        """Delete a live session and all that is kept with it.
+
+        Raises SessionNotFound and Unavailable.
+        """
         self.read(session_id, tenant)
         deleted = self._store.delete(session_id)
         with self._lock:
@@ -151,17 +148,17 @@ class Sessions:
             raise SessionNotFound(session_id)
 
     def kept_answer(self, key: IdempotencyKey) -> KeptAnswer | None:
-        """What a keyed call of the last 24 hours was answered."""
+        """The answer that a keyed call of the last 24 hours got."""
         answer = self._store.find_answer(key)
         if answer is None or answer.created_at < self._clock() - ANSWER_SECONDS:
             return None
         return answer
 
     def sweep(self) -> None:
-        """Store moved ends, forget what has ended, and give its space back."""
+        """Store moved ends, delete ended sessions and old answers, and free their space."""
         with self._sweeping:
             with self._lock:
-                # A use that came before ``now`` has its moved end in here.
+                # Read under the lock: every use before ``now`` is in ``moved``.
                 now = self._clock()
                 moved = dict(self._moved)
             self._store.move_ends(moved)
@@ -176,17 +173,17 @@ class Sessions:
             self._store.reclaim()
 
     def usage(self) -> Usage:
-        """What sessions take."""
-        sessions, stored_bytes = self._store.usage()
+        """What sessions take of the store and of the cache."""
+        n_sessions, stored_bytes = self._store.usage()
         with self._lock:
-            return Usage(sessions, stored_bytes, len(self._cache), self._cached_bytes)
+            return Usage(n_sessions, stored_bytes, self._cached_bytes)
 
     def check(self) -> None:
         """Raise Unavailable when the store cannot be reached."""
         self._store.check()
 
     def close(self) -> None:
-        """Store moved ends and let go of the store."""
+        """Store moved ends, and close the store."""
         try:
             self.sweep()
         finally:
@@ -225,11 +222,18 @@ class Sessions:
             self._cache[session.id] = cached.ending(expires_at)
         return session.ending(expires_at)
 
+    def _missing(self, session_id: str, version: int) -> SessionChanged | SessionNotFound:
+        """Why the store does not have a version of a session."""
+        record = self._store.find(session_id)
+        if record is None:
+            return SessionNotFound(session_id)
+        return SessionChanged(version, record.version)
+
     def _end_of(self, session_id: str, stored: float) -> float:
         return max(stored, self._moved.get(session_id, stored))
 
     def _remember(self, session: Session) -> None:
-        """Have a session at hand, and let go of those that were used longest ago."""
+        """Cache a session, and drop those that were used longest ago where the cache is full."""
         size = session.n_bytes()
         if size > self._cache_bytes or session.id in self._cache:
             return
