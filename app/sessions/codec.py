@@ -1,4 +1,4 @@
-"""Sessions to bytes and back: JSON for facts, safetensors for tensors. Numbers stay bit-equal."""
+"""Sessions to bytes and back: facts as JSON, tensors as safetensors. Numbers stay bit-equal."""
 
 from __future__ import annotations
 
@@ -11,14 +11,11 @@ from ..checkpoints.tensor_files import decode_tensors, encode_tensors
 from ..errors import InvalidInput, Problem
 from ..meta.params import copied_channels_last
 from .session import KeptSupport, Session, SessionFacts
-from .store import Record
-
-COLUMNS = ("id", "tenant", "version", "created_at", "expires_at", "ttl_seconds", "ends_at")
-"""Facts that a record has as columns of its own."""
+from .store import COLUMNS, Record
 
 
 def encode(session: Session, support: KeptSupport | None) -> Record:
-    """A session as a store keeps it."""
+    """The record of a session."""
     return Record(
         **{name: getattr(session, name) for name in COLUMNS},
         facts=_encode_facts(session),
@@ -30,10 +27,10 @@ def encode(session: Session, support: KeptSupport | None) -> Record:
 
 
 def decode_facts(record: Record) -> SessionFacts:
-    """What a record tells without its tensors."""
-    told = json.loads(record.facts)
-    told["labels"], told["image_counts"] = tuple(told["labels"]), tuple(told["image_counts"])
-    return SessionFacts(**{name: getattr(record, name) for name in COLUMNS}, **told)
+    """The facts of a record, without its tensors."""
+    facts = json.loads(record.facts)
+    facts["labels"], facts["image_counts"] = tuple(facts["labels"]), tuple(facts["image_counts"])
+    return SessionFacts(**{name: getattr(record, name) for name in COLUMNS}, **facts)
 
 
 def decode(record: Record) -> Session:
@@ -44,19 +41,19 @@ def decode(record: Record) -> Session:
 
 
 def decode_support(content: bytes) -> KeptSupport:
-    """The support set of a record."""
+    """The support set of the bytes that a record keeps."""
     tensors = decode_tensors(content)
     return KeptSupport(tensors["images"], tensors["labels"])
 
 
 def encode_cursor(facts: SessionFacts) -> str:
-    """Where a list goes on behind a session."""
-    place = json.dumps([facts.created_at, facts.id]).encode()
-    return base64.urlsafe_b64encode(place).decode()
+    """The cursor behind a session, from which a list continues."""
+    content = json.dumps([facts.created_at, facts.id]).encode()
+    return base64.urlsafe_b64encode(content).decode()
 
 
 def decode_cursor(cursor: str) -> tuple[float, str]:
-    """The place that a cursor names. Raises InvalidInput for one that no list has given."""
+    """Creation time and id that a cursor names. Raises InvalidInput where no list has given it."""
     try:
         created_at, session_id = json.loads(base64.urlsafe_b64decode(cursor.encode()))
         return float(created_at), str(session_id).encode("ascii").decode()
@@ -67,9 +64,9 @@ def decode_cursor(cursor: str) -> tuple[float, str]:
 
 
 def _encode_facts(session: Session) -> bytes:
-    told = {
+    facts = {
         field.name: getattr(session, field.name)
         for field in fields(SessionFacts)
         if field.name not in COLUMNS
     }
-    return json.dumps(told, ensure_ascii=False).encode()
+    return json.dumps(facts, ensure_ascii=False).encode()

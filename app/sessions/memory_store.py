@@ -1,4 +1,4 @@
-"""A store in the memory of this process: gone when it ends."""
+"""A store in the memory of this process, which ends with it."""
 
 from __future__ import annotations
 
@@ -6,13 +6,12 @@ import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from ..errors import TenantLimit, Unavailable
 from .session import IdempotencyKey, KeptAnswer
-from .store import RETRY_AFTER_SECONDS, Bounds, Record
+from .store import Bounds, Record
 
 
 class MemoryStore:
-    """A bounded store. A live session is never pushed out by a new one: the new one is refused."""
+    """A bounded store. A new session that does not fit is refused; live sessions stay."""
 
     def __init__(self, bounds: Bounds) -> None:
         self._bounds = bounds
@@ -23,36 +22,33 @@ class MemoryStore:
 
     def insert(self, record: Record, answer: KeptAnswer | None) -> None:
         """Keep a new session. Raises Unavailable and TenantLimit where a bound is met."""
-        most = self._bounds.max_sessions
         with self._lock:
-            if most is not None:
-                own = sum(each.tenant == record.tenant for each in self._records.values())
-                if own >= most:
-                    raise TenantLimit(most, RETRY_AFTER_SECONDS)
-            self._make_room(record.n_bytes())
+            own = sum(stored.tenant == record.tenant for stored in self._records.values())
+            self._bounds.check_tenant(own)
+            self._check_room(record.n_bytes())
             self._put(record, answer)
 
     def replace(self, record: Record, answer: KeptAnswer | None) -> bool:
-        """Put a session in the place of its version before; False where that is not there."""
+        """Replace the version before this one; False where another version or none is stored."""
         with self._lock:
             old = self._records.get(record.id)
             if old is None or old.version != record.version - 1:
                 return False
-            self._make_room(record.n_bytes() - old.n_bytes())
+            self._check_room(record.n_bytes() - old.n_bytes())
             self._put(record, answer)
             return True
 
     def find(self, session_id: str) -> Record | None:
         """A session without its support set."""
         with self._lock:
-            found = self._records.get(session_id)
-            return found and replace(found, support=None)
+            record = self._records.get(session_id)
+            return record and replace(record, support=None)
 
     def find_support(self, session_id: str, version: int) -> bytes | None:
-        """The support set of a version of a session, if it is there and has one."""
+        """The support set of one version of a session, if that is stored and has one."""
         with self._lock:
-            found = self._records.get(session_id)
-            return found.support if found is not None and found.version == version else None
+            record = self._records.get(session_id)
+            return record.support if record is not None and record.version == version else None
 
     def page(
         self, tenant: str, now: float, limit: int, after: tuple[float, str] | None
@@ -64,12 +60,12 @@ class MemoryStore:
         return [r for r in own if after is None or (r.created_at, r.id) < after][:limit]
 
     def delete(self, session_id: str) -> bool:
-        """Forget a session and what its answers said; False where it is not there."""
+        """Delete a session and the content of its answers; False where it is not stored."""
         with self._lock:
             return self._drop(session_id)
 
     def delete_ended(self, now: float) -> Sequence[str]:
-        """Forget the sessions that have ended by ``now``, and give their ids."""
+        """Delete the sessions that have ended by ``now``, and return their ids."""
         with self._lock:
             ended = [r.id for r in self._records.values() if r.expires_at <= now]
             for session_id in ended:
@@ -77,7 +73,7 @@ class MemoryStore:
             return ended
 
     def move_ends(self, ends: Mapping[str, float]) -> None:
-        """Let sessions end later than they would."""
+        """Move the ends of sessions to later moments."""
         with self._lock:
             for session_id, expires_at in ends.items():
                 record = self._records.get(session_id)
@@ -85,43 +81,38 @@ class MemoryStore:
                     self._records[session_id] = replace(record, expires_at=expires_at)
 
     def touch_all(self, now: float) -> None:
-        """Let every session end as if it had just been used."""
+        """Extend every session as if it had just been used."""
         with self._lock:
             ends = {r.id: min(now + r.ttl_seconds, r.ends_at) for r in self._records.values()}
         self.move_ends(ends)
 
     def find_answer(self, key: IdempotencyKey) -> KeptAnswer | None:
-        """What a keyed call was answered."""
+        """The answer that a keyed call got, if it is still kept."""
         with self._lock:
             return self._answers.get(key)
 
     def delete_answers(self, before: float) -> None:
-        """Forget answers from before a moment."""
+        """Delete the answers given before a moment."""
         with self._lock:
             kept = {k: a for k, a in self._answers.items() if a.created_at >= before}
             self._answers = kept
 
     def usage(self) -> tuple[int, int]:
-        """How many sessions are kept, and their bytes."""
+        """The number of sessions, and the bytes that they take."""
         with self._lock:
             return len(self._records), self._bytes
 
     def reclaim(self) -> None:
-        """Memory of what was forgotten is free already."""
+        """Do nothing: the memory of what was deleted is free already."""
 
     def check(self) -> None:
-        """Memory is always there."""
+        """Do nothing: memory can always be reached."""
 
     def close(self) -> None:
-        """There is nothing to let go of."""
+        """Do nothing: there is nothing to release."""
 
-    def _make_room(self, size: int) -> None:
-        if self._bytes + size > self._bounds.max_bytes:
-            raise Unavailable(
-                f"the session store is full: {len(self._records):,} sessions take "
-                f"{self._bytes:,} of {self._bounds.max_bytes:,} bytes",
-                RETRY_AFTER_SECONDS,
-            )
+    def _check_room(self, growth_bytes: int) -> None:
+        self._bounds.check_room(len(self._records), self._bytes, growth_bytes)
 
     def _put(self, record: Record, answer: KeptAnswer | None) -> None:
         old = self._records.get(record.id)

@@ -1,4 +1,4 @@
-"""The tables of the session database, by version."""
+"""The tables of the session database, and the steps between their versions."""
 
 from __future__ import annotations
 
@@ -46,10 +46,10 @@ CREATE TABLE answers (
 CREATE INDEX answers_by_age ON answers (tenant, created_at);
 CREATE INDEX answers_by_session ON answers (session_id);
 """
-"""Tensors have a table of their own, so that moving an end writes no blob and a list reads none."""
+"""Tensors have a table of their own: moving an end writes no blob, and a list reads none."""
 
 MIGRATIONS = (FIRST,)
-"""Script ``i`` leads from version ``i`` to the next one. Scripts are never changed, only added."""
+"""Script ``i`` leads from version ``i`` to the next. Scripts are added, and never changed."""
 
 
 def migrate(
@@ -69,8 +69,8 @@ def migrate(
             f"{path}: expected a session database of version {len(migrations)} or less, got "
             f"{version}: a newer Inkling has written it"
         )
-    for number, script in enumerate(migrations[version:], start=version + 1):
+    for next_version, script in enumerate(migrations[version:], start=version + 1):
         connection.executescript(
             f"BEGIN IMMEDIATE; {script}; PRAGMA application_id = {APPLICATION_ID}; "
-            f"PRAGMA user_version = {number}; COMMIT"
+            f"PRAGMA user_version = {next_version}; COMMIT"
         )

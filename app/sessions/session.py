@@ -1,4 +1,4 @@
-"""What a session is, and what is kept beside it."""
+"""A session, and what is kept beside it."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ def new_session_id() -> str:
 
 @dataclass(frozen=True)
 class SessionFacts:
-    """All there is to know of a session but its tensors.
+    """A session without its tensors.
 
-    ``tenant`` is whose it is, "" where nobody is asked who they are; ``identity`` is that of the
-    initialization; ``version`` is 1 when it is made, and one more whenever its support set grows.
-    Times are seconds since the epoch. Every use moves ``expires_at`` to ``ttl_seconds`` from then,
-    but never beyond ``ends_at``.
+    ``tenant`` owns it ("" where the server asks for no key); ``identity`` is that of the
+    initialization; ``version`` starts at 1 and rises by one whenever the support set grows. Times
+    are seconds since the epoch. Every use moves ``expires_at`` to ``ttl_seconds`` from then, but
+    never beyond ``ends_at``.
     """
 
     id: str
@@ -41,7 +41,7 @@ class SessionFacts:
     ends_at: float
 
     def used_at(self, now: float) -> float:
-        """When the session ends after a use ``now``."""
+        """The end of the session after a use ``now``."""
         return min(now + self.ttl_seconds, self.ends_at)
 
 
@@ -59,13 +59,13 @@ class Session(SessionFacts):
         return replace(self, expires_at=expires_at)
 
     def n_bytes(self) -> int:
-        """Memory that the tensors take."""
+        """Bytes of memory that the tensors take."""
         return n_bytes(self.adapted)
 
 
 @dataclass(frozen=True)
 class KeptSupport:
-    """The support set of a session, preprocessed: what further images are added to.
+    """The preprocessed support set of a session, to which further images can be added.
 
     ``images`` are `(support, channel, height, width)` float32, ``labels`` `(support,)` int64
     positions in the session's labels.
@@ -77,7 +77,7 @@ class KeptSupport:
 
 @dataclass(frozen=True)
 class IdempotencyKey:
-    """The key of a call that its caller may repeat: unique for a tenant and a route."""
+    """The key of a call that may be sent again; unique for a tenant and a route."""
 
     tenant: str
     route: str
@@ -86,7 +86,7 @@ class IdempotencyKey:
 
 @dataclass(frozen=True)
 class KeptAnswer:
-    """The answer that a keyed call got; ``digest`` is a sha256 over what the call asked for.
+    """The answer that a keyed call got; ``digest`` is the sha256 of what the call asked for.
 
     ``content`` is the JSON body; None once its session was deleted or has ended.
     """
@@ -101,7 +101,7 @@ class KeptAnswer:
 
 @dataclass(frozen=True)
 class Page:
-    """Some of a tenant's sessions, the newest first; ``next`` asks for those after them."""
+    """Some of a tenant's sessions, the newest first; ``next`` is the cursor behind them, if any."""
 
     sessions: tuple[SessionFacts, ...]
     next: str | None
@@ -109,9 +109,8 @@ class Page:
 
 @dataclass(frozen=True)
 class Usage:
-    """What sessions take: of the store, and of the memory in front of it."""
+    """What sessions take of the store, and of the cache in front of it."""
 
     sessions: int
     stored_bytes: int
-    cached_sessions: int
     cached_bytes: int

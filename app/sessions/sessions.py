@@ -1,4 +1,4 @@
-"""The sessions of this process: a store of bytes, with a cache of ready tensors in front."""
+"""The sessions of this process: a cache of ready tensors in front of a store of bytes."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ ANSWER_SECONDS = 24 * 3600
 SWEEP_SECONDS = 1.0
 """How often `sweep` should run."""
 SPARE_SECONDS = 2 * SWEEP_SECONDS
-"""How far stored ends may lag behind those that were told."""
+"""How far stored ends may lag behind those that callers were told."""
 
 
 class Sessions:
-    """Sessions are stored when `put` returns; those used lately are at hand without reading them.
+    """Sessions are stored when `put` returns, and cached: those used last need no reading.
 
-    Moving the end of a session at every prediction would cost a write to the disk each time.
-    Moved ends are therefore kept here and stored by `sweep`. A process that is killed loses those
-    of the last moments, so to one that starts every stored session counts as just used: none ends
-    before the moment that its user was told.
+    Storing the end of a session at every prediction would cost a write to the disk each time.
+    Moved ends are therefore kept in memory and stored by `sweep`. A process that is killed loses
+    those of its last moments. A process that starts hence counts every stored session as just
+    used, so that none ends before the moment that its user was told.
     """
 
     def __init__(self, store: Store, *, cache_bytes: int, clock: Clock) -> None:
@@ -49,7 +49,7 @@ class Sessions:
     ) -> None:
         """Keep a new session, its support set and the answer to a keyed call, all or nothing.
 
-        Raises Unavailable when there is no room for it or the store is away.
+        Raises Unavailable when the store is full or away, and TenantLimit.
         """
         self._store.insert(encode(session, support), answer)
         with self._lock:
@@ -61,10 +61,10 @@ class Sessions:
         support: KeptSupport | None = None,
         answer: KeptAnswer | None = None,
     ) -> None:
-        """Put a session in the place of its version before.
+        """Replace a session's version before this one.
 
-        Raises SessionChanged when the stored version is another one, SessionNotFound when it is
-        gone, Unavailable as `put` does.
+        Raises SessionChanged when another version is stored, SessionNotFound when none is, and
+        Unavailable.
         """
         replaced = self._store.replace(encode(session, support), answer)
         with self._lock:
@@ -72,21 +72,27 @@ class Sessions:
             if replaced:
                 self._remember(session)
         if not replaced:
-            found = self._store.find(session.id)
-            if found is None:
-                raise SessionNotFound(session.id)
-            raise SessionChanged(session.version - 1, found.version)
+            raise self._missing(session.id, session.version - 1)
 
     def touch(self, session_id: str, tenant: str) -> Session:
         """Fetch a live session and move its end. Raises SessionNotFound and Unavailable."""
-        session = self.read(session_id, tenant)
+        session = self.touch_cached(session_id, tenant)
+        if session is None:
+            session = _live(self._load(session_id), tenant, self._clock())
+            with self._lock:
+                session = self._extend(session)
+        return session
+
+    def touch_cached(self, session_id: str, tenant: str) -> Session | None:
+        """Do what `touch` does without waiting for the store; None where it has to be asked.
+
+        Raises SessionNotFound for a cached session that has ended or belongs to somebody else.
+        """
         with self._lock:
-            expires_at = session.used_at(self._clock())
-            self._moved[session_id] = expires_at
-            cached = self._cache.get(session_id)
-            if cached is not None:
-                self._cache[session_id] = cached.ending(expires_at)
-        return session.ending(expires_at)
+            session = self._cached(session_id)
+            if session is None:
+                return None
+            return self._extend(_live(session, tenant, self._clock()))
 
     def touch_cached(self, session_id: str, tenant: str) -> Session | None:
         """`touch` without asking the store: None where only the store can tell."""
@@ -100,62 +106,47 @@ class Sessions:
 
         Unknown, ended, deleted, somebody else's: nobody can tell which.
         """
-        if not session_id.isascii():
-            raise SessionNotFound(session_id)
         with self._lock:
-            session = self._cache.get(session_id)
-            changes = self._changes
-            if session is not None:
-                self._cache.move_to_end(session_id)
+            session = self._cached(session_id)
         if session is None:
-            record = self._store.find(session_id)
-            if record is None:
-                raise SessionNotFound(session_id)
-            session = decode(record)
-            with self._lock:
-                session = session.ending(self._end_of(session_id, session.expires_at))
-                # What was loaded may be stale if anything was replaced or deleted meanwhile.
-                if changes == self._changes:
-                    self._remember(session)
-        if session.tenant != tenant or session.expires_at <= self._clock():
-            raise SessionNotFound(session_id)
-        return session
+            session = self._load(session_id)
+        return _live(session, tenant, self._clock())
 
     def support_of(self, session: Session) -> KeptSupport | None:
-        """The support set of this version of a session; None where it is not kept.
+        """The support set of this version of a session; None where none is kept.
 
-        Raises SessionChanged when there is another version by now, SessionNotFound and
+        Raises SessionChanged when another version is stored by now, SessionNotFound and
         Unavailable.
         """
         if not session.keeps_support:
             return None
         content = self._store.find_support(session.id, session.version)
-        if content is not None:
-            return decode_support(content)
-        found = self._store.find(session.id)
-        if found is None:
-            raise SessionNotFound(session.id)
-        raise SessionChanged(session.version, found.version)
+        if content is None:
+            raise self._missing(session.id, session.version)
+        return decode_support(content)
 
     def page(self, tenant: str, *, limit: int, after: str | None) -> Page:
         """A tenant's live sessions, the newest first, behind the cursor ``after``.
 
         Raises InvalidInput for a cursor that no page has given, and Unavailable.
         """
-        place = None if after is None else decode_cursor(after)
-        # Ends that were moved and not stored yet are no reason to leave a session out.
+        cursor = None if after is None else decode_cursor(after)
         now = self._clock()
-        records = self._store.page(tenant, now - SPARE_SECONDS, limit + 1, place)
-        found = [decode_facts(record) for record in records[:limit]]
+        # A session whose end was moved and not stored yet belongs to the page.
+        records = self._store.page(tenant, now - SPARE_SECONDS, limit + 1, cursor)
+        listed = [decode_facts(record) for record in records[:limit]]
         with self._lock:
-            found = [replace(f, expires_at=self._end_of(f.id, f.expires_at)) for f in found]
+            listed = [replace(s, expires_at=self._end_of(s.id, s.expires_at)) for s in listed]
         return Page(
-            tuple(facts for facts in found if facts.expires_at > now),
-            encode_cursor(found[-1]) if len(records) > limit else None,
+            tuple(facts for facts in listed if facts.expires_at > now),
+            encode_cursor(listed[-1]) if len(records) > limit else None,
         )
 
     def delete(self, session_id: str, tenant: str) -> None:
-        """Forget a live session and all that is kept with it. Raises SessionNotFound."""
+        """Delete a live session and all that is kept with it.
+
+        Raises SessionNotFound and Unavailable.
+        """
         self.read(session_id, tenant)
         deleted = self._store.delete(session_id)
         with self._lock:
@@ -164,17 +155,17 @@ class Sessions:
             raise SessionNotFound(session_id)
 
     def kept_answer(self, key: IdempotencyKey) -> KeptAnswer | None:
-        """What a keyed call of the last 24 hours was answered."""
+        """The answer that a keyed call of the last 24 hours got."""
         answer = self._store.find_answer(key)
         if answer is None or answer.created_at < self._clock() - ANSWER_SECONDS:
             return None
         return answer
 
     def sweep(self) -> None:
-        """Store moved ends, forget what has ended, and give its space back."""
+        """Store moved ends, delete ended sessions and old answers, and free their space."""
         with self._sweeping:
             with self._lock:
-                # A use that came before ``now`` has its moved end in here.
+                # Read under the lock: every use before ``now`` is in ``moved``.
                 now = self._clock()
                 moved = dict(self._moved)
             self._store.move_ends(moved)
@@ -189,27 +180,67 @@ class Sessions:
             self._store.reclaim()
 
     def usage(self) -> Usage:
-        """What sessions take."""
-        sessions, stored_bytes = self._store.usage()
+        """What sessions take of the store and of the cache."""
+        n_sessions, stored_bytes = self._store.usage()
         with self._lock:
-            return Usage(sessions, stored_bytes, len(self._cache), self._cached_bytes)
+            return Usage(n_sessions, stored_bytes, self._cached_bytes)
 
     def check(self) -> None:
         """Raise Unavailable when the store cannot be reached."""
         self._store.check()
 
     def close(self) -> None:
-        """Store moved ends and let go of the store."""
+        """Store moved ends, and close the store."""
         try:
             self.sweep()
         finally:
             self._store.close()
 
+    def _cached(self, session_id: str) -> Session | None:
+        session = self._cache.get(session_id)
+        if session is not None:
+            self._cache.move_to_end(session_id)
+        return session
+
+    def _load(self, session_id: str) -> Session:
+        """Read a session from the store, and cache it."""
+        if not session_id.isascii():
+            raise SessionNotFound(session_id)
+        with self._lock:
+            changes = self._changes
+        record = self._store.find(session_id)
+        if record is None:
+            raise SessionNotFound(session_id)
+        session = decode(record)
+        with self._lock:
+            session = session.ending(self._end_of(session_id, session.expires_at))
+            # What was loaded may be stale if anything was replaced or deleted meanwhile.
+            if changes == self._changes:
+                self._remember(session)
+        return session
+
+    def _extend(self, session: Session) -> Session:
+        """Move the end of a session that is used now."""
+        expires_at = session.used_at(self._clock())
+        self._moved[session.id] = expires_at
+        # The cache may hold a newer version by now.
+        cached = self._cache.get(session.id)
+        if cached is not None:
+            self._cache[session.id] = cached.ending(expires_at)
+        return session.ending(expires_at)
+
+    def _missing(self, session_id: str, version: int) -> SessionChanged | SessionNotFound:
+        """Why the store does not have a version of a session."""
+        record = self._store.find(session_id)
+        if record is None:
+            return SessionNotFound(session_id)
+        return SessionChanged(version, record.version)
+
     def _end_of(self, session_id: str, stored: float) -> float:
         return max(stored, self._moved.get(session_id, stored))
 
     def _remember(self, session: Session) -> None:
-        """Have a session at hand, and let go of those that were used longest ago."""
+        """Cache a session, and drop those that were used longest ago where the cache is full."""
         size = session.n_bytes()
         if size > self._cache_bytes or session.id in self._cache:
             return
@@ -225,3 +256,10 @@ class Sessions:
         cached = self._cache.pop(session_id, None)
         if cached is not None:
             self._cached_bytes -= cached.n_bytes()
+
+
+def _live(session: Session, tenant: str, now: float) -> Session:
+    """The session, if it is this tenant's and has not ended. Raises SessionNotFound."""
+    if session.tenant != tenant or session.expires_at <= now:
+        raise SessionNotFound(session.id)
+    return session

@@ -7,21 +7,32 @@ import queue
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from ..errors import BadSetting, TenantLimit, Unavailable
+from ..errors import BadSetting, Unavailable
 from .schema import migrate
 from .session import IdempotencyKey, KeptAnswer
-from .store import RETRY_AFTER_SECONDS, Bounds, Record
+from .store import COLUMNS, STORE_RETRY_SECONDS, Bounds, Record
 
 DATABASE, OWNER, RESERVE = "sessions.sqlite", "sessions.owner", "sessions.reserve"
 READERS = 4
 LOG_BYTES = 2**20
-"""Size of the write-ahead log from which on it is carried over into the database."""
+"""Size from which on the write-ahead log is carried over into the database."""
 RESERVE_BYTES = 4 * 2**20
+"""Room that is kept on the disk for deleting when it is full."""
+FACTS = ", ".join((*COLUMNS, "facts"))
 Result = TypeVar("Result")
-COLUMNS = "id, tenant, version, created_at, expires_at, ttl_seconds, ends_at, facts"
+
+
+@dataclass
+class Transaction:
+    """A transaction of the writer, and what the store grows by when it is committed."""
+
+    connection: sqlite3.Connection
+    grown_sessions: int = 0
+    grown_bytes: int = 0
 
 
 class SqliteStore:
@@ -51,12 +62,12 @@ class SqliteStore:
             raise BadSetting(f"session folder {folder}: {refused}") from None
         try:
             self._writer = self._connect()
-            # Kept before the first table is made: it cannot be changed afterwards.
+            # It has to be set before the first table is made.
             self._writer.execute("PRAGMA auto_vacuum = INCREMENTAL")
             self._writer.execute("PRAGMA journal_mode = WAL")
             self._writer.execute("PRAGMA synchronous = FULL")
             self._writer.execute("PRAGMA secure_delete = ON")
-            # By `reclaim` instead: a commit would fail by it when it had already happened.
+            # `reclaim` does it instead: an automatic one can fail a commit that has happened.
             self._writer.execute("PRAGMA wal_autocheckpoint = 0")
             migrate(self._writer, self._path)
             self._readers: queue.LifoQueue[sqlite3.Connection] = queue.LifoQueue()
@@ -68,37 +79,38 @@ class SqliteStore:
             self._owner.close()
             raise BadSetting(f"{self._path}: expected a session database: {broken}") from None
         self._lock = threading.Lock()
-        self._growing = (0, 0)
         self._freed = True
         self._keep_reserve()
 
     def insert(self, record: Record, answer: KeptAnswer | None) -> None:
         """Keep a new session. Raises Unavailable when bound or disk leave no room for it."""
-        with self._writing() as connection:
+        with self._writing() as transaction:
+            connection = transaction.connection
             self._check_tenant(connection, record.tenant)
-            self._make_room(record.n_bytes())
+            self._check_room(record.n_bytes())
             connection.execute(
-                f"INSERT INTO sessions ({COLUMNS}, bytes) "  # noqa: S608
+                f"INSERT INTO sessions ({FACTS}, bytes) "  # noqa: S608
                 "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                (*_columns(record), record.n_bytes()),
+                (*(getattr(record, name) for name in COLUMNS), record.facts, record.n_bytes()),
             )
             connection.execute(
                 "INSERT INTO tensors VALUES (?, ?, ?)", (record.id, record.weights, record.support)
             )
-            self._keep(connection, answer)
-            self._growing = (1, record.n_bytes())
+            self._keep_answer(connection, answer)
+            transaction.grown_sessions, transaction.grown_bytes = 1, record.n_bytes()
 
     def replace(self, record: Record, answer: KeptAnswer | None) -> bool:
-        """Put a session in the place of its version before; False where that is not there."""
-        with self._writing() as connection:
+        """Replace the version before this one; False where another version or none is stored."""
+        with self._writing() as transaction:
+            connection = transaction.connection
             old = connection.execute(
                 "SELECT bytes FROM sessions WHERE id = ? AND version = ?",
                 (record.id, record.version - 1),
             ).fetchone()
             if old is None:
                 return False
-            growth = record.n_bytes() - old[0]
-            self._make_room(growth)
+            transaction.grown_bytes = record.n_bytes() - old[0]
+            self._check_room(transaction.grown_bytes)
             connection.execute(
                 "UPDATE sessions SET version = ?, expires_at = ?, facts = ?, bytes = ? "
                 "WHERE id = ?",
@@ -108,8 +120,7 @@ class SqliteStore:
                 "UPDATE tensors SET weights = ?, support = ? WHERE session_id = ?",
                 (record.weights, record.support, record.id),
             )
-            self._keep(connection, answer)
-            self._growing = (0, growth)
+            self._keep_answer(connection, answer)
         self._freed = True
         return True
 
@@ -117,14 +128,14 @@ class SqliteStore:
         """A session without its support set."""
         with self._reading() as connection:
             row = connection.execute(
-                f"SELECT {COLUMNS}, weights FROM sessions "  # noqa: S608
+                f"SELECT {FACTS}, weights FROM sessions "  # noqa: S608
                 "JOIN tensors ON session_id = id WHERE id = ?",
                 (session_id,),
             ).fetchone()
         return row and Record(*row)
 
     def find_support(self, session_id: str, version: int) -> bytes | None:
-        """The support set of a version of a session, if it is there and has one."""
+        """The support set of one version of a session, if that is stored and has one."""
         with self._reading() as connection:
             row = connection.execute(
                 "SELECT support FROM sessions JOIN tensors ON session_id = id "
@@ -141,7 +152,7 @@ class SqliteStore:
         created_at, session_id = (float("inf"), "") if after is None else after
         with self._reading() as connection:
             rows = connection.execute(
-                f"SELECT {COLUMNS} FROM sessions WHERE tenant = ? "  # noqa: S608
+                f"SELECT {FACTS} FROM sessions WHERE tenant = ? "  # noqa: S608
                 "AND (created_at, id) < (?, ?) AND expires_at > ? "
                 "ORDER BY created_at DESC, id DESC LIMIT ?",
                 (tenant, created_at, session_id, now, limit),
@@ -149,28 +160,28 @@ class SqliteStore:
         return [Record(*row) for row in rows]
 
     def delete(self, session_id: str) -> bool:
-        """Forget a session and what its answers said; False where it is not there."""
-        return bool(self._forget("id = ?", session_id))
+        """Delete a session and the content of its answers; False where it is not stored."""
+        return bool(self._delete_where("id = ?", session_id))
 
     def delete_ended(self, now: float) -> Sequence[str]:
-        """Forget the sessions that have ended by ``now``, and give their ids."""
-        return self._forget("expires_at <= ?", now)
+        """Delete the sessions that have ended by ``now``, and return their ids."""
+        return self._delete_where("expires_at <= ?", now)
 
     def move_ends(self, ends: Mapping[str, float]) -> None:
-        """Let sessions end later than they would."""
+        """Move the ends of sessions to later moments."""
         if not ends:
             return
         rows = [(expires_at, session_id) for session_id, expires_at in ends.items()]
         update = "UPDATE sessions SET expires_at = max(expires_at, ?) WHERE id = ?"
-        self._even_if_full(lambda connection: connection.executemany(update, rows))
+        self._even_if_full(lambda writing: writing.connection.executemany(update, rows))
 
     def touch_all(self, now: float) -> None:
-        """Let every session end as if it had just been used."""
+        """Extend every session as if it had just been used."""
         update = "UPDATE sessions SET expires_at = max(expires_at, min(? + ttl_seconds, ends_at))"
-        self._even_if_full(lambda connection: connection.execute(update, (now,)))
+        self._even_if_full(lambda writing: writing.connection.execute(update, (now,)))
 
     def find_answer(self, key: IdempotencyKey) -> KeptAnswer | None:
-        """What a keyed call was answered."""
+        """The answer that a keyed call got, if it is still kept."""
         with self._reading() as connection:
             row = connection.execute(
                 "SELECT digest, session_id, status, content, created_at FROM answers "
@@ -180,29 +191,29 @@ class SqliteStore:
         return row and KeptAnswer(key, *row)
 
     def delete_answers(self, before: float) -> None:
-        """Forget answers from before a moment."""
+        """Delete the answers given before a moment."""
         with self._reading() as connection:
             query = "SELECT count(*) FROM answers WHERE created_at < ?"
             (old,) = connection.execute(query, (before,)).fetchone()
         if old:
             delete = "DELETE FROM answers WHERE created_at < ?"
-            self._even_if_full(lambda connection: connection.execute(delete, (before,)))
+            self._even_if_full(lambda writing: writing.connection.execute(delete, (before,)))
             self._freed = True
 
     def usage(self) -> tuple[int, int]:
-        """How many sessions are kept, and their bytes."""
+        """The number of sessions, and the bytes that they take."""
         with self._lock:
             return self._sessions, self._bytes
 
     def reclaim(self) -> None:
-        """Give the pages of what was deleted back to the disk, those of the log too."""
+        """Give the pages of what was deleted, those of the log too, back to the disk."""
         if self._log_is_long():
-            # Beside the calls that write, which the rest of it then holds up for a moment only.
+            # Beside the writer, which the rest of the work then blocks for a moment only.
             with self._reading() as connection:
                 connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
         with self._lock, _refusing():
             if self._freed:
-                # `execute` would stop after the first page that is given back.
+                # `execute` would stop after the first page.
                 self._writer.executescript("PRAGMA incremental_vacuum")
                 (busy, _, _) = self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
                 self._freed = bool(busy)
@@ -214,7 +225,7 @@ class SqliteStore:
         return self._log.exists() and self._log.stat().st_size > LOG_BYTES
 
     def check(self) -> None:
-        """Read from the file."""
+        """Read from the file. Raises Unavailable."""
         with self._reading() as connection:
             connection.execute("SELECT 1 FROM sessions LIMIT 1").fetchone()
 
@@ -235,16 +246,16 @@ class SqliteStore:
         return connection
 
     @contextlib.contextmanager
-    def _writing(self) -> Iterator[sqlite3.Connection]:
+    def _writing(self) -> Iterator[Transaction]:
         """One transaction: committed at the end, or rolled back and nothing has happened."""
         with self._lock, _refusing():
-            self._growing = (0, 0)
+            transaction = Transaction(self._writer)
             self._writer.execute("BEGIN IMMEDIATE")
             try:
-                yield self._writer
+                yield transaction
                 self._writer.execute("COMMIT")
-                self._sessions += self._growing[0]
-                self._bytes += self._growing[1]
+                self._sessions += transaction.grown_sessions
+                self._bytes += transaction.grown_bytes
             finally:
                 if self._writer.in_transaction:
                     self._writer.execute("ROLLBACK")
@@ -258,22 +269,22 @@ class SqliteStore:
         finally:
             self._readers.put(connection)
 
-    def _even_if_full(self, work: Callable[[sqlite3.Connection], Result]) -> Result:
-        """A transaction that frees more than it takes: it may use the reserve."""
+    def _even_if_full(self, work: Callable[[Transaction], Result]) -> Result:
+        """Run a transaction that frees more than it takes: it may use the reserve."""
         try:
-            with self._writing() as connection:
-                return work(connection)
+            with self._writing() as transaction:
+                return work(transaction)
         except Unavailable:
             with self._lock, _refusing():
                 if not self._reserve.exists():
                     raise
                 self._reserve.unlink()
                 self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-        with self._writing() as connection:
-            return work(connection)
+        with self._writing() as transaction:
+            return work(transaction)
 
     def _keep_reserve(self) -> None:
-        """Set room aside, if it is not there and the disk has it."""
+        """Make the reserve, if it is missing and the disk has room for it."""
         if self._reserve.exists():
             return
         partial = self._reserve.with_suffix(".partial")
@@ -283,42 +294,35 @@ class SqliteStore:
         except OSError:
             partial.unlink(missing_ok=True)
 
-    def _forget(self, condition: str, value: object) -> list[str]:
-        def forget(connection: sqlite3.Connection) -> list[tuple[str, int]]:
+    def _delete_where(self, condition: str, value: object) -> list[str]:
+        def delete(transaction: Transaction) -> list[tuple[str, int]]:
+            connection = transaction.connection
             rows = connection.execute(
                 f"SELECT id, bytes FROM sessions WHERE {condition}",  # noqa: S608
                 (value,),
             ).fetchall()
-            connection.executemany("DELETE FROM sessions WHERE id = ?", [(row[0],) for row in rows])
-            connection.executemany(
-                "UPDATE answers SET content = NULL WHERE session_id = ?",
-                [(row[0],) for row in rows],
-            )
-            self._growing = (-len(rows), -sum(size for _, size in rows))
+            ids = [(session_id,) for session_id, _ in rows]
+            connection.executemany("DELETE FROM sessions WHERE id = ?", ids)
+            connection.executemany("UPDATE answers SET content = NULL WHERE session_id = ?", ids)
+            transaction.grown_sessions = -len(rows)
+            transaction.grown_bytes = -sum(size for _, size in rows)
             return rows
 
-        rows = self._even_if_full(forget)
+        rows = self._even_if_full(delete)
         self._freed |= bool(rows)
         return [session_id for session_id, _ in rows]
 
     def _check_tenant(self, connection: sqlite3.Connection, tenant: str) -> None:
-        most = self._bounds.max_sessions
-        if most is None:
+        if self._bounds.max_sessions is None:
             return
         query = "SELECT count(*) FROM sessions WHERE tenant = ?"
         (own,) = connection.execute(query, (tenant,)).fetchone()
-        if own >= most:
-            raise TenantLimit(most, RETRY_AFTER_SECONDS)
+        self._bounds.check_tenant(own)
 
-    def _make_room(self, size: int) -> None:
-        if self._bytes + size > self._bounds.max_bytes:
-            raise Unavailable(
-                f"the session store is full: {self._sessions:,} sessions take "
-                f"{self._bytes:,} of {self._bounds.max_bytes:,} bytes",
-                RETRY_AFTER_SECONDS,
-            )
+    def _check_room(self, growth_bytes: int) -> None:
+        self._bounds.check_room(self._sessions, self._bytes, growth_bytes)
 
-    def _keep(self, connection: sqlite3.Connection, answer: KeptAnswer | None) -> None:
+    def _keep_answer(self, connection: sqlite3.Connection, answer: KeptAnswer | None) -> None:
         if answer is None:
             return
         key = answer.key
@@ -334,13 +338,6 @@ class SqliteStore:
             "ORDER BY created_at DESC LIMIT -1 OFFSET ?)",
             (key.tenant, self._bounds.max_answers),
         )
-
-
-def _columns(record: Record) -> tuple[object, ...]:
-    return (
-        *(record.id, record.tenant, record.version),
-        *(record.created_at, record.expires_at, record.ttl_seconds, record.ends_at, record.facts),
-    )
 
 
 def _claim(folder: Path) -> sqlite3.Connection:
@@ -365,10 +362,10 @@ def _claim(folder: Path) -> sqlite3.Connection:
 
 @contextlib.contextmanager
 def _refusing() -> Iterator[None]:
-    """A disk that is full or away is a refusal that may pass, not a fault of the program."""
+    """Turn failures of a disk that is full or away into Unavailable."""
     try:
         yield
     except (sqlite3.OperationalError, sqlite3.InternalError) as failed:
         raise Unavailable(
-            f"the session store cannot be used now: {failed}", RETRY_AFTER_SECONDS
+            f"the session store cannot be used now: {failed}", STORE_RETRY_SECONDS
         ) from failed

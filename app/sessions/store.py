@@ -1,4 +1,4 @@
-"""What the sessions ask of a place that keeps them: bytes under ids. No tensor is known here."""
+"""What keeps sessions, as bytes under ids. Nothing here knows a tensor."""
 
 from __future__ import annotations
 
@@ -6,17 +6,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from ..errors import TenantLimit, Unavailable
 from .session import IdempotencyKey, KeptAnswer
 
-RETRY_AFTER_SECONDS = 5.0
-"""When a caller who was refused for want of room may ask again."""
+COLUMNS = ("id", "tenant", "version", "created_at", "expires_at", "ttl_seconds", "ends_at")
+"""Facts of a session that a record has as fields of its own, so that a store can search by them."""
+STORE_RETRY_SECONDS = 5.0
+"""When a caller who was refused because the store is full or away may ask again."""
 
 
 @dataclass(frozen=True)
 class Record:
-    """A session as it is kept: columns to find it by, and the rest as bytes.
+    """A stored session: columns to search by, and everything else as bytes.
 
-    ``facts`` is small and listed; ``weights`` and ``support`` are not read for a list.
+    ``facts`` are small JSON; a list reads neither ``weights`` nor ``support`` (safetensors).
     """
 
     id: str
@@ -31,20 +34,34 @@ class Record:
     support: bytes | None = None
 
     def n_bytes(self) -> int:
-        """What it counts for against a bound of bytes."""
+        """The bytes that count against ``Bounds.max_bytes``."""
         return len(self.facts) + len(self.weights) + len(self.support or b"")
 
 
 @dataclass(frozen=True)
 class Bounds:
-    """How much a store takes: bytes of all sessions, and for a tenant sessions and kept answers.
+    """How much a store holds: bytes of all sessions; sessions and kept answers of each tenant.
 
-    ``max_sessions`` is None where there is no such bound.
+    ``max_sessions`` is None where a tenant may have any number of them.
     """
 
     max_bytes: int
     max_answers: int
     max_sessions: int | None = None
+
+    def check_room(self, n_sessions: int, taken_bytes: int, growth_bytes: int) -> None:
+        """Raise Unavailable where sessions that take some bytes cannot grow by others."""
+        if taken_bytes + growth_bytes > self.max_bytes:
+            raise Unavailable(
+                f"the session store is full: {n_sessions:,} sessions take "
+                f"{taken_bytes:,} of {self.max_bytes:,} bytes",
+                STORE_RETRY_SECONDS,
+            )
+
+    def check_tenant(self, n_sessions: int) -> None:
+        """Raise TenantLimit where a tenant with so many sessions may have no further one."""
+        if self.max_sessions is not None and n_sessions >= self.max_sessions:
+            raise TenantLimit(self.max_sessions, STORE_RETRY_SECONDS)
 
 
 class Store(Protocol):
@@ -54,11 +71,11 @@ class Store(Protocol):
     """
 
     def insert(self, record: Record, answer: KeptAnswer | None) -> None:
-        """Keep a new session, and the answer that told of it. Raises TenantLimit too."""
+        """Keep a new session, and the answer that reported it. Raises TenantLimit too."""
         ...
 
     def replace(self, record: Record, answer: KeptAnswer | None) -> bool:
-        """Put a session in the place of its version before; False where that is not there."""
+        """Replace the version before this one; False where another version or none is stored."""
         ...
 
     def find(self, session_id: str) -> Record | None:
@@ -66,7 +83,7 @@ class Store(Protocol):
         ...
 
     def find_support(self, session_id: str, version: int) -> bytes | None:
-        """The support set of a version of a session, if it is there and has one."""
+        """The support set of one version of a session, if that is stored and has one."""
         ...
 
     def page(
@@ -76,41 +93,41 @@ class Store(Protocol):
         ...
 
     def delete(self, session_id: str) -> bool:
-        """Forget a session and what its answers said; False where it is not there."""
+        """Delete a session and the content of its answers; False where it is not stored."""
         ...
 
     def delete_ended(self, now: float) -> Sequence[str]:
-        """Forget the sessions that have ended by ``now``, and give their ids."""
+        """Delete the sessions that have ended by ``now``, and return their ids."""
         ...
 
     def move_ends(self, ends: Mapping[str, float]) -> None:
-        """Let sessions end later than they would."""
+        """Move the ends of sessions, by id, to later moments; none moves to an earlier one."""
         ...
 
     def touch_all(self, now: float) -> None:
-        """Let every session end as if it had just been used."""
+        """Extend every session as if it had just been used."""
         ...
 
     def find_answer(self, key: IdempotencyKey) -> KeptAnswer | None:
-        """What a keyed call was answered."""
+        """The answer that a keyed call got, if it is still kept."""
         ...
 
     def delete_answers(self, before: float) -> None:
-        """Forget answers from before a moment."""
+        """Delete the answers given before a moment."""
         ...
 
     def usage(self) -> tuple[int, int]:
-        """How many sessions are kept, and their bytes."""
+        """The number of sessions, and the bytes that they take."""
         ...
 
     def reclaim(self) -> None:
-        """Give the space of what was forgotten back."""
+        """Free the space of what was deleted."""
         ...
 
     def check(self) -> None:
-        """Do nothing but reach the store."""
+        """Raise Unavailable when the store cannot be reached; do nothing else."""
         ...
 
     def close(self) -> None:
-        """Let go of it."""
+        """Release the store. No other method may be called afterwards."""
         ...

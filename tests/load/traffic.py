@@ -8,6 +8,8 @@ from typing import Any
 
 import httpx
 
+from ..answers import PROBABILITY_TOLERANCE
+
 Fields = list[tuple[str, tuple[str, bytes]]]
 
 
@@ -50,9 +52,11 @@ def answer(http: httpx.Client, session_id: str, task: Task) -> dict[str, float]:
     return {entry["label"]: entry["probability"] for entry in prediction["probabilities"]}
 
 
-def same(one: dict[str, float], other: dict[str, float]) -> bool:
-    """Tell whether two answers agree to 1e-5."""
-    return one.keys() == other.keys() and all(abs(one[k] - other[k]) <= 1e-5 for k in one)
+def same(found: dict[str, float], expected: dict[str, float]) -> bool:
+    """Tell whether two answers agree as closely as the documentation promises."""
+    return found.keys() == expected.keys() and all(
+        abs(found[label] - expected[label]) <= PROBABILITY_TOLERANCE for label in found
+    )
 
 
 def session_ids(http: httpx.Client) -> set[str]:

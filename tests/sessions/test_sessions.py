@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from inkling.sessions.memory_store import MemoryStore
 from inkling.sessions.session import Session, SessionFacts, new_session_id
 from inkling.sessions.sessions import ANSWER_SECONDS, Sessions
 from inkling.sessions.sqlite_store import SqliteStore
-from inkling.sessions.store import Bounds, Store
+from inkling.sessions.store import Bounds, Record, Store
 
 from .sample import Clock, a_session, a_support, an_answer, same
 
@@ -88,17 +88,70 @@ def test_use_moves_the_end_but_never_beyond_the_cap(sessions: Sessions, clock: C
         sessions.touch(kept.id, "")
 
 
-def test_looking_is_no_use(sessions: Sessions, clock: Clock) -> None:
+def test_reading_does_not_extend_a_session(sessions: Sessions, clock: Clock) -> None:
     kept = a_session(clock)
     sessions.put(kept)
     clock.now += 30
     assert sessions.read(kept.id, "").expires_at == kept.expires_at
 
 
+def test_a_cached_session_is_extended_without_the_store(store: Store, clock: Clock) -> None:
+    sessions = Sessions(store, cache_bytes=10_000, clock=clock)
+    kept = a_session(clock, tenant="owner", ttl=60, lifetime=150)
+    sessions.put(kept)
+    store.close()
+    clock.now += 50
+    touched = sessions.touch_cached(kept.id, "owner")
+    assert touched is not None
+    assert same(touched, kept.ending(clock.now + 60))
+    assert same(sessions.read(kept.id, "owner"), touched)
+    with pytest.raises(SessionNotFound):
+        sessions.touch_cached(kept.id, "somebody else")
+    clock.now += 60
+    with pytest.raises(SessionNotFound):
+        sessions.touch_cached(kept.id, "owner")
+
+
+def test_the_store_has_to_be_asked_for_what_is_not_cached(store: Store, clock: Clock) -> None:
+    kept = a_session(clock)
+    maker = Sessions(store, cache_bytes=10_000, clock=clock)
+    maker.put(kept)
+    sessions = Sessions(store, cache_bytes=10_000, clock=clock)
+    assert sessions.touch_cached(kept.id, "") is None
+    assert sessions.touch_cached("é", "") is None
+    assert same(sessions.touch(kept.id, ""), kept)
+    assert sessions.touch_cached(kept.id, "") is not None
+    sessions.close()
+
+
+class ReplacingStore(MemoryStore):
+    """Replaces a session right after it was found, as another thread could."""
+
+    between: Callable[[], None] | None = None
+
+    def find(self, session_id: str) -> Record | None:
+        found = super().find(session_id)
+        between, self.between = self.between, None
+        if between is not None:
+            between()
+        return found
+
+
+def test_a_session_replaced_while_it_is_read_does_not_come_back(clock: Clock) -> None:
+    store = ReplacingStore(BOUNDS)
+    kept = a_session(clock)
+    Sessions(store, cache_bytes=0, clock=clock).put(kept)
+    sessions = Sessions(store, cache_bytes=10_000, clock=clock)
+    grown = replace(kept, version=2, adapted={"head.weight": torch.ones(2, 64)})
+    store.between = lambda: sessions.replace(grown)
+    assert same(sessions.touch(kept.id, ""), kept)
+    assert same(sessions.read(kept.id, ""), grown)
+
+
 def test_a_session_of_somebody_else_is_not_found(sessions: Sessions, clock: Clock) -> None:
     kept = a_session(clock, tenant="one")
     sessions.put(kept)
-    for ask in (sessions.read, sessions.use, sessions.delete):
+    for ask in (sessions.read, sessions.touch, sessions.delete):
         with pytest.raises(SessionNotFound):
             ask(kept.id, "other")
     assert same(sessions.read(kept.id, "one"), kept)
@@ -108,7 +161,7 @@ def test_a_deleted_session_is_gone(sessions: Sessions, clock: Clock) -> None:
     kept = a_session(clock)
     sessions.put(kept, a_support(), an_answer(kept, clock))
     sessions.delete(kept.id, "")
-    for ask in (sessions.read, sessions.use, sessions.delete):
+    for ask in (sessions.read, sessions.touch, sessions.delete):
         with pytest.raises(SessionNotFound):
             ask(kept.id, "")
     with pytest.raises(SessionNotFound):
@@ -243,7 +296,7 @@ def test_the_cache_stays_within_its_bound(store: Store, clock: Clock) -> None:
     for session in made:
         sessions.put(session)
         assert sessions.usage().cached_bytes <= 3 * 2 * 64 * 4
-    assert sessions.usage().cached_sessions == 3
+    assert sessions.usage().cached_bytes == 3 * 2 * 64 * 4
     for session in made:
         assert same(sessions.read(session.id, ""), session)
     assert sessions.usage().sessions == 6
@@ -277,4 +330,4 @@ def test_threads_that_put_use_and_delete_leave_nothing_behind(
         thread.join()
     assert not failures
     usage = sessions.usage()
-    assert (usage.sessions, usage.stored_bytes, usage.cached_sessions) == (0, 0, 0)
+    assert (usage.sessions, usage.stored_bytes, usage.cached_bytes) == (0, 0, 0)

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import shutil
 import signal
 import sqlite3
 import stat
+import struct
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,7 +16,7 @@ import pytest
 from inkling.errors import BadSetting, Unavailable
 from inkling.sessions.codec import encode
 from inkling.sessions.schema import FIRST, migrate
-from inkling.sessions.session import Session
+from inkling.sessions.session import IdempotencyKey, KeptAnswer, Session
 from inkling.sessions.sessions import Sessions
 from inkling.sessions.sqlite_store import DATABASE, RESERVE, SqliteStore
 from inkling.sessions.store import Bounds
@@ -38,7 +40,7 @@ def test_sessions_outlive_the_process_that_made_them(tmp_path: Path, clock: Cloc
     kept = a_session(clock)
     first.put(kept, a_support(), an_answer(kept, clock))
     clock.now += 10
-    used = first.use(kept.id, "")
+    used = first.touch(kept.id, "")
     first.close()
     second = opened(tmp_path, clock)
     found = second.read(kept.id, "")
@@ -59,7 +61,7 @@ def test_an_end_that_was_moved_and_not_stored_is_kept_for_its_user(
     kept = a_session(clock, ttl=60, lifetime=1000)
     first.put(kept)
     clock.now += 59.5
-    told = first.use(kept.id, "").expires_at
+    told = first.touch(kept.id, "").expires_at
     store.close()
     clock.now += 10
     second = opened(tmp_path, clock)
@@ -221,6 +223,52 @@ def test_on_a_full_disk_deleting_makes_room(small_disk: Path, clock: Clock) -> N
             sessions.put(extra, a_support())
             sessions.delete(extra.id, "")
             assert sessions.usage().sessions == len(made)
+
+
+def tensors_of_version_1(name: str, dtype: str, shape: list[int], content: bytes) -> bytes:
+    """A safetensors file of one tensor, byte by byte."""
+    entry = {"dtype": dtype, "shape": shape, "data_offsets": [0, len(content)]}
+    header = json.dumps({name: entry}).encode()
+    return struct.pack("<Q", len(header)) + header + content
+
+
+def test_sessions_stored_by_version_1_are_still_read(tmp_path: Path, clock: Clock) -> None:
+    """The stored bytes are written out here, so that no change of the code can change them."""
+    opened(tmp_path, clock).close()
+    facts = (
+        '{"identity": "abc", "labels": ["a", "ž b"], "image_counts": [1, 2], "steps": 5, '
+        '"keeps_support": true}'
+    )
+    values = (0.5, -1.0, 2.0, 3.25)
+    weights = tensors_of_version_1("head.weight", "F32", [2, 2], struct.pack("<4f", *values))
+    database = sqlite3.connect(tmp_path / DATABASE)
+    assert database.execute("PRAGMA application_id").fetchone() == (21_711_950,)
+    database.execute(
+        "INSERT INTO sessions (id, tenant, version, created_at, expires_at, ttl_seconds, ends_at, "
+        "bytes, facts) VALUES ('first', 'owner', 3, 900.0, 1050.0, 60.0, 2000.0, ?, ?)",
+        (len(weights) + len(facts.encode()), facts.encode()),
+    )
+    database.execute(
+        "INSERT INTO tensors (session_id, weights, support) VALUES ('first', ?, NULL)", (weights,)
+    )
+    database.execute(
+        "INSERT INTO answers (tenant, route, key, digest, session_id, status, content, created_at) "
+        "VALUES ('owner', 'POST /adapt', 'k', 'd', 'first', 201, ?, 900.0)",
+        (b"{}",),
+    )
+    database.commit()
+    database.close()
+    sessions = opened(tmp_path, clock)
+    session = sessions.read("first", "owner")
+    assert session.adapted["head.weight"].flatten().tolist() == list(values)
+    assert (session.labels, session.image_counts) == (("a", "ž b"), (1, 2))
+    assert (session.identity, session.steps, session.version) == ("abc", 5, 3)
+    assert (session.created_at, session.expires_at, session.ends_at) == (900, 1060, 2000)
+    answer = sessions.kept_answer(IdempotencyKey("owner", "POST /adapt", "k"))
+    assert answer == KeptAnswer(
+        IdempotencyKey("owner", "POST /adapt", "k"), "d", "first", 201, b"{}", 900
+    )
+    sessions.close()
 
 
 def test_a_database_is_brought_to_the_newest_version(tmp_path: Path) -> None:
