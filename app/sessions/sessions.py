@@ -94,13 +94,6 @@ class Sessions:
                 return None
             return self._extend(_live(session, tenant, self._clock()))
 
-    def touch_cached(self, session_id: str, tenant: str) -> Session | None:
-        """`touch` without asking the store: None where only the store can tell."""
-        with self._lock:
-            if session_id not in self._cache:
-                return None
-        return self.touch(session_id, tenant)
-
     def read(self, session_id: str, tenant: str) -> Session:
         """Fetch a live session and leave its end alone. Raises SessionNotFound and Unavailable.
 
