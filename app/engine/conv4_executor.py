@@ -1,9 +1,9 @@
-"""The inner loop of Conv4 with stored statistics on a CPU, in compiled loops.
+"""The inner loop of Conv4 with stored statistics on a CPU, by kernels.
 
 `meta.inner_loop` is the definition; this gives the same numbers, to rounding, at a multiple of
 its speed (see tests/benchmarks/README.md): no graph is built, no operation is started from Python
 but a whole pass or a whole loop, convolutions run by Winograd's algorithm with the norm folded in,
-and the images are shared out among idle threads.
+and images are divided into shards among free threads.
 """
 
 from __future__ import annotations
@@ -14,45 +14,39 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import torch
 
+from ..kernels import conv4
+from ..kernels import head as head_kernels
+from ..kernels.conv4 import BlockTape, BlockWeights, Shard
+from ..kernels.head import Head, Labels
 from ..kernels.jit import Floats
 from ..meta import head
 from ..meta.episode import Support
 from ..meta.inner_loop import Initialization, first_adapted
 from ..meta.network import Network
 from ..meta.params import Params, array_of
-from ..meta.views import sampling_grid, with_views_at
+from ..meta.views import sampling_grid
 from ..networks.conv4 import Conv4
+from .adapted_blocks import AdaptedBlocks, step_sizes_of
 from .executor import PREDICTED_TOGETHER, Outcome
-from .head_loops import STARTS, Labelled, scores, still
+from .frozen_blocks import FrozenBlock, first_step
 from .helper_pool import HelperPool
-from .last_block import LastBlock
-from .moving_blocks import (
-    Block,
-    Gradient,
-    Loop,
-    MovingBlocks,
-    Share,
-    State,
-    head_sizes_of,
-    look,
-    look_at_head,
-    look_back,
-    loop,
-    loop_of_head,
-    step,
-    step_head,
-)
-from .resting_blocks import FirstBlock, RestingBlock
 
 FLOPS_WORTH_SHARING = 5e7
-"""Forward operations of a part below which handing it to another thread costs more than it
+"""Forward operations of a shard below which handing it to another thread costs more than it
 gives."""
+FEW_ROWS = 16
+"""Queries times views whose blocks are quicker without transforming a session's weights."""
+STARTS: dict[head.HeadStart, int] = {
+    "zero": head_kernels.ZERO,
+    "class_means": head_kernels.CLASS_MEANS,
+    "cosine": head_kernels.COSINE,
+}
 
 
 class Conv4Executor:
     """The executor of one such initialization."""
 
-    name = "blocks"
+    name = "conv4"
     max_adapt_batch = 1
     max_predict_batch = PREDICTED_TOGETHER
 
@@ -61,25 +55,27 @@ class Conv4Executor:
         self._first = first_adapted(network, initialization)
         convolutions = network.convolutions()
         self._flops = [
-            2.0 * 9 * convolution.inputs * convolution.outputs * (network.image_size >> number) ** 2
-            for number, convolution in enumerate(convolutions)
+            2.0 * 9 * each.inputs * each.outputs * (network.image_size >> block) ** 2
+            for block, each in enumerate(convolutions)
         ]
         params, sizes = initialization.params, initialization.step_sizes
-        frozen = [one.folded(params) for one in convolutions[: self._first]]
-        self._frozen = [RestingBlock(*folded) for folded in frozen]
+        folded = [each.folded(params) for each in convolutions[: self._first]]
+        self._behind_first = [FrozenBlock(*each) for each in folded[1:]]
         # Views are all of the initialization's, or none where queries are not seen in them.
-        self._first_by_views = {
-            len(views): self._start_of_rest(views, frozen[0] if frozen else None)
+        image = torch.zeros(1, *network.input_shape)
+        self._first_step = {
+            len(views): first_step(sampling_grid(views, image), folded[0] if folded else None)
             for views in (initialization.views, initialization.query_views())
         }
-        steps, moving = initialization.inner_loop.steps, convolutions[self._first :]
+        steps, adapted = initialization.inner_loop.steps, convolutions[self._first :]
         side = network.image_size >> self._first
-        self._moving = MovingBlocks(moving, side, params, sizes, steps) if moving else None
-        alone = len(moving) == 1 and LastBlock.serves(moving[0])
-        self._last_block = LastBlock(moving[0], initialization) if alone else None
-        self._head_sizes = head_sizes_of(sizes, steps)
-        self._head_start = STARTS[initialization.inner_loop.head_start]
+        self._blocks = AdaptedBlocks(adapted, side, params, sizes, steps) if adapted else None
+        self._start = STARTS[initialization.inner_loop.head_start]
         self._scale = np.float32(params[head.SCALE])
+        names = (head.WEIGHT, head.BIAS)
+        self._head_sizes = np.concatenate(
+            [step_sizes_of(sizes.get(name), steps, 1) for name in names], 1
+        )
 
     @staticmethod
     def serves(network: Network, initialization: Initialization) -> bool:
@@ -94,29 +90,29 @@ class Conv4Executor:
     def warm_up(self) -> None:
         """See `Executor`."""
         images = torch.zeros(2, *self._network.input_shape)
-        rest = self.frozen_features(images, self._initialization.views)
-        support = Support(rest, torch.tensor([0, 1]), 2)
-        everything = [slice(0, rest.shape[0] * rest.shape[1])]
+        frozen = self.frozen_features(images, self._initialization.views)
+        support = Support(frozen, torch.tensor([0, 1]), 2)
+        everything = [slice(0, frozen.shape[0] * frozen.shape[1])]
         outcome = self._adapt(support, 1, everything)
-        if self._moving is not None:
+        if self._blocks is not None:
             self._adapt(support, 1, [*everything, *everything])
-        many = self.frozen_features(images, self._initialization.query_views())
-        for number in (1, 2 * PREDICTED_TOGETHER):
-            self._logits(outcome.adapted, many[:1].repeat_interleave(number, 0))
+        queries = self.frozen_features(images, self._initialization.query_views())
+        for n_queries in (1, FEW_ROWS + 1):
+            self._logits(outcome.adapted, queries[:1].repeat_interleave(n_queries, 0))
 
     def frozen_features(self, images: torch.Tensor, views: torch.Tensor) -> torch.Tensor:
         """See `Executor`."""
         flops = (1 + len(views)) * sum(self._flops[: self._first])
 
-        def rest(some: torch.Tensor) -> torch.Tensor:
-            hidden = self._first_by_views[len(views)](some)
-            for block in self._frozen[1:]:
+        def freeze(part: torch.Tensor) -> torch.Tensor:
+            hidden = self._first_step[len(views)](part)
+            for block in self._behind_first:
                 hidden = block(hidden)
-            if self._moving is None:
+            if self._blocks is None:
                 hidden = hidden.flatten(1)
-            return hidden.reshape(len(some), -1, *hidden.shape[1:])
+            return hidden.reshape(len(part), -1, *hidden.shape[1:])
 
-        return self._in_parts(rest, images, self._bounds(len(images), flops))
+        return self._in_shards(freeze, images, self._bounds(len(images), flops))
 
     def bucket(self, n_images: int) -> int:
         """See `Executor`."""
@@ -126,146 +122,146 @@ class Conv4Executor:
         """See `Executor`."""
         flops = sum(self._flops[self._first :])
         return [
-            self._adapt(one, steps, self._bounds(one.images.shape[0] * one.images.shape[1], flops))
-            for one in frozen
+            self._adapt(
+                support,
+                steps,
+                self._bounds(support.images.shape[0] * support.images.shape[1], flops),
+            )
+            for support in frozen
         ]
 
     def logits(
         self, adapted: Sequence[Params], frozen: Sequence[torch.Tensor]
     ) -> list[torch.Tensor]:
         """See `Executor`."""
-        return [self._logits(own, rest) for own, rest in zip(adapted, frozen, strict=True)]
+        return [self._logits(own, queries) for own, queries in zip(adapted, frozen, strict=True)]
 
     def _logits(self, adapted: Params, frozen: torch.Tensor) -> torch.Tensor:
-        if self._last_block is not None and self._last_block.takes(frozen):
-            return self._last_block.logits(adapted, frozen)
-        seen = frozen[:, : 1 + len(self._initialization.query_views())]
+        views = frozen[:, : 1 + len(self._initialization.query_views())]
         rows = [array_of(adapted[name]) for name in (head.WEIGHT, head.BIAS)]
-        if self._moving is None:
-            return self._logits_of_seen(array_of(seen.flatten(0, 1)), len(seen), *rows)
-        moving = self._moving
-        states = moving.states_of({**self._initialization.params, **adapted})
+        blocks = self._blocks
+        if blocks is None:
+            return self._over_views(array_of(views.flatten(0, 1)), len(views), *rows)
+        params = {**self._initialization.params, **adapted}
+        few = views.shape[0] * views.shape[1] <= FEW_ROWS
+        features_of = blocks.features_of_few if few else blocks.features
 
-        def run(queries: torch.Tensor) -> torch.Tensor:
-            features = moving.features(states, queries.flatten(0, 1))
-            return self._logits_of_seen(features, len(queries), *rows)
+        def classify(queries: torch.Tensor) -> torch.Tensor:
+            features = features_of(params, queries.flatten(0, 1))
+            return self._over_views(features, len(queries), *rows)
 
-        flops = seen.shape[1] * sum(self._flops[self._first :])
-        return self._in_parts(run, seen, self._bounds(len(seen), flops))
+        flops = views.shape[1] * sum(self._flops[self._first :])
+        return self._in_shards(classify, views, self._bounds(len(views), flops))
 
     def _adapt(self, frozen: Support, steps: int, bounds: Sequence[slice]) -> Outcome:
-        n_images, n_seen = frozen.images.shape[:2]
+        n_images, n_views = frozen.images.shape[:2]
         rows, size = frozen.images.flatten(0, 1), self._network.feature_size
-        given = Loop(
-            still(frozen.n_way, size),
-            _labelled(frozen, n_seen),
-            self._head_start,
-            self._scale,
-            self._head_sizes,
-            np.empty(steps + 1, np.float32),
-            array_of(rows) if self._moving is None else np.empty((len(rows), size), np.float32),
-        )
-        found: dict[str, torch.Tensor] = {}
-        if self._moving is None:
-            loop_of_head(given)
+        labels, classifier = _labels(frozen, n_views), self._head(frozen.n_way, size)
+        losses = np.empty(steps + 1, np.float32)
+        adapted: dict[str, torch.Tensor] = {}
+        if self._blocks is None:
+            features = array_of(rows)
+            conv4.inner_loop_of_head(labels, classifier, features, losses)
         else:
-            blocks, states = self._moving.blocks, self._moving.start()
-            shares = [self._moving.share(rows[bound]) for bound in bounds]
-            if len(shares) == 1:
-                loop(blocks, states, shares[0], given)
+            features = np.empty((len(rows), size), np.float32)
+            blocks = self._blocks.start()
+            shards = [self._blocks.shard(rows[bound]) for bound in bounds]
+            if len(shards) == 1:
+                conv4.inner_loop(
+                    blocks, self._blocks.settings, shards[0], labels, classifier, features, losses
+                )
             else:
-                self._shared_out(blocks, states, list(zip(shares, bounds, strict=True)), given)
-            found |= self._moving.named(states)
-        found[head.WEIGHT] = torch.from_numpy(given.head.weight)
-        found[head.BIAS] = torch.from_numpy(given.head.bias)
-        logits = self._logits_of_seen(given.features, n_images, given.head.weight, given.head.bias)
-        return Outcome(found, torch.from_numpy(given.losses), logits)
+                self._inner_loop_in_shards(
+                    blocks, list(zip(shards, bounds, strict=True)), labels, classifier, features,
+                    losses,
+                )  # fmt: skip
+            adapted |= self._blocks.named(blocks)
+        adapted[head.WEIGHT] = torch.from_numpy(classifier.weight)
+        adapted[head.BIAS] = torch.from_numpy(classifier.bias)
+        logits = self._over_views(features, n_images, classifier.weight, classifier.bias)
+        return Outcome(adapted, torch.from_numpy(losses), logits)
 
-    def _logits_of_seen(
+    def _head(self, n_way: int, size: int) -> Head:
+        """A head that has not stepped yet."""
+        arrays = [np.zeros(shape, np.float32) for shape in 3 * [(n_way, size), (n_way,)]]
+        return Head(*arrays, self._start, self._scale, self._head_sizes)
+
+    def _over_views(
         self, features: Floats, n_images: int, weight: Floats, bias: Floats
     ) -> torch.Tensor:
-        """`(image, n_way)` logits of images, from the features of all that was seen of them."""
+        """`(image, n_way)` logits of images, from the features of all their views."""
         logits = np.empty((n_images, len(bias)), np.float32)
-        n_seen = 1 + len(self._initialization.query_views())
-        scores(features, n_seen, weight, bias, self._scale, logits)
+        n_views = 1 + len(self._initialization.query_views())
+        head_kernels.logits_over_views(features, n_views, weight, bias, self._scale, logits)
         return torch.from_numpy(logits)
 
-    def _shared_out(
+    def _inner_loop_in_shards(
         self,
-        blocks: tuple[Block, ...],
-        states: tuple[State, ...],
-        shares: Sequence[tuple[Share, slice]],
-        given: Loop,
+        blocks: tuple[BlockWeights, ...],
+        shards: Sequence[tuple[Shard, slice]],
+        labels: Labels,
+        classifier: Head,
+        features: Floats,
+        losses: Floats,
     ) -> None:
-        """`loop` with its passes in parts, each of which any idle thread may take."""
-        by_features = np.empty_like(given.features)
+        """`conv4.inner_loop` with its passes in shards, each of which any free thread may take."""
+        d_features = np.empty_like(features)
+        settings = self._blocks.settings if self._blocks else ()
 
-        def forward(part: int) -> None:
-            share, bound = shares[part]
-            look(states, share, given.features[bound])
+        def forward(index: int) -> None:
+            shard, bound = shards[index]
+            conv4.forward(blocks, shard, features[bound])
 
-        def back(part: int) -> None:
-            share, bound = shares[part]
-            look_back(states, share, by_features[bound])
+        def backward(index: int) -> None:
+            shard, bound = shards[index]
+            conv4.backward(blocks, shard, d_features[bound])
 
-        def move(place: int) -> None:
-            gradient = _summed([share.gradients[place] for share, _ in shares])
-            step(states[place], blocks[place], gradient, learned)
+        def step(block: int) -> None:
+            tape = _summed([shard.tapes[block] for shard, _ in shards])
+            conv4.step(blocks[block], settings[block], tape, learned)
 
-        last = len(given.losses) - 1
+        last = len(losses) - 1
         for number in range(last + 1):
-            self._helpers.map(forward, len(shares))
-            look_at_head(given, number, by_features)
+            self._helpers.map(forward, len(shards))
+            losses[number] = head_kernels.loss_and_gradients(
+                features, labels, classifier, d_features
+            )
             if number < last:
-                learned = min(number, len(given.head_sizes) - 1)
-                self._helpers.map(back, len(shares))
-                self._helpers.map(move, len(states))
-                step_head(given, learned)
+                learned = min(number, len(classifier.step_sizes) - 1)
+                self._helpers.map(backward, len(shards))
+                self._helpers.map(step, len(blocks))
+                head_kernels.step(classifier, learned)
 
-    def _start_of_rest(
-        self, views: torch.Tensor, folded: tuple[torch.Tensor, torch.Tensor] | None
-    ) -> Callable[[torch.Tensor], torch.Tensor]:
-        """Images to all that is seen of them, `(image * (1 + view), ...)`, behind the first block.
-
-        Or before it, where it does not rest.
-        """
-        grid = sampling_grid(views, torch.zeros(1, *self._network.input_shape))
-        if folded is None:
-            return lambda images: with_views_at(images, grid).flatten(0, 1)
-        if self._network.image_channels == 1:
-            return FirstBlock(grid, *folded)
-        first = self._frozen[0]
-        return lambda images: first(with_views_at(images, grid).flatten(0, 1))
-
-    def _in_parts(
+    def _in_shards(
         self,
         run: Callable[[torch.Tensor], torch.Tensor],
         rows: torch.Tensor,
         bounds: Sequence[slice],
     ) -> torch.Tensor:
-        """Run something row by row, in parts that any idle thread may take."""
+        """Run something row by row, in shards that any free thread may take."""
         if len(bounds) == 1:
             return run(rows)
-        return torch.cat(self._helpers.map(lambda number: run(rows[bounds[number]]), len(bounds)))
+        return torch.cat(self._helpers.map(lambda shard: run(rows[bounds[shard]]), len(bounds)))
 
     def _bounds(self, rows: int, flops: float) -> list[slice]:
-        """Even shares of rows, each worth a thread."""
+        """Even shards of rows, each worth a thread."""
         worth = max(1, int(rows * flops / FLOPS_WORTH_SHARING))
-        parts = min(self._helpers.hands(), worth, rows)
-        edges = [rows * number // parts for number in range(parts + 1)]
+        shards = min(self._helpers.hands(), worth, rows)
+        edges = [rows * shard // shards for shard in range(shards + 1)]
         return [slice(*pair) for pair in itertools.pairwise(edges)]
 
 
-def _labelled(frozen: Support, n_seen: int) -> Labelled:
-    """The classes of all that is seen of a support set, whose loss weighs classes equally."""
-    labels = np.repeat(frozen.labels.numpy(), n_seen)
-    shares = (1 / np.bincount(labels, minlength=frozen.n_way))[labels].astype(np.float32)
-    return Labelled(labels, shares, shares / np.float32(frozen.n_way))
+def _labels(frozen: Support, n_views: int) -> Labels:
+    """The classes of all views of a support set, whose loss weighs classes equally."""
+    classes = np.repeat(frozen.labels.numpy(), n_views)
+    counts = np.bincount(classes, minlength=frozen.n_way)
+    in_mean = (1 / counts)[classes].astype(np.float32)
+    return Labels(classes, in_mean, in_mean / np.float32(frozen.n_way))
 
 
-def _summed(parts: Sequence[Gradient]) -> Gradient:
-    """The sum of gradients, in the place of the first one."""
-    for other in parts[1:]:
-        for total, more in zip(parts[0], other, strict=True):
-            np.add(total, more, out=total)
-    return parts[0]
+def _summed(tapes: Sequence[BlockTape]) -> BlockTape:
+    """The first tape, with the sum of all their gradients by what the block folds into."""
+    for tape in tapes[1:]:
+        np.add(tapes[0].d_folded, tape.d_folded, out=tapes[0].d_folded)
+        np.add(tapes[0].d_shift, tape.d_shift, out=tapes[0].d_shift)
+    return tapes[0]
