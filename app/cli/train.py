@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 if TYPE_CHECKING:
+    import torch
     from rich.console import Console
+    from rich.progress import Progress as Bars
+    from rich.progress import TaskID
 
     from ..data.episodes import ClassImages
-    from ..images.drawing import Drawing
-    from ..training.datasets import Split
-    from ..training.recipes import Recipe
+    from ..data.sources import Split
+    from ..images.preprocessing import Preprocessing
+    from ..training.recipes import NamedRecipe, Recipe
+    from ..training.run import Progress, TrainingRun
 
 SMOOTHING = 0.02
 """Share of the newest update in the loss that is shown."""
@@ -44,13 +50,10 @@ def train(
     """Meta-train an initialization. A run in the same folder goes on where it stopped."""
     import torch
     from rich.console import Console
-    from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
     from ..data import omniglot
     from ..engine.device import choose_device, use_exact_arithmetic
-    from ..training.datasets import for_episodes
     from ..training.recipes import load_recipe
-    from ..training.run import TrainingRun, recipe_preprocessing, standardize, standardized
 
     torch.set_num_threads(threads)
     chosen = choose_device(device)
@@ -59,66 +62,43 @@ def train(
     named = load_recipe(recipe)
     folder = output or Path("runs") / named.recipe.name
     root = omniglot.download(data) if download else data
-    bare = recipe_preprocessing(named.recipe)
-    training = _read(named.recipe, root, "train", bare, console)
-    validation = _read(named.recipe, root, "validation", bare, console)
-    if named.recipe.data.train_on_validation:
-        training = training.joined(validation)
-    preprocessing = standardized(bare, training)
-    run = TrainingRun(
-        named,
-        folder,
-        standardize(training, preprocessing),
-        standardize(for_episodes(named.recipe.data.format, validation), preprocessing),
-        preprocessing,
-        device=chosen,
-    )
+    run = _prepared_run(named, folder, root, chosen, console)
     if untrained:
         console.print(f"The untrained checkpoint is in {run.publish_untrained()}.")
         return
     if pretraining is not None:
         run.begin_from_pretraining_of(pretraining)
-    with Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.completed}/{task.total}"),
-        TextColumn("loss {task.fields[loss]:.3f}"),
-        TextColumn("held out {task.fields[held_out]}"),
-        TimeElapsedColumn(),
-        TextColumn("left {task.fields[left]}"),
-        console=console,
-    ) as bars:
-        tasks: dict[int, TaskID] = {}
-        loss = seconds = 0.0
-        for progress in run.run():
-            stage = progress.stage
-            if progress.stage_number not in tasks:
-                loss, seconds = progress.loss, progress.seconds
-                tasks[progress.stage_number] = bars.add_task(
-                    stage, total=progress.iterations, loss=loss, held_out="-", left="-"
-                )
-            task = tasks[progress.stage_number]
-            loss += SMOOTHING * (progress.loss - loss)
-            seconds += SMOOTHING * (progress.seconds - seconds)
-            left = int(seconds * (progress.iterations - progress.iteration))
-            bars.update(
-                task,
-                completed=progress.iteration,
-                loss=loss,
-                left=f"{left // 3600}:{left // 60 % 60:02}:{left % 60:02}",
-            )
-            if progress.validation is not None:
-                bars.update(task, held_out=f"{100 * progress.validation:.2f} %")
-                if not console.is_terminal:
-                    console.print(
-                        f"{stage} {progress.iteration}/{progress.iterations} loss {loss:.3f} "
-                        f"held out {100 * progress.validation:.2f} %"
-                    )
+    _show(run.run(), console)
     console.print(f"The checkpoint is in {folder / 'checkpoint'}.")
 
 
+def _prepared_run(
+    named: NamedRecipe, folder: Path, root: Path, device: torch.device, console: Console
+) -> TrainingRun:
+    """A run over the data set in ``root``, preprocessed as the recipe says."""
+    from ..training.datasets import for_episodes, normalized
+    from ..training.run import TrainingRun
+    from ..training.start import recipe_preprocessing
+
+    recipe = named.recipe
+    bare = recipe_preprocessing(recipe)
+    training = _read(recipe, root, "train", bare, console)
+    validation = _read(recipe, root, "validation", bare, console)
+    if recipe.data.train_on_validation:
+        training = training.joined(validation)
+    preprocessing = bare.fitted(training.images)
+    return TrainingRun(
+        named,
+        folder,
+        normalized(training, preprocessing),
+        normalized(for_episodes(recipe.data.format, validation), preprocessing),
+        preprocessing,
+        device=device,
+    )
+
+
 def _read(
-    recipe: Recipe, root: Path, split: Split, preprocessing: Drawing, console: Console
+    recipe: Recipe, root: Path, split: Split, preprocessing: Preprocessing, console: Console
 ) -> ClassImages:
     from rich.progress import track
 
@@ -127,3 +107,63 @@ def _read(
     classes = read_split(recipe.data.format, root, split, recipe.data.validation_groups)
     watched = track(classes, description=f"reading {split} classes", console=console)
     return preprocess_classes(iter(watched), preprocessing)
+
+
+def _show(run: Iterable[Progress], console: Console) -> None:
+    """Follow a run to its end by a progress bar for each stage."""
+    from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
+    from rich.progress import Progress as Bars
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.completed}/{task.total}"),
+        TextColumn("loss {task.fields[loss]:.3f}"),
+        TextColumn("held out {task.fields[held_out]}"),
+        TimeElapsedColumn(),
+        TextColumn("left {task.fields[left]}"),
+    )
+    with Bars(*columns, console=console) as bars:
+        stages: dict[int, _StageBar] = {}
+        for progress in run:
+            if progress.stage_number not in stages:
+                task = bars.add_task(
+                    progress.stage,
+                    total=progress.iterations,
+                    loss=progress.loss,
+                    held_out="-",
+                    left="-",
+                )
+                stages[progress.stage_number] = _StageBar(
+                    bars, task, progress.loss, progress.seconds
+                )
+            stages[progress.stage_number].advance(progress)
+
+
+@dataclass
+class _StageBar:
+    """The bar of one stage, with the smoothed loss and seconds of its updates."""
+
+    bars: Bars
+    task: TaskID
+    loss: float
+    seconds: float
+
+    def advance(self, progress: Progress) -> None:
+        self.loss += SMOOTHING * (progress.loss - self.loss)
+        self.seconds += SMOOTHING * (progress.seconds - self.seconds)
+        left = int(self.seconds * (progress.iterations - progress.iteration))
+        self.bars.update(
+            self.task,
+            completed=progress.iteration,
+            loss=self.loss,
+            left=f"{left // 3600}:{left // 60 % 60:02}:{left % 60:02}",
+        )
+        if progress.validation is not None:
+            held_out = f"{100 * progress.validation:.2f} %"
+            self.bars.update(self.task, held_out=held_out)
+            if not self.bars.console.is_terminal:
+                self.bars.console.print(
+                    f"{progress.stage} {progress.iteration}/{progress.iterations} "
+                    f"loss {self.loss:.3f} held out {held_out}"
+                )

@@ -5,13 +5,11 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
-from typing import Literal
 
 from ..errors import BadData
-from .sources import EncodedClass, is_image
+from ..image_files import is_image
+from .sources import SPLITS, EncodedClass, Split
 
-Split = Literal["train", "validation", "test"]
-SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 SHARES: dict[Split, float] = {"train": 0.64, "validation": 0.16, "test": 0.20}
 """How classes are divided where folders do not say: mini-ImageNet's 64 / 16 / 20."""
 
@@ -26,13 +24,13 @@ def read(path: Path, split: Split, seed: int = 0) -> Iterator[EncodedClass]:
         raise BadData(f"expected a folder of class folders, got {path}")
     if all((path / name).is_dir() for name in SPLITS):
         root = path / split
-        wanted = _class_names(root)
+        names = _class_names(root)
     else:
         root = path
-        wanted = _dealt(_class_names(root), split, seed)
-    if len(wanted) < 2:
-        raise BadData(f"expected at least 2 classes for {split} in {root}, got {len(wanted)}")
-    for name in wanted:
+        names = _dealt(_class_names(root), split, seed)
+    if len(names) < 2:
+        raise BadData(f"expected at least 2 classes for {split} in {root}, got {len(names)}")
+    for name in names:
         yield _encoded_class(root / name)
 
 
@@ -50,8 +48,8 @@ def _encoded_class(folder: Path, most: int | None = None) -> EncodedClass:
         for file in sorted(folder.iterdir())
         if file.is_file() and is_image(PurePosixPath(file.name))
     ]
-    read_in = tuple((file.name, file.read_bytes()) for file in files[:most])
-    return EncodedClass(name=folder.name, group="", files=read_in)
+    contents = tuple((file.name, file.read_bytes()) for file in files[:most])
+    return EncodedClass(name=folder.name, group="", files=contents)
 
 
 def _class_names(root: Path) -> list[str]:

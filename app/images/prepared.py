@@ -1,4 +1,4 @@
-"""What preprocessing makes of decoded images."""
+"""What a preprocessing makes of decoded images."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import torch
 
 @dataclass(frozen=True)
 class Prepared:
-    """Images as a network takes them, and what was seen of them on the way.
+    """Images as a network takes them, and what their preprocessing tells of each.
 
     ``images`` are `(image, channel, height, width)` float32; ``blank`` tells which of them show
-    nothing; ``statistics`` are `(image, statistic)`, what kind of pictures they are.
+    nothing; ``statistics`` `(image, statistic)` tell what kind of pictures they are.
     """
 
     images: torch.Tensor
@@ -39,8 +39,8 @@ def split(prepared: Prepared, counts: Sequence[int]) -> list[Prepared]:
         Prepared(images, tuple(next(blank) for _ in range(count)), statistics)
         for count, images, statistics in zip(
             counts,
-            prepared.images.split(list(counts)),
-            prepared.statistics.split(list(counts)),
+            torch.split(prepared.images, list(counts)),
+            torch.split(prepared.statistics, list(counts)),
             strict=True,
         )
     ]

@@ -1,8 +1,8 @@
-"""Views: the support images seen again, each time moved a little.
+"""Views: copies of the support images, each changed a little.
 
 One drawing of a class shows little of how drawings of it vary. The inner loop therefore adapts to
 the support set together with slightly turned, scaled, sheared and shifted copies of it. Each view
-moves all images alike, so that neither their order nor their number matters, and the views are a
+changes all images alike, so that neither their order nor their number matters, and the views are a
 part of the initialization, so that the same support set gives the same model. An initialization
 may have queries classified by the mean of their features over the same views.
 """
@@ -19,7 +19,7 @@ SHAPE = (2, 3)
 
 
 def no_views() -> torch.Tensor:
-    """`(0, 2, 3)`: the support images are seen once, as they are."""
+    """`(0, 2, 3)`: the support images alone, as they are."""
     return torch.empty(0, *SHAPE)
 
 
@@ -31,6 +31,21 @@ def affine(change: torch.Tensor) -> torch.Tensor:
     """
     angle, (scale, aspect) = change[:, 0] * (math.pi / 180), 1 + change[:, 1:3].T
     shear, across, down = change[:, 3:].T
+    return affine_matrices(angle, scale, aspect, shear, across, down)
+
+
+def affine_matrices(
+    angle: torch.Tensor,
+    scale: torch.Tensor,
+    aspect: torch.Tensor,
+    shear: torch.Tensor,
+    across: torch.Tensor,
+    down: torch.Tensor,
+) -> torch.Tensor:
+    """`(view, 2, 3)` matrices of `(view,)` changes each.
+
+    Radians turned, factors of size and of aspect, shear, and shares of half a side shifted.
+    """
     return torch.stack(
         [
             torch.stack([angle.cos() * scale * aspect, shear - angle.sin() * scale, across], 1),
@@ -46,8 +61,8 @@ def draw_views(pairs: int, widest: torch.Tensor, generator: torch.Generator) -> 
     In opposite pairs the views of an image have it in their middle, so that the class means
     stay where they are.
     """
-    drawn = (2 * torch.rand((pairs, 6), generator=generator) - 1) * widest
-    return affine(torch.stack([drawn, -drawn], dim=1).flatten(0, 1))
+    changes = (2 * torch.rand((pairs, 6), generator=generator) - 1) * widest
+    return affine(torch.stack([changes, -changes], dim=1).flatten(0, 1))
 
 
 def with_views(images: torch.Tensor, views: torch.Tensor) -> torch.Tensor:
@@ -60,7 +75,7 @@ def with_views(images: torch.Tensor, views: torch.Tensor) -> torch.Tensor:
 
 
 def sampling_grid(views: torch.Tensor, images: torch.Tensor) -> torch.Tensor:
-    """`(view, height, width, 2)`: where images of this size and kind are looked at."""
+    """`(view, height, width, 2)`: where views sample images of this size and type."""
     shape = [len(views), *images.shape[1:]]
     if not len(views):
         return views.new_empty(0, *shape[2:], 2)
@@ -68,7 +83,7 @@ def sampling_grid(views: torch.Tensor, images: torch.Tensor) -> torch.Tensor:
 
 
 def with_views_at(images: torch.Tensor, grid: torch.Tensor) -> torch.Tensor:
-    """`with_views` views whose grid is known."""
+    """`with_views` of views whose `sampling_grid` is known."""
     n_images, n_views = images.shape[0], grid.shape[0]
     if not n_views:
         return images.unsqueeze(1)

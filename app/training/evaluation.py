@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 
@@ -79,53 +79,69 @@ def evaluate(
     steps: int | None = None,
     pretrained: ClassImages | None = None,
     on_episode: Callable[[float], None] = lambda _: None,
-    on_scores: Callable[[EpisodePlan, Params, torch.Tensor], None] = lambda *_: None,
+    on_logits: Callable[[EpisodePlan, Params, torch.Tensor], None] = lambda *_: None,
 ) -> Evaluation:
     """Adapt to the support set of each episode and classify its queries.
 
     ``pretrained`` are the classes as another initialization embeds them, see `embed`.
-    ``on_episode`` is told each episode's accuracy, ``on_scores`` its plan, its
+    ``on_episode`` is told each episode's accuracy, ``on_logits`` its plan, its
     fast weights and the `(query, n_way)` logits of its queries.
     """
-    adapted_shares, start_shares, centroid_shares = [], [], []
-    head_shares, pretrained_shares = [], []
-    head_alone = candidate.head_alone
+    shares = _EpisodeShares()
     for plan in setting.plans(candidate.classes):
         states = list(candidate.trajectory(plan, steps))
         labels = plan.query_labels()
-        scores = candidate.scores(plan, states[-1].fast_weights)
-        adapted_shares.append(_accuracy(scores, labels))
-        start_shares.append(_accuracy(candidate.scores(plan, states[0].fast_weights), labels))
-        centroid_shares.append(_nearest_centroid_accuracy(candidate.embedded(plan)))
-        if head_alone is not None:
-            *_, last = head_alone.trajectory(plan, steps)
-            head_shares.append(_accuracy(head_alone.scores(plan, last.fast_weights), labels))
+        logits = candidate.logits(plan, states[-1].fast_weights)
+        shares.adapted.append(_accuracy(logits, labels))
+        shares.start.append(_accuracy(candidate.logits(plan, states[0].fast_weights), labels))
+        shares.centroid.append(_nearest_centroid_accuracy(candidate.embedded(plan)))
+        if candidate.head_alone is not None:
+            shares.head_alone.append(_adapted_accuracy(candidate.head_alone, plan, steps))
         if pretrained is not None:
-            pretrained_shares.append(_nearest_centroid_accuracy(realize(pretrained, plan)))
-        on_episode(adapted_shares[-1])
-        on_scores(plan, states[-1].fast_weights, scores)
-    return Evaluation(
-        setting.episodes,
-        Interval.of(adapted_shares),
-        Interval.of(start_shares),
-        Interval.of(centroid_shares),
-        _paired(adapted_shares, start_shares),
-        _paired(adapted_shares, centroid_shares),
-        Interval.of(head_shares) if head_shares else None,
-        _paired(adapted_shares, head_shares) if head_shares else None,
-        Interval.of(pretrained_shares) if pretrained_shares else None,
-        _paired(adapted_shares, pretrained_shares) if pretrained_shares else None,
-    )
+            shares.pretrained.append(_nearest_centroid_accuracy(realize(pretrained, plan)))
+        on_episode(shares.adapted[-1])
+        on_logits(plan, states[-1].fast_weights, logits)
+    return shares.evaluation()
+
+
+@dataclass(frozen=True)
+class _EpisodeShares:
+    """The shares of queries that each classifier has right, one an episode; see `Evaluation`."""
+
+    adapted: list[float] = field(default_factory=list)
+    start: list[float] = field(default_factory=list)
+    centroid: list[float] = field(default_factory=list)
+    head_alone: list[float] = field(default_factory=list)
+    pretrained: list[float] = field(default_factory=list)
+
+    def evaluation(self) -> Evaluation:
+        head_alone, difference_to_head_alone = self._where_measured(self.head_alone)
+        pretrained, difference_to_pretrained = self._where_measured(self.pretrained)
+        return Evaluation(
+            episodes=len(self.adapted),
+            accuracy=Interval.of(self.adapted),
+            zero_steps=Interval.of(self.start),
+            nearest_centroid=Interval.of(self.centroid),
+            difference_to_zero_steps=self._adapted_minus(self.start),
+            difference=self._adapted_minus(self.centroid),
+            head_alone=head_alone,
+            difference_to_head_alone=difference_to_head_alone,
+            pretrained_centroid=pretrained,
+            difference_to_pretrained=difference_to_pretrained,
+        )
+
+    def _where_measured(self, shares: Sequence[float]) -> tuple[Interval | None, Interval | None]:
+        return (Interval.of(shares), self._adapted_minus(shares)) if shares else (None, None)
+
+    def _adapted_minus(self, shares: Sequence[float]) -> Interval:
+        return Interval.of([a - b for a, b in zip(self.adapted, shares, strict=True)])
 
 
 @torch.no_grad()
 def adapted_accuracy(candidate: Candidate, setting: Setting) -> Interval:
     """The accuracy of `evaluate` alone, without what it is compared with."""
-    shares = []
-    for plan in setting.plans(candidate.classes):
-        *_, last = candidate.trajectory(plan, None)
-        shares.append(_accuracy(candidate.scores(plan, last.fast_weights), plan.query_labels()))
-    return Interval.of(shares)
+    plans = setting.plans(candidate.classes)
+    return Interval.of([_adapted_accuracy(candidate, plan, None) for plan in plans])
 
 
 @torch.no_grad()
@@ -134,24 +150,21 @@ def evaluate_by_step(candidate: Candidate, setting: Setting, *, steps: int) -> l
     shares: list[list[float]] = [[] for _ in range(steps + 1)]
     for plan in setting.plans(candidate.classes):
         for state in candidate.trajectory(plan, steps):
-            scores = candidate.scores(plan, state.fast_weights)
-            shares[state.number].append(_accuracy(scores, plan.query_labels()))
-    return [Interval.of(found) for found in shares]
+            logits = candidate.logits(plan, state.fast_weights)
+            shares[state.number].append(_accuracy(logits, plan.query_labels()))
+    return [Interval.of(of_episodes) for of_episodes in shares]
 
 
 @torch.no_grad()
 def evaluate_nearest_centroid(candidate: Candidate, setting: Setting) -> Interval:
     """The accuracy of class means of unadapted unit features, on the episodes of `evaluate`."""
-    return Interval.of(
-        [
-            _nearest_centroid_accuracy(candidate.embedded(plan))
-            for plan in setting.plans(candidate.classes)
-        ]
-    )
+    plans = setting.plans(candidate.classes)
+    return Interval.of([_nearest_centroid_accuracy(candidate.embedded(plan)) for plan in plans])
 
 
-def _paired(ours: Sequence[float], theirs: Sequence[float]) -> Interval:
-    return Interval.of([a - b for a, b in zip(ours, theirs, strict=True)])
+def _adapted_accuracy(candidate: Candidate, plan: EpisodePlan, steps: int | None) -> float:
+    *_, last = candidate.trajectory(plan, steps)
+    return _accuracy(candidate.logits(plan, last.fast_weights), plan.query_labels())
 
 
 def _nearest_centroid_accuracy(embedded: Episode) -> float:
@@ -159,5 +172,5 @@ def _nearest_centroid_accuracy(embedded: Episode) -> float:
     return _accuracy(-torch.cdist(embedded.query_images, means), embedded.query_labels)
 
 
-def _accuracy(scores: torch.Tensor, labels: torch.Tensor) -> float:
-    return float((scores.argmax(1) == labels.to(scores.device)).to(torch.float32).mean())
+def _accuracy(logits: torch.Tensor, labels: torch.Tensor) -> float:
+    return float((logits.argmax(1) == labels.to(logits.device)).to(torch.float32).mean())

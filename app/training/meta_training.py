@@ -19,7 +19,7 @@ from .stages import copy_into, cosine_rate, optimizer_tensors, restore_optimizer
 
 
 class MetaTraining:
-    """One meta-training stage. ``background`` is the value that empty image area has."""
+    """One meta-training stage. ``background`` `(channel, 1, 1)` is that of empty image area."""
 
     def __init__(
         self,
@@ -27,7 +27,7 @@ class MetaTraining:
         initialization: Initialization,
         classes: ClassImages,
         table: MetaTrainingTable,
-        background: float,
+        background: torch.Tensor,
         seed: int,
     ) -> None:
         self.name = table.learner

@@ -87,14 +87,18 @@ def test_what_was_found_of_a_calibration_is_on_the_card(copy: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "place"),
+    ("change", "told"),
     [
         (lambda c: c.update(temperature=0), "calibration.temperature"),
         (lambda c: c.update(none_of_these=-1), "calibration.none_of_these"),
         (lambda c: c.update(surprise=1), "calibration.surprise"),
-        (lambda c: c["likeness"]["means"].pop(), "calibration.likeness.means"),
-        (lambda c: c["likeness"]["whitening"].pop(), "calibration.likeness.whitening"),
-        (lambda c: c["likeness"]["whitening"][2].pop(), "calibration.likeness.whitening.2"),
+        (lambda c: c["likeness"]["means"].pop(), "calibration.likeness: .* expected 4 rows"),
+        (lambda c: c["likeness"]["whitening"].pop(), "calibration.likeness: .* expected 5 rows"),
+        (lambda c: c["likeness"]["whitening"][2].pop(), "calibration.likeness: .* of 5 numbers"),
+        (
+            lambda c: c["likeness"].update(means=[0.0], whitening=[[1.0]]),
+            "calibration.likeness.means: expected 5 statistics, got 1",
+        ),
         (
             lambda c: c["likeness"]["means"].__setitem__(1, float("nan")),
             "calibration.likeness.means.1",
@@ -102,8 +106,8 @@ def test_what_was_found_of_a_calibration_is_on_the_card(copy: Path) -> None:
     ],
 )
 def test_a_calibration_that_cannot_be_used_is_refused(
-    copy: Path, change: Callable[[dict[str, Any]], object], place: str
+    copy: Path, change: Callable[[dict[str, Any]], object], told: str
 ) -> None:
     edit(copy, lambda config: change(config["calibration"]))
-    with pytest.raises(BadCheckpoint, match=place):
+    with pytest.raises(BadCheckpoint, match=told):
         load_checkpoint(copy)

@@ -54,7 +54,7 @@ def test_nothing_is_taken_from_the_queries(checkpoint: Checkpoint, classes: Clas
         evaluate(
             Inductive(checkpoint.network, checkpoint.initialization, classes),
             setting,
-            on_scores=note,
+            on_logits=note,
         )
     many, few = seen
     assert len(few) == 5
@@ -135,12 +135,12 @@ def test_what_episodes_share_moves_no_answer(
             *_, shared = candidate.trajectory(plan, None)
             alone = adapt(network, initialization, episode.support)
             expected = logits(network, initialization, alone.fast_weights, episode.query_images)
-            found = candidate.scores(plan, shared.fast_weights)
+            found = candidate.logits(plan, shared.fast_weights)
             torch.testing.assert_close(found.softmax(1), expected.softmax(1), rtol=0, atol=1e-5)
             images = [
                 (c, i) for c, members in zip(plan.classes, plan.query, strict=True) for i in members
             ]
-            torch.testing.assert_close(candidate.scores_of(images, shared.fast_weights), found)
+            torch.testing.assert_close(candidate.logits_of(images, shared.fast_weights), found)
 
 
 def test_the_head_alone_stands_beside_where_more_than_it_adapts(

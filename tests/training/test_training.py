@@ -12,16 +12,10 @@ from inkling.checkpoints.checkpoint import load_checkpoint
 from inkling.data.sources import EncodedClass
 from inkling.errors import BadData, BadRecipe
 from inkling.meta.inner_loop import Initialization
-from inkling.training.datasets import preprocess_classes
+from inkling.training.datasets import normalized, preprocess_classes
 from inkling.training.recipes import NamedRecipe, load_recipe, shipped_recipes
-from inkling.training.run import (
-    Progress,
-    TrainingRun,
-    recipe_network,
-    recipe_preprocessing,
-    standardize,
-    standardized,
-)
+from inkling.training.run import Progress, TrainingRun
+from inkling.training.start import recipe_network, recipe_preprocessing
 from PIL import Image
 
 SMALL = """
@@ -90,14 +84,14 @@ def make_run(recipe: NamedRecipe, encoded: tuple[EncodedClass, ...], tmp_path: P
     bare = recipe_preprocessing(recipe.recipe)
     training = preprocess_classes(iter(encoded[:15]), bare)
     validation = preprocess_classes(iter(encoded[15:]), bare)
-    preprocessing = standardized(bare, training)
+    preprocessing = bare.fitted(training.images)
 
     def make(name: str, named: NamedRecipe = recipe, device: str = "cpu") -> TrainingRun:
         return TrainingRun(
             named,
             tmp_path / name,
-            standardize(training, preprocessing),
-            standardize(validation, preprocessing),
+            normalized(training, preprocessing),
+            normalized(validation, preprocessing),
             preprocessing,
             device=torch.device(device),
         )
