@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -12,7 +12,6 @@ import typer
 if TYPE_CHECKING:
     import torch
     from rich.console import Console
-    from rich.progress import Progress as Bars
     from rich.progress import TaskID
 
     from ..data.episodes import ClassImages
@@ -104,13 +103,13 @@ def _read(
 
     from ..training.datasets import preprocess_classes, read_split
 
-    classes = read_split(recipe.data.format, root, split, recipe.data.validation_groups)
-    watched = track(classes, description=f"reading {split} classes", console=console)
-    return preprocess_classes(iter(watched), preprocessing)
+    encoded = read_split(recipe.data.format, root, split, recipe.data.validation_groups)
+    watched = track(encoded, description=f"reading {split} classes", console=console)
+    return preprocess_classes(watched, preprocessing)
 
 
 def _show(run: Iterable[Progress], console: Console) -> None:
-    """Follow a run to its end by a progress bar for each stage."""
+    """Follow a run to its end, by a progress bar for each stage."""
     from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
     from rich.progress import Progress as Bars
 
@@ -124,46 +123,24 @@ def _show(run: Iterable[Progress], console: Console) -> None:
         TextColumn("left {task.fields[left]}"),
     )
     with Bars(*columns, console=console) as bars:
-        stages: dict[int, _StageBar] = {}
+        tasks: dict[int, TaskID] = {}
+        loss = seconds = 0.0
         for progress in run:
-            if progress.stage_number not in stages:
-                task = bars.add_task(
-                    progress.stage,
-                    total=progress.iterations,
-                    loss=progress.loss,
-                    held_out="-",
-                    left="-",
+            if progress.stage_number not in tasks:
+                loss, seconds = progress.loss, progress.seconds
+                tasks[progress.stage_number] = bars.add_task(
+                    progress.stage, total=progress.iterations, loss=loss, held_out="-", left="-"
                 )
-                stages[progress.stage_number] = _StageBar(
-                    bars, task, progress.loss, progress.seconds
-                )
-            stages[progress.stage_number].advance(progress)
-
-
-@dataclass
-class _StageBar:
-    """The bar of one stage, with the smoothed loss and seconds of its updates."""
-
-    bars: Bars
-    task: TaskID
-    loss: float
-    seconds: float
-
-    def advance(self, progress: Progress) -> None:
-        self.loss += SMOOTHING * (progress.loss - self.loss)
-        self.seconds += SMOOTHING * (progress.seconds - self.seconds)
-        left = int(self.seconds * (progress.iterations - progress.iteration))
-        self.bars.update(
-            self.task,
-            completed=progress.iteration,
-            loss=self.loss,
-            left=f"{left // 3600}:{left // 60 % 60:02}:{left % 60:02}",
-        )
-        if progress.validation is not None:
-            held_out = f"{100 * progress.validation:.2f} %"
-            self.bars.update(self.task, held_out=held_out)
-            if not self.bars.console.is_terminal:
-                self.bars.console.print(
-                    f"{progress.stage} {progress.iteration}/{progress.iterations} "
-                    f"loss {self.loss:.3f} held out {held_out}"
-                )
+            task = tasks[progress.stage_number]
+            loss += SMOOTHING * (progress.loss - loss)
+            seconds += SMOOTHING * (progress.seconds - seconds)
+            left = timedelta(seconds=int(seconds * (progress.iterations - progress.iteration)))
+            bars.update(task, completed=progress.iteration, loss=loss, left=str(left))
+            if progress.validation is not None:
+                held_out = f"{100 * progress.validation:.2f} %"
+                bars.update(task, held_out=held_out)
+                if not console.is_terminal:
+                    console.print(
+                        f"{progress.stage} {progress.iteration}/{progress.iterations} "
+                        f"loss {loss:.3f} held out {held_out}"
+                    )

@@ -20,8 +20,6 @@ def read(path: Path, split: Split, seed: int = 0) -> Iterator[EncodedClass]:
     Where ``path`` holds folders `train`, `validation` and `test`, these are the splits.
     Otherwise classes are dealt out in the proportions of `SHARES` by ``seed``.
     """
-    if not path.is_dir():
-        raise BadData(f"expected a folder of class folders, got {path}")
     if all((path / name).is_dir() for name in SPLITS):
         root = path / split
         names = _class_names(root)
@@ -36,8 +34,6 @@ def read(path: Path, split: Split, seed: int = 0) -> Iterator[EncodedClass]:
 
 def read_all(path: Path, most: int) -> Iterator[EncodedClass]:
     """Yield every class folder in ``path`` with the first ``most`` images of each."""
-    if not path.is_dir():
-        raise BadData(f"expected a folder of class folders, got {path}")
     for name in _class_names(path):
         yield _encoded_class(path / name, most)
 
@@ -53,6 +49,8 @@ def _encoded_class(folder: Path, most: int | None = None) -> EncodedClass:
 
 
 def _class_names(root: Path) -> list[str]:
+    if not root.is_dir():
+        raise BadData(f"expected a folder of class folders, got {root}")
     names = []
     for folder in sorted(entry for entry in root.iterdir() if entry.is_dir()):
         if folder.name.startswith("."):
@@ -69,10 +67,10 @@ def _dealt(names: list[str], split: Split, seed: int) -> list[str]:
     random.Random(seed).shuffle(shuffled)
     n_train = round(SHARES["train"] * len(names))
     n_validation = round(SHARES["validation"] * len(names))
-    bounds = {
-        "train": (0, n_train),
-        "validation": (n_train, n_train + n_validation),
-        "test": (n_train + n_validation, len(names)),
+    held_out = shuffled[n_train:]
+    dealt = {
+        "train": shuffled[:n_train],
+        "validation": held_out[:n_validation],
+        "test": held_out[n_validation:],
     }
-    first, last = bounds[split]
-    return sorted(shuffled[first:last])
+    return sorted(dealt[split])

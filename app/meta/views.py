@@ -23,29 +23,14 @@ def no_views() -> torch.Tensor:
     return torch.empty(0, *SHAPE)
 
 
-def affine(change: torch.Tensor) -> torch.Tensor:
+def affine(changes: torch.Tensor) -> torch.Tensor:
     """`(view, 6)` changes to `(view, 2, 3)` affine matrices.
 
-    A change is: degrees turned, share scaled, share of aspect, shear, and the shares of half a
+    A change is: radians turned, share scaled, share of aspect, shear, and the shares of half a
     side that it is shifted across and down.
     """
-    angle, (scale, aspect) = change[:, 0] * (math.pi / 180), 1 + change[:, 1:3].T
-    shear, across, down = change[:, 3:].T
-    return affine_matrices(angle, scale, aspect, shear, across, down)
-
-
-def affine_matrices(
-    angle: torch.Tensor,
-    scale: torch.Tensor,
-    aspect: torch.Tensor,
-    shear: torch.Tensor,
-    across: torch.Tensor,
-    down: torch.Tensor,
-) -> torch.Tensor:
-    """`(view, 2, 3)` matrices of `(view,)` changes each.
-
-    Radians turned, factors of size and of aspect, shear, and shares of half a side shifted.
-    """
+    angle, scaled, aspect_changed, shear, across, down = changes.T
+    scale, aspect = 1 + scaled, 1 + aspect_changed
     return torch.stack(
         [
             torch.stack([angle.cos() * scale * aspect, shear - angle.sin() * scale, across], 1),
@@ -58,10 +43,11 @@ def affine_matrices(
 def draw_views(pairs: int, widest: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
     """Draw `(2 * pairs, 2, 3)` views: random changes within +-``widest``, and their opposites.
 
-    In opposite pairs the views of an image have it in their middle, so that the class means
-    stay where they are.
+    ``widest`` `(6,)` is a change as `affine` takes it, but in degrees. In opposite pairs the views
+    of an image have it in their middle, so that the class means stay where they are.
     """
     changes = (2 * torch.rand((pairs, 6), generator=generator) - 1) * widest
+    changes[:, 0] *= math.pi / 180
     return affine(torch.stack([changes, -changes], dim=1).flatten(0, 1))
 
 

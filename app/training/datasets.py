@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -43,9 +43,7 @@ def for_episodes(data_format: DataFormat, classes: ClassImages) -> ClassImages:
 
 
 def preprocess_classes(
-    classes: Iterator[EncodedClass],
-    preprocessing: Preprocessing,
-    on_class: Callable[[], None] = lambda: None,
+    classes: Iterable[EncodedClass], preprocessing: Preprocessing
 ) -> ClassImages:
     """Decode and preprocess every image. Raises BadData that names the first bad file."""
     names, groups, images = [], [], []
@@ -55,7 +53,6 @@ def preprocess_classes(
         images.append(
             preprocessing.prepare([_image(encoded, *file) for file in encoded.files]).images
         )
-        on_class()
     if not names:
         raise BadData("expected at least one class of images, got none")
     return ClassImages(tuple(names), tuple(groups), tuple(images))

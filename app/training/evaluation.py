@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 import torch
 
@@ -51,7 +52,7 @@ class Interval:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What an evaluation found; accuracies are shares in 0..1.
+    """What an evaluation measured; accuracies are shares in 0..1.
 
     ``zero_steps`` is the accuracy of the head's start, before any inner step, ``head_alone`` that
     after steps of the head without the network, where the network adapts too,
@@ -87,54 +88,47 @@ def evaluate(
     ``on_episode`` is told each episode's accuracy, ``on_logits`` its plan, its
     fast weights and the `(query, n_way)` logits of its queries.
     """
-    shares = _EpisodeShares()
+    shares: dict[str, list[float]] = defaultdict(list)
     for plan in setting.plans(candidate.classes):
         states = list(candidate.trajectory(plan, steps))
         labels = plan.query_labels()
         logits = candidate.logits(plan, states[-1].fast_weights)
-        shares.adapted.append(_accuracy(logits, labels))
-        shares.start.append(_accuracy(candidate.logits(plan, states[0].fast_weights), labels))
-        shares.centroid.append(_nearest_centroid_accuracy(candidate.embedded(plan)))
+        accuracy = {
+            "adapted": _accuracy(logits, labels),
+            "zero_steps": _accuracy(candidate.logits(plan, states[0].fast_weights), labels),
+            "centroid": _nearest_centroid_accuracy(candidate.embedded(plan)),
+        }
         if candidate.head_alone is not None:
-            shares.head_alone.append(_adapted_accuracy(candidate.head_alone, plan, steps))
+            accuracy["head_alone"] = _adapted_accuracy(candidate.head_alone, plan, steps)
         if pretrained is not None:
-            shares.pretrained.append(_nearest_centroid_accuracy(realize(pretrained, plan)))
-        on_episode(shares.adapted[-1])
+            accuracy["pretrained"] = _nearest_centroid_accuracy(realize(pretrained, plan))
+        for classifier, share in accuracy.items():
+            shares[classifier].append(share)
+        on_episode(accuracy["adapted"])
         on_logits(plan, states[-1].fast_weights, logits)
-    return shares.evaluation()
+    return _summary(shares)
 
 
-@dataclass(frozen=True)
-class _EpisodeShares:
-    """The shares of queries that each classifier has right, one an episode; see `Evaluation`."""
-
-    adapted: list[float] = field(default_factory=list)
-    start: list[float] = field(default_factory=list)
-    centroid: list[float] = field(default_factory=list)
-    head_alone: list[float] = field(default_factory=list)
-    pretrained: list[float] = field(default_factory=list)
-
-    def evaluation(self) -> Evaluation:
-        head_alone, difference_to_head_alone = self._where_measured(self.head_alone)
-        pretrained, difference_to_pretrained = self._where_measured(self.pretrained)
-        return Evaluation(
-            episodes=len(self.adapted),
-            accuracy=Interval.of(self.adapted),
-            zero_steps=Interval.of(self.start),
-            nearest_centroid=Interval.of(self.centroid),
-            difference_to_zero_steps=self._adapted_minus(self.start),
-            difference=self._adapted_minus(self.centroid),
-            head_alone=head_alone,
-            difference_to_head_alone=difference_to_head_alone,
-            pretrained_centroid=pretrained,
-            difference_to_pretrained=difference_to_pretrained,
-        )
-
-    def _where_measured(self, shares: Sequence[float]) -> tuple[Interval | None, Interval | None]:
-        return (Interval.of(shares), self._adapted_minus(shares)) if shares else (None, None)
-
-    def _adapted_minus(self, shares: Sequence[float]) -> Interval:
-        return Interval.of([a - b for a, b in zip(self.adapted, shares, strict=True)])
+def _summary(shares: Mapping[str, Sequence[float]]) -> Evaluation:
+    """The evaluation of classifiers by the shares that they have right, one an episode."""
+    adapted = shares["adapted"]
+    intervals = {classifier: Interval.of(values) for classifier, values in shares.items()}
+    differences = {
+        classifier: Interval.of([a - b for a, b in zip(adapted, values, strict=True)])
+        for classifier, values in shares.items()
+    }
+    return Evaluation(
+        episodes=len(adapted),
+        accuracy=intervals["adapted"],
+        zero_steps=intervals["zero_steps"],
+        nearest_centroid=intervals["centroid"],
+        difference_to_zero_steps=differences["zero_steps"],
+        difference=differences["centroid"],
+        head_alone=intervals.get("head_alone"),
+        difference_to_head_alone=differences.get("head_alone"),
+        pretrained_centroid=intervals.get("pretrained"),
+        difference_to_pretrained=differences.get("pretrained"),
+    )
 
 
 @torch.no_grad()

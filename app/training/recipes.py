@@ -51,6 +51,10 @@ class Jitter(Strict):
     shear: float = 0
     shift: float = 0
 
+    def widest(self) -> tuple[float, ...]:
+        """The six numbers of a change in `meta.views`, with degrees for its radians."""
+        return self.degrees, self.scale, self.aspect, self.shear, self.shift, self.shift
+
 
 class PretrainingTable(Strict):
     """A plain classifier of all training classes with a cosine head."""

@@ -17,7 +17,7 @@ from ..meta.inner_loop import Initialization, InnerLoop
 from ..meta.network import Network
 from ..meta.params import Params
 from ..meta.views import draw_views
-from .recipes import Jitter, Recipe
+from .recipes import Recipe
 
 VIEWS_DRAW = 1
 """Which draw of a recipe's seed the views come from."""
@@ -63,7 +63,9 @@ def with_fresh_inner_loop(recipe: Recipe, network: Network, params: Params) -> I
         step_sizes=_step_sizes(recipe, network, params),
         inner_loop=recipe_inner_loop(recipe),
         views=draw_views(
-            table.view_pairs, _widest(table.view_jitter), seeded(recipe.seed, VIEWS_DRAW)
+            table.view_pairs,
+            torch.tensor(table.view_jitter.widest()),
+            seeded(recipe.seed, VIEWS_DRAW),
         ),
     )
 
@@ -76,13 +78,6 @@ def _step_sizes(recipe: Recipe, network: Network, params: Params) -> Params:
         shape = params[name].shape if table.step_sizes_per == "number" else ()
         sizes[name] = torch.full((table.steps, *shape), table.step_size)
     return sizes
-
-
-def _widest(jitter: Jitter) -> torch.Tensor:
-    """`(6,)`: the widest change of a view, as `meta.views.affine` takes changes."""
-    return torch.tensor(
-        [jitter.degrees, jitter.scale, jitter.aspect, jitter.shear, jitter.shift, jitter.shift]
-    )
 
 
 def _refusing(build: Callable[[Named, str], Built], choice: Named) -> Built:
