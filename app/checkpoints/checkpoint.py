@@ -124,7 +124,7 @@ def record_result(folder: Path, result: Result) -> None:
 def record_calibration(folder: Path, calibration: Calibration) -> None:
     """Put a calibration into the config and the card.
 
-    It changes answers, so it changes the identity, and the results of the old one go.
+    It changes answers, so it changes the identity, and drops the results measured before.
     """
     config = load_checkpoint(folder).config
     changed = {"calibration": calibration, "results": []}

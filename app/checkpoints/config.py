@@ -66,10 +66,10 @@ class Result(Strict):
         """The split's name, which says of a transductive measurement that it is one."""
         return f"{self.split}, transductive" if self.transductive else self.split
 
-    def same_setting(self, other: Result) -> bool:
+    def same_setting(self, result: Result) -> bool:
         """Tell whether both were measured on the same episodes in the same way."""
         keys = ("split", "n_way", "n_shot", "n_query", "episodes", "seed", "transductive")
-        return all(getattr(self, key) == getattr(other, key) for key in keys)
+        return all(getattr(self, key) == getattr(result, key) for key in keys)
 
 
 class Provenance(Strict):

@@ -22,10 +22,10 @@ class ClassImages:
     groups: tuple[str, ...]
     images: tuple[torch.Tensor, ...]
 
-    def joined(self, other: ClassImages) -> ClassImages:
-        """These classes and the other ones."""
+    def joined(self, more: ClassImages) -> ClassImages:
+        """These classes and more of them."""
         return ClassImages(
-            self.names + other.names, self.groups + other.groups, self.images + other.images
+            self.names + more.names, self.groups + more.groups, self.images + more.images
         )
 
     def placed(self, device: torch.device) -> ClassImages:

@@ -56,7 +56,7 @@ class Drawing:
     def __call__(self, rgba: torch.Tensor) -> torch.Tensor:
         """Turn `(..., height, width, 4)` uint8 RGBA into `(..., 1, size, size)` float32.
 
-        Each image is centred and scaled by itself, whatever others are beside it.
+        Each image is centred and scaled by itself, whatever else is in the batch.
         """
         images = rgba.reshape(-1, *rgba.shape[-3:])
         opacity = images[..., 3].to(torch.float32) / 255

@@ -47,8 +47,8 @@ class Initialization:
 
     ``step_sizes`` maps the name of every tensor that adapts to `(inner_loop.steps,)` step
     sizes, or for tensors of the network to `(inner_loop.steps, *its shape)`, one for each of its
-    numbers (Meta-SGD, Li et al., 2017, which has one set for all steps). A tensor without them
-    stays as it is; with those of the head alone this is ANIL (Raghu et al., ICLR 2020).
+    values (Meta-SGD, Li et al., 2017, which has one set for all steps). A tensor without step
+    sizes is frozen; if the head alone has them this is ANIL (Raghu et al., ICLR 2020).
     ``views`` are `(view, 2, 3)`, see `views`.
     """
 

@@ -73,12 +73,12 @@ def with_views_at(images: torch.Tensor, grid: torch.Tensor) -> torch.Tensor:
     n_images, n_views = images.shape[0], grid.shape[0]
     if not n_views:
         return images.unsqueeze(1)
-    moved = functional.grid_sample(
+    changed = functional.grid_sample(
         images.repeat_interleave(n_views, 0),
         grid.repeat(n_images, 1, 1, 1),
         padding_mode="border",
         align_corners=False,
     )
     return torch.cat(
-        [images.unsqueeze(1), moved.reshape(n_images, n_views, *images.shape[1:])], dim=1
+        [images.unsqueeze(1), changed.reshape(n_images, n_views, *images.shape[1:])], dim=1
     )

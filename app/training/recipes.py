@@ -207,9 +207,9 @@ def _read_tables(path: Path) -> tuple[dict[str, Any], list[bytes]]:
     """The tables of a recipe, merged with those of its bases, and the texts they come from."""
     texts: list[bytes] = []
     merged: dict[str, Any] = {}
-    seen: set[Path] = set()
-    while path not in seen:
-        seen.add(path)
+    read: set[Path] = set()
+    while path not in read:
+        read.add(path)
         text = path.read_bytes()
         texts.append(text)
         try:

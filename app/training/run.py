@@ -63,8 +63,8 @@ class TrainingRun:
         device: torch.device = CPU,
     ) -> None:
         self._recipe, self._folder, self._device = named.recipe, folder, device
-        with_turned = training.with_rotations() if self._recipe.data.rotations else training
-        self._training, self._validation = with_turned.placed(device), validation.placed(device)
+        learned = training.with_rotations() if self._recipe.data.rotations else training
+        self._training, self._validation = learned.placed(device), validation.placed(device)
         self._background = preprocessing.background
         self._network = recipe_network(self._recipe)
         self._state = RunState(self._recipe, folder, device)
@@ -79,12 +79,12 @@ class TrainingRun:
             fresh = fresh_initialization(self._recipe, self._network)
             position = self._beginning(0, placed(fresh, self._device))
         best = yield from self._run_stage(position, save_every_seconds)
-        for number in range(position.stage_number + 1, self._recipe.n_stages):
-            if number == self._recipe.first_meta_stage:
+        for stage_number in range(position.stage_number + 1, self._recipe.n_stages):
+            if stage_number == self._recipe.first_meta_stage:
                 self._state.keep_pretraining()
                 pretrained = self._with_fresh_inner_loop(best.initialization)
                 self._publisher.publish(PRETRAINED_FOLDER, pretrained)
-            position = self._beginning(number, best.initialization)
+            position = self._beginning(stage_number, best.initialization)
             best = yield from self._run_stage(position, save_every_seconds)
         self._publish(best.initialization)
 
@@ -111,16 +111,16 @@ class TrainingRun:
             )
             self._publisher.calibrate(CHECKPOINT_FOLDER, on_cpu, self._training.placed(CPU))
 
-    def _beginning(self, number: int, start: Initialization) -> Position:
+    def _beginning(self, stage_number: int, start: Initialization) -> Position:
         """Where a stage begins, and what it has to beat.
 
         Meta-training has to beat what it starts from, so that no stage makes things worse.
         """
         first_meta = self._recipe.first_meta_stage
-        if number == first_meta:
+        if stage_number == first_meta:
             start = placed(self._with_fresh_inner_loop(start), self._device)
-        score = self._held_out(start, adapted_accuracy) if number >= first_meta else -1.0
-        return Position(number, 0, start, Best(score, start))
+        score = self._held_out(start, adapted_accuracy) if stage_number >= first_meta else -1.0
+        return Position(stage_number, 0, start, Best(score, start))
 
     def _with_fresh_inner_loop(self, initialization: Initialization) -> Initialization:
         return with_fresh_inner_loop(self._recipe, self._network, initialization.params)
@@ -167,12 +167,12 @@ class TrainingRun:
             return iteration == stage.iterations
         return score >= best.score
 
-    def _stage(self, number: int, start: Initialization) -> Stage:
+    def _stage(self, stage_number: int, start: Initialization) -> Stage:
         recipe, network, background = self._recipe, self._network, self._background
-        seed = recipe.seed * 1000 + number
-        if recipe.pretraining is not None and number == 0:
+        seed = recipe.seed * 1000 + stage_number
+        if recipe.pretraining is not None and stage_number == 0:
             return Pretraining(network, start, self._training, recipe.pretraining, background, seed)
-        table = recipe.meta_training[number - recipe.first_meta_stage]
+        table = recipe.meta_training[stage_number - recipe.first_meta_stage]
         classes = self._training.mirrored() if table.mirrored else self._training
         return MetaTraining(network, start, classes, table, background, seed)
 
