@@ -119,7 +119,7 @@ def plan_episode(
 
 
 def realize(classes: ClassImages, plan: EpisodePlan) -> Episode:
-    """Gather the images of a plan; labels number its classes in its order."""
+    """Gather the images of a plan; labels are the positions of their classes in it."""
     support_images, support_labels = _gather(classes, plan.classes, plan.support)
     query_images, query_labels = _gather(classes, plan.classes, plan.query)
     return Episode(

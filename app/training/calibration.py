@@ -24,8 +24,8 @@ TEMPERATURES = torch.logspace(-1, 1, 201, base=5).tolist()
 KEPT = 0.95
 """Share of the images of its classes that the none-of-these threshold keeps."""
 SUPPORT_SETS, QUANTILE, MARGIN = 5000, 0.999, 2.0
-"""Support sets of two images, the share of them that is not warned about, and how much further
-off a set may be: smooth strokes of another pen are no other kind of picture."""
+"""Support sets of two images, the share of them that is not warned about, and how many times as
+far off a set may be: smooth strokes of another pen are still drawings."""
 TRAINING_IMAGES = 8
 """Images of each training class whose statistics count."""
 
@@ -95,7 +95,7 @@ def area_under_roc(known: torch.Tensor, unknown: torch.Tensor) -> float:
 def warned_share(
     likeness: Likeness, classes: ClassImages, preprocessing: Preprocessing, setting: Setting
 ) -> float:
-    """The share of support sets that are told to be unlike the training data."""
+    """The share of support sets that are warned to be unlike the training data."""
     statistics = replace(classes, images=tuple(map(preprocessing.statistics, classes.images)))
     warned = [
         likeness.unlikeness(realize(statistics, plan).support.images) > likeness.threshold
