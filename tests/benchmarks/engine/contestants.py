@@ -149,7 +149,7 @@ class Remote:
 
 
 def _serve(pipe: Connection, name: str, trees: Trees) -> None:
-    answering = _Answering(name, trees)
+    answering = Answering(name, trees)
     while (question := pipe.recv()) is not None:
         what, arguments = question
         try:
@@ -158,7 +158,7 @@ def _serve(pipe: Connection, name: str, trees: Trees) -> None:
             pipe.send(RuntimeError(f"{name}: {type(failure).__name__}: {failure}"))
 
 
-class _Answering:
+class Answering:
     """What a process can be asked."""
 
     def __init__(self, name: str, trees: Trees) -> None:
