@@ -75,6 +75,14 @@ class BadImage(InklingError):
         super().__init__(message)
 
 
+class BadImages(InklingError):
+    """Images of one call that cannot be decoded, by their positions in it."""
+
+    def __init__(self, by_position: Mapping[int, BadImage]) -> None:
+        self.by_position = dict(by_position)
+        super().__init__("; ".join(f"image {n}: {bad}" for n, bad in self.by_position.items()))
+
+
 class InnerLoopDiverged(InklingError):
     """An inner loop whose loss or fast weights stopped being finite numbers."""
 
@@ -136,7 +144,7 @@ class IdempotencyKeyReused(InklingError):
         )
 
 
-class UnknownCaller(InklingError):
+class UnknownApiKey(InklingError):
     """A call without a key of this server, where it asks for one."""
 
     def __init__(self, sent: bool) -> None:

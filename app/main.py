@@ -17,15 +17,17 @@ from fastapi import FastAPI
 from .api.auth import read_api_keys
 from .api.body import BodyLimits
 from .api.docs_page import install_docs_page
-from .api.headers import VERSION_PREFIX
 from .api.middleware import RequestContext
 from .api.openapi import install_openapi
 from .api.problems import install_problems
-from .api.routes import Wiring, router
+from .api.routes import install_routes
+from .api.state import Admission, AppState
 from .checkpoints.catalogue import find_checkpoint
 from .checkpoints.checkpoint import Checkpoint, load_checkpoint
 from .engine.device import choose_device
 from .engine.engine import Engine
+from .engine.handle import Handle
+from .engine.process import prepare_process
 from .errors import BadSetting, Unavailable
 from .kernels.cache import kept_folder
 from .service.registry import Registry
@@ -56,8 +58,7 @@ def create_app(settings: Settings | None = None, clock: Callable[[], float] = ti
     """
     chosen = read_settings() if settings is None else settings
     checkpoints = _load(chosen)
-    loaded = Registry(checkpoints, chosen.default_initialization)
-    callers = read_api_keys(chosen.api_keys_file)
+    api_keys = read_api_keys(chosen.api_keys_file)
     device = choose_device(chosen.device)
     store = _store(chosen)
 
@@ -65,16 +66,18 @@ def create_app(settings: Settings | None = None, clock: Callable[[], float] = ti
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         began = time.perf_counter()
         _tell_of_compiling()
-        engine = _engine(checkpoints, device, chosen)
+        engine = _engine(device, chosen)
         with contextlib.ExitStack() as closing:
             closing.callback(engine.close)
             sessions = Sessions(store, cache_bytes=chosen.session_cache_bytes, clock=clock)
             closing.callback(sessions.close)
-            engine.warm_up()
+            registry = Registry(_handles(engine, checkpoints), chosen.default_initialization)
             _keep_what_is_loaded()
-            service = Service(loaded, engine, sessions, _limits(chosen), clock)
+            service = Service.of(registry, engine, sessions, _limits(chosen), clock)
             closing.callback(service.close)
-            app.state.wiring = Wiring(service, callers, _body_limits(chosen), chosen.max_calls)
+            app.state.inkling = AppState(
+                service, api_keys, _body_limits(chosen), Admission(chosen.max_calls)
+            )
             log.info(
                 "ready in %.1fs on %s with %s",
                 time.perf_counter() - began,
@@ -96,10 +99,9 @@ def create_app(settings: Settings | None = None, clock: Callable[[], float] = ti
         redoc_url=None,
         redirect_slashes=False,
     )
-    app.include_router(router)
-    app.include_router(router, prefix=VERSION_PREFIX, include_in_schema=False)
+    routes = install_routes(app)
     install_docs_page(app)
-    install_problems(app, [*router.routes, *app.routes])
+    install_problems(app, [*routes, *app.routes])
     install_openapi(app)
     app.add_middleware(RequestContext)
     return app
@@ -110,9 +112,10 @@ def warm_up(settings: Settings) -> str:
 
     Raises what `create_app` does.
     """
-    engine = _engine(_load(settings), choose_device(settings.device), settings)
+    checkpoints = _load(settings)
+    engine = _engine(choose_device(settings.device), settings)
     try:
-        engine.warm_up()
+        _handles(engine, checkpoints)
     finally:
         engine.close()
     return str(kept_folder() or "memory alone: no folder for it can be written")
@@ -124,10 +127,16 @@ def _tell_of_compiling() -> None:
         log.info("compiling for this processor, which takes about half a minute, once")
 
 
-def _engine(checkpoints: Sequence[Checkpoint], device: torch.device, settings: Settings) -> Engine:
-    return Engine(
-        checkpoints, device=device, workers=settings.workers, queue_limit=settings.queue_limit
-    )
+def _engine(device: torch.device, settings: Settings) -> Engine:
+    prepare_process(settings.workers)
+    return Engine(device=device, workers=settings.workers, queue_limit=settings.queue_limit)
+
+
+def _handles(engine: Engine, checkpoints: Sequence[Checkpoint]) -> list[Handle]:
+    handles = [engine.load(checkpoint) for checkpoint in checkpoints]
+    for handle in handles:
+        engine.warm_up(handle)
+    return handles
 
 
 def _keep_what_is_loaded() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from fastapi import Request
 
-from ..errors import BadSetting, UnknownCaller
+from ..errors import BadSetting, UnknownApiKey
 
 MIN_KEY_LENGTH = 16
 EVERYBODY = ""
@@ -23,7 +23,7 @@ class ApiKeys:
         self._tenants = tenants
 
     def tenant_of(self, request: Request) -> str:
-        """The tenant of a request. Raises UnknownCaller."""
+        """The tenant of a request. Raises UnknownApiKey."""
         if self._tenants is None:
             return EVERYBODY
         kind, _, key = request.headers.get("authorization", "").partition(" ")
@@ -34,7 +34,7 @@ class ApiKeys:
             if hmac.compare_digest(known, digest):
                 tenant = name
         if kind.lower() != "bearer" or tenant is None:
-            raise UnknownCaller(sent=bool(kind))
+            raise UnknownApiKey(sent=bool(kind))
         return tenant
 
 

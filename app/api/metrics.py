@@ -31,7 +31,7 @@ class _Collector:
 
 
 def _metrics(service: Service) -> Iterator[Metric]:
-    usage, taken = service.usage(), service.taken()
+    usage, stats = service.sessions.usage(), service.engine.stats()
     calls = CounterMetricFamily("inkling_engine_calls", "Calls computed.", labels=["what"])
     batches = CounterMetricFamily(
         "inkling_engine_batches", "Pieces of work that computed them.", labels=["what"]
@@ -39,13 +39,13 @@ def _metrics(service: Service) -> Iterator[Metric]:
     mean = GaugeMetricFamily(
         "inkling_engine_mean_batch_size", "Calls for each piece of work so far.", labels=["what"]
     )
-    for what, done in sorted(taken.items()):
-        calls.add_metric([what], done.calls)
-        batches.add_metric([what], done.batches)
-        mean.add_metric([what], done.calls / done.batches)
+    for task, done in sorted(stats.items()):
+        calls.add_metric([task], done.jobs)
+        batches.add_metric([task], done.batches)
+        mean.add_metric([task], done.jobs / done.batches)
     yield from (calls, batches, mean)
     yield GaugeMetricFamily(
-        "inkling_engine_waiting", "Calls that wait to be computed.", service.waiting()
+        "inkling_engine_waiting", "Calls that wait to be computed.", service.engine.waiting()
     )
     yield GaugeMetricFamily("inkling_sessions", "Sessions that are stored.", usage.sessions)
     yield GaugeMetricFamily(
@@ -55,8 +55,7 @@ def _metrics(service: Service) -> Iterator[Metric]:
         "inkling_sessions_cached_bytes", "What those at hand take.", usage.cached_bytes
     )
     info = InfoMetricFamily("inkling_initialization", "What is loaded, and what computes with it.")
-    for name, checkpoint in service.loaded.by_name.items():
-        identity = checkpoint.identity
-        executor = service.executor_name(identity)
-        info.add_metric([], {"name": name, "identity": identity, "executor": executor})
+    for name, handle in service.registry.by_name.items():
+        executor = handle.executor.name
+        info.add_metric([], {"name": name, "identity": handle.identity, "executor": executor})
     yield info

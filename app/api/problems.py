@@ -41,7 +41,7 @@ KINDS: Mapping[type[Exception], Kind] = {
         "No such session",
         "The session is unknown, has expired or was deleted. Adapt again to get a new one.",
     ),
-    errors.UnknownCaller: Kind(
+    errors.UnknownApiKey: Kind(
         "unknown-caller",
         401,
         "The caller is not known",
@@ -170,7 +170,7 @@ def install_problems(app: FastAPI, routes: Sequence[BaseRoute]) -> None:
                 {key: value for key, value in vars(problem).items() if value is not None}
                 for problem in error.problems
             ]
-        if isinstance(error, errors.UnknownCaller):
+        if isinstance(error, errors.UnknownApiKey):
             headers["WWW-Authenticate"] = "Bearer"
         if isinstance(error, errors.Unavailable | errors.IdempotencyKeyInUse | errors.TenantLimit):
             headers["Retry-After"] = str(math.ceil(error.retry_after_seconds))

@@ -1,4 +1,4 @@
-"""Bodies to values: the one place that knows the two forms a support set has on the wire."""
+"""Requests to values: the one place that knows the two forms a support set has on the wire."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import json
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, NoReturn, TypeVar
 
 import anyio.to_thread
@@ -16,7 +15,14 @@ from fastapi import Request
 from pydantic import BaseModel, ValidationError
 
 from ..errors import InvalidInput, MalformedBody, Problem, UnsupportedMediaType
-from ..service.values import AdaptOptions, LabelledImage, PredictCall, QueryImage
+from ..service.values import (
+    AdaptCall,
+    AdaptOptions,
+    EvaluateCall,
+    Keyed,
+    PredictCall,
+    SentImage,
+)
 from .body import BodyLimits, read_body, read_form
 from .form import Form
 from .schemas import AdaptBody, EvaluateBody, LabelledImageBody, PredictBody, SupportBody
@@ -60,58 +66,61 @@ WANTED: Mapping[Callable[[str], Any], tuple[str, str]] = {
 """The code of a problem, and what was expected, where an option cannot be read."""
 
 
-@dataclass(frozen=True)
-class LabelledCall:
-    """What a call with labelled images asks for.
-
-    ``problems`` are those found so far; the service adds its own and refuses them together.
-    """
-
-    images: tuple[LabelledImage, ...]
-    options: AdaptOptions
-    problems: tuple[Problem, ...] = ()
-
-
-async def read_adapt(request: Request, limits: BodyLimits) -> LabelledCall:
+async def read_adapt(
+    request: Request, limits: BodyLimits, tenant: str, keyed: Keyed | None
+) -> AdaptCall:
     """Read a support set and options from a form or from JSON.
 
     In a form, file fields are images labelled by their field's name and text fields are options.
     Raises MalformedBody, UnsupportedMediaType, TooLarge, and InvalidInput with every problem.
     """
-    return await _read_labelled(request, limits, AdaptBody, "support")
+    images, options, problems = await _read_labelled(request, limits, AdaptBody, "support")
+    return AdaptCall(images, AdaptOptions(**options), problems, tenant, keyed)
 
 
-async def read_support(request: Request, limits: BodyLimits) -> LabelledCall:
+async def read_support(
+    request: Request, limits: BodyLimits, tenant: str, keyed: Keyed | None
+) -> AdaptCall:
     """Read images to add to a session. Raises as `read_adapt` does."""
-    return await _read_labelled(request, limits, SupportBody, "support")
+    images, options, problems = await _read_labelled(request, limits, SupportBody, "support")
+    return AdaptCall(images, AdaptOptions(**options), problems, tenant, keyed)
 
 
-async def read_evaluate(request: Request, limits: BodyLimits) -> LabelledCall:
+async def read_evaluate(
+    request: Request, limits: BodyLimits, session_id: str, tenant: str
+) -> EvaluateCall:
     """Read queries with their labels. Raises as `read_adapt` does."""
-    return await _read_labelled(request, limits, EvaluateBody, "queries")
+    images, _, problems = await _read_labelled(request, limits, EvaluateBody, "queries")
+    return EvaluateCall(session_id, images, problems, tenant)
 
 
 async def _read_labelled(
     request: Request, limits: BodyLimits, kind: type[BaseModel], field: str
-) -> LabelledCall:
+) -> tuple[list[SentImage], dict[str, Any], list[Problem]]:
     """Labelled images, in JSON the list ``field``; the other fields of ``kind`` are options."""
     if _media_type(request) == MULTIPART:
         form = await read_form(request, limits)
         kinds = {name: OPTION_KINDS[name] for name in kind.model_fields if name != field}
         options, problems = _options(form, kinds)
-        images = [
-            LabelledImage(label, content, label, index) for label, index, content in _numbered(form)
-        ]
-    else:
-        body = await _parse(kind, await read_body(request, limits))
-        items: list[LabelledImageBody] = getattr(body, field)
-        contents, problems = _decoded([item.image for item in items], field)
-        images = [
-            LabelledImage(item.label, content, field, index)
-            for index, (item, content) in enumerate(zip(items, contents, strict=True))
-        ]
-        options = body.model_dump(exclude={field})
-    return LabelledCall(tuple(images), AdaptOptions(**options), tuple(problems))
+        return _labelled_files(form), options, problems
+    body = await _parse(kind, await read_body(request, limits))
+    items: list[LabelledImageBody] = getattr(body, field)
+    contents, problems = _decoded([item.image for item in items], field)
+    images = [
+        SentImage(content, field, index, item.label)
+        for index, (item, content) in enumerate(zip(items, contents, strict=True))
+    ]
+    return images, body.model_dump(exclude={field}), problems
+
+
+def _labelled_files(form: Form) -> list[SentImage]:
+    """The files of a form, labelled by their fields and numbered within them."""
+    seen: Counter[str] = Counter()
+    images = []
+    for file in form.files:
+        images.append(SentImage(file.content, file.field, seen[file.field], file.field))
+        seen[file.field] += 1
+    return images
 
 
 async def read_predict(request: Request, limits: BodyLimits, tenant: str) -> PredictCall:
@@ -120,38 +129,29 @@ async def read_predict(request: Request, limits: BodyLimits, tenant: str) -> Pre
     In a form, images are file fields named `image`. Raises as `read_adapt` does.
     """
     if _media_type(request) == MULTIPART:
-        form = await read_form(request, limits)
-        options, problems = _options(form, {"session_id": str, "top_k": _whole})
-        problems += [
-            Problem(
-                "unknown_field",
-                "expected query images in fields named 'image'; labels belong to /adapt",
-                file.field,
-            )
-            for file in form.files
-            if file.field != IMAGE_FIELD
-        ]
-        if "session_id" not in options:
-            problems.append(Problem("missing", "expected the id of a session", "session_id"))
-            raise InvalidInput(problems)
-        return PredictCall(
-            options["session_id"],
-            tuple(
-                QueryImage(file.content, file.field, index) for index, file in enumerate(form.files)
-            ),
-            options.get("top_k"),
-            tuple(problems),
-            tenant,
-        )
+        return _predict_form(await read_form(request, limits), tenant)
     body = await _parse(PredictBody, await read_body(request, limits))
     contents, problems = _decoded(body.images, "images")
-    return PredictCall(
-        body.session_id,
-        tuple(QueryImage(content, "images", index) for index, content in enumerate(contents)),
-        body.top_k,
-        tuple(problems),
-        tenant,
-    )
+    images = [SentImage(content, "images", index) for index, content in enumerate(contents)]
+    return PredictCall(body.session_id, images, body.top_k, problems, tenant)
+
+
+def _predict_form(form: Form, tenant: str) -> PredictCall:
+    options, problems = _options(form, {"session_id": str, "top_k": _whole})
+    problems += [
+        Problem(
+            "unknown_field",
+            "expected query images in fields named 'image'; labels belong to /adapt",
+            file.field,
+        )
+        for file in form.files
+        if file.field != IMAGE_FIELD
+    ]
+    if "session_id" not in options:
+        problems.append(Problem("missing", "expected the id of a session", "session_id"))
+        raise InvalidInput(problems)
+    images = [SentImage(file.content, file.field, index) for index, file in enumerate(form.files)]
+    return PredictCall(options["session_id"], images, options.get("top_k"), problems, tenant)
 
 
 def _media_type(request: Request) -> str:
@@ -160,16 +160,6 @@ def _media_type(request: Request) -> str:
     if media_type not in (MULTIPART, JSON):
         raise UnsupportedMediaType((MULTIPART, JSON), sent)
     return media_type
-
-
-def _numbered(form: Form) -> list[tuple[str, int, bytes]]:
-    """Field, position among the files of that field, content."""
-    seen: Counter[str] = Counter()
-    numbered = []
-    for file in form.files:
-        numbered.append((file.field, seen[file.field], file.content))
-        seen[file.field] += 1
-    return numbered
 
 
 def _options(

@@ -1,22 +1,22 @@
-"""Values of the service to what goes over the wire."""
+"""Values of the service to responses."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from ..checkpoints.checkpoint import Checkpoint
+from ..engine.handle import Handle
+from ..engine.work import Timing
 from ..service.registry import Registry
 from ..service.service import Service
 from ..service.values import (
     Adapted,
     Confusion,
     Evaluated,
+    Notice,
     Predicted,
     Report,
     Suspect,
-    Timing,
-    Warned,
 )
 from ..sessions.session import Page, SessionFacts
 from .schemas import (
@@ -47,13 +47,13 @@ from .schemas import (
 def adapt_answer(adapted: Adapted, service: Service) -> AdaptAnswer:
     """The answer to an adaptation."""
     return AdaptAnswer(
-        **dict(session_info(adapted.session, service.loaded)),
+        **dict(session_info(adapted.session, service.registry)),
         loss=list(adapted.losses),
         support_accuracy=adapted.support_accuracy,
         warnings=_warnings(adapted.warnings),
         report=None if adapted.report is None else _report(adapted.report),
-        device=service.device_name,
-        executor=service.executor_name(adapted.session.identity),
+        device=service.engine.device_name,
+        executor=adapted.handle.executor.name,
         timing=_timing(adapted.timing),
     )
 
@@ -62,7 +62,7 @@ def predict_answer(predicted: Predicted, service: Service) -> PredictAnswer:
     """The answer to a prediction."""
     return PredictAnswer(
         session_id=predicted.session.id,
-        initialization=_reference(predicted.checkpoint),
+        initialization=_reference(predicted.handle),
         expires_at=_moment(predicted.session.expires_at),
         predictions=[
             Prediction(
@@ -77,8 +77,8 @@ def predict_answer(predicted: Predicted, service: Service) -> PredictAnswer:
             for ranked in predicted.predictions
         ],
         warnings=_warnings(predicted.warnings),
-        device=service.device_name,
-        executor=service.executor_name(predicted.checkpoint.identity),
+        device=service.engine.device_name,
+        executor=predicted.handle.executor.name,
         timing=_timing(predicted.timing),
     )
 
@@ -91,7 +91,7 @@ def evaluate_answer(evaluated: Evaluated, service: Service) -> EvaluateAnswer:
     right = sum(confusion.counts[i][i] for i in range(len(confusion.labels)))
     return EvaluateAnswer(
         session_id=predicted.session.id,
-        initialization=_reference(predicted.checkpoint),
+        initialization=_reference(predicted.handle),
         expires_at=_moment(predicted.session.expires_at),
         n_images=len(found),
         accuracy=right / len(found),
@@ -122,24 +122,24 @@ def evaluate_answer(evaluated: Evaluated, service: Service) -> EvaluateAnswer:
         calibration_error=evaluated.calibration_error,
         none_of_these=sum(apart) / len(apart) if apart else None,
         warnings=_warnings(predicted.warnings),
-        device=service.device_name,
-        executor=service.executor_name(predicted.checkpoint.identity),
+        device=service.engine.device_name,
+        executor=predicted.handle.executor.name,
         timing=_timing(predicted.timing),
     )
 
 
-def session_list(page: Page, loaded: Registry) -> SessionList:
+def session_list(page: Page, registry: Registry) -> SessionList:
     """A page of sessions; those whose initialization is not loaded stand among them."""
     return SessionList(
-        sessions=[session_info(facts, loaded) for facts in page.sessions], next=page.next
+        sessions=[session_info(facts, registry) for facts in page.sessions], next=page.next
     )
 
 
-def session_info(session: SessionFacts, loaded: Registry) -> SessionInfo:
+def session_info(session: SessionFacts, registry: Registry) -> SessionInfo:
     """What there is to know of a session."""
     return SessionInfo(
         session_id=session.id,
-        initialization=InitializationRef(name=loaded.name_of(session), identity=session.identity),
+        initialization=InitializationRef(name=registry.name_of(session), identity=session.identity),
         classes=[
             ClassInfo(label=label, images=count)
             for label, count in zip(session.labels, session.image_counts, strict=True)
@@ -158,9 +158,9 @@ def initialization_list(service: Service) -> InitializationList:
     """What is loaded."""
     return InitializationList(
         initializations=[
-            _initialization(checkpoint, service) for checkpoint in service.loaded.by_name.values()
+            _initialization(handle, service) for handle in service.registry.by_name.values()
         ],
-        device=service.device_name,
+        device=service.engine.device_name,
     )
 
 
@@ -172,12 +172,12 @@ def server_timing(timing: Timing) -> str:
     )
 
 
-def _initialization(checkpoint: Checkpoint, service: Service) -> InitializationInfo:
-    config = checkpoint.config
+def _initialization(handle: Handle, service: Service) -> InitializationInfo:
+    config = handle.checkpoint.config
     return InitializationInfo(
-        name=checkpoint.name,
-        identity=checkpoint.identity,
-        default=checkpoint.name == service.loaded.default,
+        name=handle.name,
+        identity=handle.identity,
+        default=handle.name == service.registry.default,
         description=config.description,
         network=config.network.name,
         learned_from=config.provenance.data,
@@ -185,8 +185,8 @@ def _initialization(checkpoint: Checkpoint, service: Service) -> InitializationI
         steps=config.inner_loop.steps,
         max_steps=config.inner_loop.max_steps,
         max_classes=service.limits.max_classes,
-        executor=service.executor_name(checkpoint.identity),
-        input_shape=list(checkpoint.network.input_shape),
+        executor=handle.executor.name,
+        input_shape=list(handle.checkpoint.network.input_shape),
         measured=[
             Measured(**result.model_dump(include=set(Measured.model_fields)))
             for result in config.results
@@ -236,12 +236,12 @@ def _none_of_these(score: float | None) -> NoneOfThese | None:
     return None if score is None else NoneOfThese(score=score, likely=score > 1)
 
 
-def _warnings(found: Sequence[Warned]) -> list[WarningInfo]:
+def _warnings(found: Sequence[Notice]) -> list[WarningInfo]:
     return [WarningInfo(code=warned.code, message=warned.message) for warned in found]
 
 
-def _reference(checkpoint: Checkpoint) -> InitializationRef:
-    return InitializationRef(name=checkpoint.name, identity=checkpoint.identity)
+def _reference(handle: Handle) -> InitializationRef:
+    return InitializationRef(name=handle.name, identity=handle.identity)
 
 
 def _moment(seconds: float) -> datetime:

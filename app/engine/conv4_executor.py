@@ -53,8 +53,8 @@ class Conv4Executor:
     """The executor of one such initialization."""
 
     name = "blocks"
-    most_adapted_together = 1
-    most_predicted_together = PREDICTED_TOGETHER
+    max_adapt_batch = 1
+    max_predict_batch = PREDICTED_TOGETHER
 
     def __init__(self, network: Conv4, initialization: Initialization, helpers: HelperPool) -> None:
         self._network, self._initialization, self._helpers = network, initialization, helpers

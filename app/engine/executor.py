@@ -46,12 +46,12 @@ class Executor(Protocol):
         ...
 
     @property
-    def most_adapted_together(self) -> int:
+    def max_adapt_batch(self) -> int:
         """How many support sets of one bucket `adapt` gains from being given at once."""
         ...
 
     @property
-    def most_predicted_together(self) -> int:
+    def max_predict_batch(self) -> int:
         """How many sessions `logits` gains from being given at once."""
         ...
 
@@ -82,8 +82,8 @@ class EagerExecutor:
     """Runs the functions of `meta` as they stand, for every network and on every device."""
 
     name = "eager"
-    most_adapted_together = 1
-    most_predicted_together = PREDICTED_TOGETHER
+    max_adapt_batch = 1
+    max_predict_batch = PREDICTED_TOGETHER
 
     def __init__(self, network: Network, initialization: Initialization) -> None:
         self._network, self._initialization = network, initialization

@@ -24,8 +24,8 @@ class VmapExecutor(EagerExecutor):
     """The executor of one initialization that stacks what it is given."""
 
     name = "stacked"
-    most_adapted_together = 64
-    most_predicted_together = 256
+    max_adapt_batch = 64
+    max_predict_batch = 256
 
     def bucket(self, n_images: int) -> int:
         """The next power of two: at most as many images are padded as there are."""

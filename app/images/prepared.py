@@ -20,6 +20,9 @@ class Prepared:
     blank: tuple[bool, ...]
     statistics: torch.Tensor
 
+    def __len__(self) -> int:
+        return len(self.blank)
+
 
 def joined(parts: Sequence[Prepared]) -> Prepared:
     """The images of several parts, one after another."""
@@ -39,8 +42,8 @@ def split(prepared: Prepared, counts: Sequence[int]) -> list[Prepared]:
         Prepared(images, tuple(next(blank) for _ in range(count)), statistics)
         for count, images, statistics in zip(
             counts,
-            prepared.images.split(list(counts)),
-            prepared.statistics.split(list(counts)),
+            torch.split(prepared.images, list(counts)),
+            torch.split(prepared.statistics, list(counts)),
             strict=True,
         )
     ]

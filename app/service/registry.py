@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from ..checkpoints.checkpoint import Checkpoint
+from ..engine.handle import Handle
 from ..errors import InitializationNotLoaded, InvalidInput, Problem
 from ..sessions.session import SessionFacts
 
 
 class Registry:
-    """Checkpoints with different names, one of them the default."""
+    """Handles with different names, one of them the default."""
 
-    def __init__(self, checkpoints: Sequence[Checkpoint], default: str | None = None) -> None:
+    def __init__(self, handles: Sequence[Handle], default: str | None = None) -> None:
         """``default`` is the first one's name unless it is given."""
-        self.by_name: Mapping[str, Checkpoint] = {c.name: c for c in checkpoints}
-        self.default = checkpoints[0].name if default is None else default
-        self._by_identity = {checkpoint.identity: checkpoint for checkpoint in checkpoints}
+        self.by_name: Mapping[str, Handle] = {handle.name: handle for handle in handles}
+        self.default = handles[0].name if default is None else default
+        self._by_identity = {handle.identity: handle for handle in handles}
 
-    def chosen(self, name: str | None) -> Checkpoint:
+    def chosen(self, name: str | None) -> Handle:
         """The one that a call names, or the default. Raises InvalidInput."""
         wanted = self.default if name is None else name
         if wanted not in self.by_name:
@@ -28,10 +28,10 @@ class Registry:
 
     def name_of(self, session: SessionFacts) -> str | None:
         """The name of the one that a session was adapted from, if it is loaded."""
-        checkpoint = self._by_identity.get(session.identity)
-        return None if checkpoint is None else checkpoint.name
+        handle = self._by_identity.get(session.identity)
+        return None if handle is None else handle.name
 
-    def of(self, session: SessionFacts) -> Checkpoint:
+    def of(self, session: SessionFacts) -> Handle:
         """The one that a session was adapted from. Raises InitializationNotLoaded."""
         if session.identity not in self._by_identity:
             raise InitializationNotLoaded(session.identity, list(self.by_name))

@@ -2,113 +2,134 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Sequence
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+import asyncio
+from collections import Counter
+from collections.abc import Sequence
 
 import torch
 
-from ..errors import DeadlineExceeded
-from ..meta.episode import Support
-from .values import Confusion, Report, Suspect
+from ..engine.handle import Handle
+from ..engine.work import Fold
+from ..errors import DeadlineExceeded, InnerLoopDiverged, Unavailable
+from .deadline import within
+from .labelled_support import LabelledSupport
+from .service import Service
+from .values import Confusion, Notice, Report, Suspect
 
 EXACT_UP_TO = 50
 """Support images up to which each one is held out by itself."""
 FOLDS = 10
 
-HeldOut = Callable[[Support, torch.Tensor], torch.Tensor]
-"""Adapt to a support set and give the `(other, n_way)` logits of other images."""
+
+async def report_on(
+    service: Service,
+    handle: Handle,
+    support: LabelledSupport,
+    images: torch.Tensor,
+    steps: int | None,
+) -> tuple[Report | None, tuple[Notice, ...]]:
+    """The report on prepared images, or a notice that there was no time or no room for it."""
+    seconds = service.limits.report_deadline_seconds
+    try:
+        async with within(seconds, "checking the support set"):
+            # What does not adapt is computed once for all folds.
+            frozen = await asyncio.wrap_future(service.engine.freeze(handle, images))
+            folds = [
+                Fold(frozen, support.positions, len(support.names), held_out)
+                for held_out in folds_of(support.labels)
+            ]
+            logits = await _logits(service, handle, folds, steps)
+    except DeadlineExceeded:
+        message = f"the support set could not be checked within {seconds:g} s"
+        return None, (Notice("report_unfinished", message),)
+    except (Unavailable, InnerLoopDiverged) as failed:
+        message = f"the support set could not be checked: {failed}"
+        return None, (Notice("report_unfinished", message),)
+    held_out = [position for fold in folds for position in fold.held_out]
+    return _report(support, held_out, logits, handle.scoring.probabilities(logits)), ()
 
 
-def folds(labels: Sequence[int]) -> list[list[int]]:
+def folds_of(labels: Sequence[str]) -> list[list[int]]:
     """Positions that are held out together; images of classes of one image are in none.
 
-    Up to `EXACT_UP_TO` images each is alone, beyond it there are ten folds, each with its share
-    of every class.
+    Up to `EXACT_UP_TO` images each is alone, beyond it there are ten folds, each with its part of
+    every class.
     """
-    checkable = [i for i, label in enumerate(labels) if labels.count(label) > 1]
+    counts = Counter(labels)
+    checkable = [i for i, label in enumerate(labels) if counts[label] > 1]
     if len(labels) <= EXACT_UP_TO:
-        return [[i] for i in checkable]
+        return [[position] for position in checkable]
     by_class = sorted(checkable, key=lambda i: (labels[i], i))
-    dealt = [by_class[number::FOLDS] for number in range(FOLDS)]
+    dealt = [by_class[start::FOLDS] for start in range(FOLDS)]
     return [fold for fold in dealt if fold]
 
 
-def check_support(
-    support: Support,
-    names: tuple[str, ...],
-    held_out: HeldOut,
-    calibrated: Callable[[torch.Tensor], torch.Tensor],
-    pool: ThreadPoolExecutor,
-    deadline: float,
-) -> Report:
-    """Hold the images of a support set out in turn and see what the others make of them.
+async def _logits(
+    service: Service, handle: Handle, folds: Sequence[Fold], steps: int | None
+) -> torch.Tensor:
+    """`(held out, n_way)` logits of the folds one after another.
 
-    Images are in whatever form ``held_out`` takes; ``calibrated`` turns logits into probabilities.
-    Raises DeadlineExceeded when ``deadline`` (monotonic seconds) passes, and whatever adapting
-    raises.
+    As many at once as the engine computes, so that its queue is left to other calls.
     """
-    labels: list[int] = support.labels.tolist()
-    positions, logits = _held_out_logits(support, folds(labels), held_out, pool, deadline)
-    truth = [labels[i] for i in positions]
+    logits: dict[int, torch.Tensor] = {}
+    waiting = iter(enumerate(folds))
+
+    async def work() -> None:
+        for place, fold in waiting:
+            job = service.engine.hold_out(handle, fold, steps)
+            logits[place] = await asyncio.wrap_future(job)
+
+    workers = [asyncio.create_task(work()) for _ in range(service.limits.concurrent_decodes)]
+    try:
+        await asyncio.gather(*workers)
+    finally:
+        for worker in workers:
+            worker.cancel()
+    parts = [logits[place] for place in range(len(folds))]
+    return torch.cat(parts) if parts else torch.empty(0, 1)
+
+
+def _report(
+    support: LabelledSupport,
+    held_out: Sequence[int],
+    logits: torch.Tensor,
+    probabilities: torch.Tensor,
+) -> Report:
+    positions: list[int] = support.positions.tolist()
+    truth = [positions[place] for place in held_out]
     guesses: list[int] = logits.argmax(1).tolist()
     right = sum(guess == label for guess, label in zip(guesses, truth, strict=True))
+    counts = support.image_counts()
     return Report(
-        method="leave_one_out" if len(labels) <= EXACT_UP_TO else "ten_fold",
-        n_checked=len(positions),
-        accuracy=right / len(positions) if positions else None,
-        confusion=Confusion.of(names, truth, guesses),
-        suspects=tuple(_suspects(logits, calibrated(logits), positions, truth, names)),
-        not_checkable=tuple(name for i, name in enumerate(names) if labels.count(i) == 1),
+        method="leave_one_out" if len(positions) <= EXACT_UP_TO else "ten_fold",
+        n_checked=len(held_out),
+        accuracy=right / len(held_out) if held_out else None,
+        confusion=Confusion.of(support.names, truth, guesses),
+        suspects=tuple(_suspects(support, held_out, truth, logits, probabilities)),
+        not_checkable=tuple(
+            name for name, count in zip(support.names, counts, strict=True) if count == 1
+        ),
     )
 
 
-def _held_out_logits(
-    support: Support,
-    parts: list[list[int]],
-    held_out: HeldOut,
-    pool: ThreadPoolExecutor,
-    deadline: float,
-) -> tuple[list[int], torch.Tensor]:
-    """Positions, and the `(checked, n_way)` logits of the images there."""
-
-    def classify(fold: list[int]) -> torch.Tensor:
-        kept = torch.ones(len(support.labels), dtype=torch.bool)
-        kept[fold] = False
-        rest = Support(support.images[kept], support.labels[kept], support.n_way)
-        return held_out(rest, support.images[fold])
-
-    running = [pool.submit(classify, fold) for fold in parts]
-    try:
-        done, late = wait(running, max(0.0, deadline - time.monotonic()), FIRST_EXCEPTION)
-        for future in done:
-            future.result()
-        if late:
-            raise DeadlineExceeded("checking the support set", deadline - time.monotonic())
-    finally:
-        for future in running:
-            future.cancel()
-    found = [future.result() for future in running]
-    logits = torch.cat(found) if found else torch.empty(0, support.n_way)
-    return [i for fold in parts for i in fold], logits
-
-
 def _suspects(
+    support: LabelledSupport,
+    held_out: Sequence[int],
+    truth: Sequence[int],
     logits: torch.Tensor,
     probabilities: torch.Tensor,
-    positions: Sequence[int],
-    truth: Sequence[int],
-    names: tuple[str, ...],
 ) -> list[Suspect]:
     """Held-out images that are taken for another label, most clearly so first.
 
     A wrong label shows in an image that is near another class and far from its own, so the
     margin of the logits between the two tells more than either alone.
     """
-    found = []
-    for row, chances, position, label in zip(logits, probabilities, positions, truth, strict=True):
+    suspects = []
+    names = support.names
+    for row, chances, position, label in zip(logits, probabilities, held_out, truth, strict=True):
         nearest = int(row.argmax())
         if nearest != label:
             margin, chance = float(row[nearest] - row[label]), float(chances[nearest])
-            found.append(Suspect(position, None, names[label], names[nearest], margin, chance))
-    return sorted(found, key=lambda suspect: (-suspect.margin, suspect.position))
+            image = support.sent_at(position)
+            suspects.append(Suspect(position, image, names[label], names[nearest], margin, chance))
+    return sorted(suspects, key=lambda suspect: (-suspect.margin, suspect.position))

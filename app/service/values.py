@@ -3,20 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
-from dataclasses import dataclass, replace
-from typing import Literal, TypeAlias, TypeVar
+from dataclasses import dataclass
+from typing import Literal
 
-from ..checkpoints.checkpoint import Checkpoint
+from ..engine.handle import Handle
+from ..engine.work import Timing
 from ..errors import Problem
 from ..sessions.session import Session
-
-Result = TypeVar("Result")
-Coming: TypeAlias = Future[Result] | Result | None
-"""What a call that was submitted comes to: a result, one that is still stored, or None if the call
-is to be done in another way."""
-Submitted: TypeAlias = Future[tuple[Coming[Result], float]]
-"""A call that was submitted, and the seconds that it waited."""
 
 
 @dataclass(frozen=True)
@@ -36,22 +29,13 @@ class Limits:
 
 
 @dataclass(frozen=True)
-class LabelledImage:
-    """An encoded image, its label as sent, and where in the request it stood."""
-
-    label: str
-    content: bytes
-    field: str
-    index: int
-
-
-@dataclass(frozen=True)
-class QueryImage:
-    """An encoded image to classify, and where in the request it stood."""
+class SentImage:
+    """An encoded image and where in the request it stood; its label as sent, "" of a query."""
 
     content: bytes
     field: str
     index: int
+    label: str = ""
 
 
 @dataclass(frozen=True)
@@ -63,8 +47,18 @@ class PredictCall:
     """
 
     session_id: str
-    images: Sequence[QueryImage | LabelledImage]
+    images: Sequence[SentImage]
     top_k: int | None = None
+    problems: Sequence[Problem] = ()
+    tenant: str = ""
+
+
+@dataclass(frozen=True)
+class EvaluateCall:
+    """What a call to evaluate asks for: queries with their labels. ``problems`` as above."""
+
+    session_id: str
+    images: Sequence[SentImage]
     problems: Sequence[Problem] = ()
     tenant: str = ""
 
@@ -81,17 +75,7 @@ class AdaptOptions:
 
 
 @dataclass(frozen=True)
-class Timing:
-    """Where the time of a call went, in seconds."""
-
-    decode: float
-    queue: float
-    compute: float
-    store: float = 0.0
-
-
-@dataclass(frozen=True)
-class Warned:
+class Notice:
     """Something a caller should know that is no reason to refuse."""
 
     code: str
@@ -100,7 +84,7 @@ class Warned:
 
 @dataclass(frozen=True)
 class Suspect:
-    """A support image that the others of its class do not speak for.
+    """A support image that the others of its class disagree with.
 
     ``position`` counts the session's support images in the order sent; ``image`` is where it
     stood in this call, None if it came with an earlier one. ``margin`` is how far the logit of
@@ -108,7 +92,7 @@ class Suspect:
     """
 
     position: int
-    image: LabelledImage | None
+    image: SentImage | None
     label: str
     looks_like: str
     margin: float
@@ -132,10 +116,10 @@ class Confusion:
     counts: tuple[tuple[int, ...], ...]
 
     @staticmethod
-    def of(labels: tuple[str, ...], truth: list[int], found: list[int]) -> Confusion:
+    def of(labels: tuple[str, ...], truth: list[int], guesses: list[int]) -> Confusion:
         """Count label positions."""
         counts = [[0] * len(labels) for _ in labels]
-        for right, guess in zip(truth, found, strict=True):
+        for right, guess in zip(truth, guesses, strict=True):
             counts[right][guess] += 1
         return Confusion(labels, tuple(map(tuple, counts)))
 
@@ -168,29 +152,29 @@ class Report:
 
 @dataclass(frozen=True)
 class Adapted:
-    """A session and how its adaptation went."""
+    """A session and how its adaptation went.
+
+    ``answer`` is what the caller of a keyed call is told, now and when the call is repeated.
+    """
 
     session: Session
-    checkpoint: Checkpoint
+    handle: Handle
     losses: tuple[float, ...]
     support_accuracy: float
-    warnings: tuple[Warned, ...]
+    warnings: tuple[Notice, ...]
     report: Report | None
     timing: Timing
-
-    def before_storing(self) -> Adapted:
-        """As it was before the time of storing it was known."""
-        return replace(self, timing=replace(self.timing, store=0.0))
+    answer: bytes | None = None
 
 
 @dataclass(frozen=True)
 class Keyed:
-    """A call that its caller may repeat: its key and route, and how its answer will be told."""
+    """A call that its caller may repeat: its key and route, and how its answer is written."""
 
     key: str
     route: str
     status: int
-    tell: Callable[[Adapted], bytes]
+    write: Callable[[Adapted], bytes]
 
 
 @dataclass(frozen=True)
@@ -201,7 +185,7 @@ class AdaptCall:
     refuses them together. ``keyed`` is None where it may not be repeated.
     """
 
-    images: Sequence[LabelledImage]
+    images: Sequence[SentImage]
     options: AdaptOptions = AdaptOptions()
     problems: Sequence[Problem] = ()
     tenant: str = ""
@@ -233,9 +217,9 @@ class Predicted:
     """The predictions of a call, in the order of its images."""
 
     session: Session
-    checkpoint: Checkpoint
+    handle: Handle
     predictions: tuple[Ranked, ...]
-    warnings: tuple[Warned, ...]
+    warnings: tuple[Notice, ...]
     timing: Timing
 
 
@@ -247,7 +231,7 @@ class Evaluated:
     """
 
     predicted: Predicted
-    images: tuple[LabelledImage, ...]
+    images: tuple[SentImage, ...]
     truth: tuple[str, ...]
     confusion: Confusion
     log_loss: float

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,17 +15,8 @@ from inkling.checkpoints.catalogue import find_checkpoint
 from inkling.checkpoints.checkpoint import Checkpoint, load_checkpoint, record_calibration
 from inkling.cli.local_server import local_server
 from inkling.data.episodes import ClassImages
-from inkling.engine.engine import Engine
-from inkling.errors import DeadlineExceeded
 from inkling.images.decode import decode
 from inkling.main import create_app
-from inkling.service.reading import Reader
-from inkling.service.registry import Registry
-from inkling.service.service import Service
-from inkling.service.values import AdaptCall, Adapted, LabelledImage, Limits
-from inkling.sessions.memory_store import MemoryStore
-from inkling.sessions.sessions import Sessions
-from inkling.sessions.store import Bounds
 from inkling.settings import Settings
 from inkling.training.calibration import fit_likeness
 
@@ -53,7 +43,7 @@ def of_photographs(folder: Path, checkpoint: Checkpoint, photographs: list[bytes
     found = copied(folder, "photographs", lambda _: None)
     calibration = load_checkpoint(found).config.calibration
     assert calibration is not None
-    likeness = fit_likeness(seen, seen, 0)
+    likeness = fit_likeness(checkpoint.preprocessing, seen, seen, 0)
     record_calibration(found, calibration.model_copy(update={"likeness": likeness}))
     return found
 
@@ -119,34 +109,3 @@ def test_probabilities_are_those_at_the_temperature(
         first, second = (torch.tensor(e["probability"]) for e in found["probabilities"])
         ratios.append(float((first / second).log()))
     assert ratios[0] == pytest.approx(ratios[1] / temperature, rel=1e-3)
-
-
-def test_too_little_time_to_look_elsewhere_leaves_the_advice_out(
-    checkpoint: Checkpoint,
-    of_photographs: Path,
-    photographs: list[bytes],
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    other = load_checkpoint(of_photographs)
-    engine = Engine([checkpoint, other], device=torch.device("cpu"), workers=1, queue_limit=4)
-    sessions = Sessions(MemoryStore(Bounds(10**9, 10)), cache_bytes=0, clock=time.time)
-    service = Service(Registry([checkpoint, other]), engine, sessions, Limits())
-    read = Reader.read
-
-    def late(self: Reader, images: Any, chosen: Checkpoint, *rest: Any) -> Any:
-        if chosen is other:
-            raise DeadlineExceeded("decoding the images", 60)
-        return read(self, images, chosen, *rest)
-
-    monkeypatch.setattr(Reader, "read", late)
-    labels = [number % 2 * "a" or "b" for number in range(len(photographs))]
-    images = [
-        LabelledImage(label, image, label, number)
-        for number, (label, image) in enumerate(zip(labels, photographs, strict=True))
-    ]
-    adapted = service.adapting.adapt(AdaptCall(images))
-    service.close()
-    engine.close()
-    assert isinstance(adapted, Adapted)
-    (warned,) = (entry for entry in adapted.warnings if entry.code == UNLIKE)
-    assert "fits" not in warned.message

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import time
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx
 import pytest
-import torch
 from inkling.cli.local_server import local_server
 from inkling.main import create_app
-from inkling.meta.episode import Support
-from inkling.service.report import check_support, folds
 from inkling.settings import Settings
 
 from ..planted import planted_is_top_suspect
@@ -91,44 +86,3 @@ def test_classes_that_cannot_be_told_apart_are_warned_about(
     answer = http.post("/adapt", files=form(("a", same), ("b", same))).json()
     codes = {warning["code"] for warning in answer["warnings"]}
     assert {"one_class_wins", "same_image", "few_images"} <= codes
-
-
-def test_up_to_fifty_images_are_held_out_one_by_one() -> None:
-    labels = [i % 5 for i in range(50)]
-    assert folds(labels) == [[i] for i in range(50)]
-    assert folds([0, 0, 1]) == [[0], [1]]
-
-
-def test_beyond_fifty_there_are_ten_folds_with_every_class_left_in() -> None:
-    labels = [0] * 30 + [1] * 2 + [2] * 25 + [3]
-    parts = folds(labels)
-    assert len(parts) == 10
-    assert sorted(i for fold in parts for i in fold) == list(range(57))
-    for fold in parts:
-        held = [labels[i] for i in fold]
-        assert held.count(1) <= 1
-        assert 2 <= held.count(0) <= 4
-
-
-def test_the_fold_of_an_image_is_classified_without_it() -> None:
-    """Each image carries its position, and a stand-in engine tells what it was given."""
-    images = torch.arange(60, dtype=torch.float32).reshape(60, 1, 1, 1)
-    support = Support(images, torch.arange(60) % 3, 3)
-    seen: list[tuple[set[int], set[int]]] = []
-
-    def held_out(rest: Support, queries: torch.Tensor) -> torch.Tensor:
-        seen.append((set(rest.images.flatten().tolist()), set(queries.flatten().tolist())))
-        return torch.nn.functional.one_hot(queries.flatten().long() % 3, 3).float()
-
-    with ThreadPoolExecutor(2) as pool:
-        report = check_support(
-            support,
-            ("a", "b", "c"),
-            held_out,
-            lambda logits: logits.softmax(1),
-            pool,
-            time.monotonic() + 60,
-        )
-    assert report.method == "ten_fold"
-    assert (report.accuracy, report.n_checked, report.suspects) == (1, 60, ())
-    assert all(not rest & queries and len(rest | queries) == 60 for rest, queries in seen)

@@ -2,24 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import io
-import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import pytest
-import torch
-from inkling.checkpoints.checkpoint import Checkpoint
-from inkling.engine.engine import Engine
-from inkling.errors import DeadlineExceeded, SessionNotFound
-from inkling.service.registry import Registry
-from inkling.service.service import Service
-from inkling.service.values import AdaptCall, Adapted, Keyed, LabelledImage, Limits
-from inkling.sessions.memory_store import MemoryStore
-from inkling.sessions.sessions import Sessions
-from inkling.sessions.store import Bounds
 from PIL import Image
 
 
@@ -150,55 +137,3 @@ def test_a_support_set_of_many_pixels_is_adapted_to_like_a_small_one(
     for label, images in support.items():
         told = probabilities(predict(http, found["session_id"], images[0]))[0]
         assert max(told, key=told.__getitem__) == label
-
-
-@pytest.fixture
-def store() -> MemoryStore:
-    return MemoryStore(Bounds(10**9, 10))
-
-
-@pytest.fixture
-def serving(checkpoint: Checkpoint, store: MemoryStore) -> Iterator[Callable[[Limits], Service]]:
-    with contextlib.ExitStack() as closing:
-
-        def served(limits: Limits) -> Service:
-            engine = Engine([checkpoint], device=torch.device("cpu"), workers=1, queue_limit=4)
-            closing.callback(engine.close)
-            sessions = Sessions(store, cache_bytes=10**9, clock=time.time)
-            service = Service(Registry([checkpoint]), engine, sessions, limits)
-            closing.callback(service.close)
-            return service
-
-        yield served
-
-
-def call_of(drawings: dict[str, list[bytes]], keyed: Keyed | None = None) -> AdaptCall:
-    images = [
-        LabelledImage(label, content[0], label, 0) for label, content in list(drawings.items())[:2]
-    ]
-    return AdaptCall(images, keyed=keyed)
-
-
-def test_nothing_is_kept_for_a_caller_whose_time_is_over(
-    serving: Callable[[Limits], Service], store: MemoryStore, drawings: dict[str, list[bytes]]
-) -> None:
-    submitted = serving(Limits(deadline_seconds=0)).adapting.submit(call_of(drawings))
-    assert submitted is not None
-    stored, _ = submitted.result()
-    assert isinstance(stored, Future)
-    with pytest.raises(DeadlineExceeded):
-        stored.result()
-    assert store.usage() == (0, 0)
-
-
-def test_a_key_whose_session_is_being_deleted_is_no_answer(
-    serving: Callable[[Limits], Service], store: MemoryStore, drawings: dict[str, list[bytes]]
-) -> None:
-    adapting = serving(Limits()).adapting
-    keyed = Keyed("deleted", "POST /adapt", 201, lambda _: b"{}")
-    made = adapting.adapt(call_of(drawings, keyed))
-    assert isinstance(made, Adapted)
-    # The first half of a deletion: the session is still in the cache.
-    assert store.delete(made.session.id)
-    with pytest.raises(SessionNotFound):
-        adapting.adapt(call_of(drawings, keyed))

@@ -11,74 +11,125 @@ from inkling.checkpoints.checkpoint import Checkpoint
 from inkling.data.episodes import ClassImages, EpisodeShape, draw_episode, seeded
 from inkling.engine.device import available_cores, choose_device
 from inkling.engine.engine import Engine
-from inkling.errors import BadSetting, InnerLoopDiverged
+from inkling.engine.handle import Handle
+from inkling.engine.work import Adaptation, Fold, Images, Queries, SupportSet
+from inkling.errors import BadImages, BadSetting, InnerLoopDiverged
+from inkling.images.decode import opened
+from inkling.images.prepared import Prepared
 from inkling.meta.episode import Episode
 from inkling.meta.inner_loop import adapt, logits
 
 SHAPE = EpisodeShape((3, 8), (1, 5), 3, uneven=True)
+CPU = torch.device("cpu")
 
 
 @pytest.fixture
-def engine(checkpoint: Checkpoint) -> Iterator[Engine]:
-    started = Engine([checkpoint], device=torch.device("cpu"), workers=2, queue_limit=8)
+def engine() -> Iterator[Engine]:
+    started = Engine(device=CPU, workers=2, queue_limit=8)
     yield started
     started.close()
 
 
+@pytest.fixture
+def handle(engine: Engine, checkpoint: Checkpoint) -> Handle:
+    return engine.load(checkpoint)
+
+
+def prepared(images: torch.Tensor) -> Prepared:
+    return Prepared(images, (False,) * len(images), torch.zeros(len(images), 5))
+
+
+def support_of(episode: Episode) -> SupportSet:
+    support = episode.support
+    return SupportSet(prepared(support.images), support.labels, support.n_way)
+
+
+def probabilities(
+    engine: Engine, handle: Handle, episode: Episode, adaptation: Adaptation
+) -> torch.Tensor:
+    counts = episode.support.labels.bincount().tolist()
+    queries = Queries(prepared(episode.query_images), adaptation.adapted, counts)
+    classified = engine.predict(handle, queries).result()
+    return torch.tensor([row for row, _ in classified.scores])
+
+
+@torch.no_grad()
+def defined(checkpoint: Checkpoint, episode: Episode) -> tuple[float, torch.Tensor]:
+    """The last support loss and the queries' probabilities, as `meta` defines them."""
+    network, initialization = checkpoint.network, checkpoint.initialization
+    last = adapt(network, initialization, episode.support)
+    rows = logits(network, initialization, last.fast_weights, episode.query_images)
+    return float(last.loss), checkpoint.scoring.probabilities(rows)
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_the_engine_computes_what_meta_defines(
-    engine: Engine, checkpoint: Checkpoint, classes: ClassImages, seed: int
+    engine: Engine, handle: Handle, classes: ClassImages, seed: int
 ) -> None:
     episode = draw_episode(classes, SHAPE, seeded(seed))
-    adaptation = engine.adapt(checkpoint.identity, episode.support, steps=None, deadline_seconds=60)
-    found = engine.predict(
-        checkpoint.identity, adaptation.adapted, episode.query_images, deadline_seconds=60
-    )
-    with torch.no_grad():
-        last = adapt(checkpoint.network, checkpoint.initialization, episode.support)
-        expected = logits(
-            checkpoint.network,
-            checkpoint.initialization,
-            last.fast_weights,
-            episode.query_images,
-        )
-    assert len(adaptation.losses) == checkpoint.initialization.inner_loop.steps + 1
-    assert adaptation.losses[-1] == pytest.approx(float(last.loss), abs=1e-6)
-    torch.testing.assert_close(found.logits, expected, rtol=0, atol=1e-4)
+    adaptation = engine.adapt(handle, support_of(episode)).result()
+    loss, expected = defined(handle.checkpoint, episode)
+    assert len(adaptation.losses) == handle.steps + 1
+    assert adaptation.losses[-1] == pytest.approx(loss, abs=1e-6)
+    found = probabilities(engine, handle, episode, adaptation)
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
 
 
 def test_the_same_call_twice_gives_bit_equal_answers(
-    engine: Engine, checkpoint: Checkpoint, classes: ClassImages
+    engine: Engine, handle: Handle, classes: ClassImages
 ) -> None:
     episode = draw_episode(classes, SHAPE, seeded(0))
     answers = []
     for _ in range(2):
-        adaptation = engine.adapt(
-            checkpoint.identity, episode.support, steps=None, deadline_seconds=60
-        )
-        classified = engine.predict(
-            checkpoint.identity, adaptation.adapted, episode.query_images, deadline_seconds=60
-        )
-        answers.append((adaptation.losses, classified.logits))
+        adaptation = engine.adapt(handle, support_of(episode)).result()
+        answers.append((adaptation.losses, probabilities(engine, handle, episode, adaptation)))
     assert answers[0][0] == answers[1][0]
     assert torch.equal(answers[0][1], answers[1][1])
 
 
-def test_a_diverging_inner_loop_is_refused(checkpoint: Checkpoint, classes: ClassImages) -> None:
+def test_images_kept_from_before_come_first(
+    engine: Engine, handle: Handle, classes: ClassImages
+) -> None:
+    episode = draw_episode(classes, SHAPE, seeded(2))
+    whole = support_of(episode)
+    images = episode.support.images
+    grown = replace(whole, images=prepared(images[2:]), kept=images[:2])
+    expected, found = (engine.adapt(handle, each).result() for each in (whole, grown))
+    assert found.losses == expected.losses
+    assert len(found.prepared) == len(images) - 2
+
+
+def test_a_diverging_inner_loop_is_refused(
+    engine: Engine, checkpoint: Checkpoint, classes: ClassImages
+) -> None:
     initialization = checkpoint.initialization
-    wild = replace(
-        checkpoint,
-        initialization=replace(
-            initialization,
-            step_sizes={name: size + 1e30 for name, size in initialization.step_sizes.items()},
-        ),
-    )
-    engine = Engine([wild], device=torch.device("cpu"), workers=1, queue_limit=1)
+    sizes = {name: size + 1e30 for name, size in initialization.step_sizes.items()}
+    wild = replace(checkpoint, initialization=replace(initialization, step_sizes=sizes))
     episode = draw_episode(classes, SHAPE, seeded(0))
     with pytest.raises(InnerLoopDiverged) as refused:
-        engine.adapt(wild.identity, episode.support, steps=None, deadline_seconds=math.inf)
-    engine.close()
+        engine.adapt(engine.load(wild), support_of(episode)).result()
     assert not math.isfinite(refused.value.loss)
+
+
+def test_a_damaged_image_ends_its_own_job_alone_and_is_named(
+    engine: Engine, handle: Handle, drawings: dict[str, list[bytes]]
+) -> None:
+    whole, *more = next(iter(drawings.values()))
+    labels = torch.tensor([0, 1])
+
+    def adapted(images: Images) -> SupportSet:
+        return SupportSet(images, labels, 2)
+
+    good = [engine.adapt(handle, adapted([opened(whole), opened(more[0])])) for _ in range(3)]
+    cut_off = more[1][: len(more[1]) // 2]
+    bad = engine.adapt(handle, adapted([opened(whole), opened(cut_off)]))
+    with pytest.raises(BadImages) as refused:
+        bad.result()
+    assert {position: each.code for position, each in refused.value.by_position.items()} == {
+        1: "damaged"
+    }
+    first, *others = (job.result().losses for job in good)
+    assert all(losses == pytest.approx(first, abs=1e-6) for losses in others)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
@@ -103,51 +154,42 @@ def test_auto_takes_what_there_is() -> None:
     assert choose_device("auto").type == expected
 
 
-def classified_from_frozen(
-    engine: Engine, checkpoint: Checkpoint, episode: Episode
-) -> torch.Tensor:
-    identity = checkpoint.identity
-    support, queries = (
-        engine.frozen_features(identity, images, deadline_seconds=60)
-        for images in (episode.support.images, episode.query_images)
+def held_out(engine: Engine, handle: Handle, episode: Episode) -> torch.Tensor:
+    """The queries' probabilities, as a fold of a support set that they belong to."""
+    support = episode.support
+    images = torch.cat([support.images, episode.query_images])
+    fold = Fold(
+        engine.freeze(handle, images).result(),
+        torch.cat([support.labels, episode.query_labels]),
+        support.n_way,
+        range(len(support.images), len(images)),
     )
-    return engine.classify_others(
-        identity,
-        replace(episode.support, images=support),
-        queries,
-        steps=None,
-        deadline_seconds=60,
-    )
+    return handle.scoring.probabilities(engine.hold_out(handle, fold).result())
 
 
-def test_classifying_from_rest_is_adapting_and_predicting(
-    engine: Engine, checkpoint: Checkpoint, classes: ClassImages
+def test_holding_out_is_adapting_to_the_others_and_predicting(
+    engine: Engine, handle: Handle, classes: ClassImages
 ) -> None:
     episode = draw_episode(classes, SHAPE, seeded(1))
-    identity = checkpoint.identity
-    adapted = engine.adapt(identity, episode.support, steps=None, deadline_seconds=60).adapted
-    expected = engine.predict(identity, adapted, episode.query_images, deadline_seconds=60).logits
-    found = classified_from_frozen(engine, checkpoint, episode)
-    torch.testing.assert_close(found.softmax(1), expected.softmax(1), rtol=0, atol=1e-5)
+    adaptation = engine.adapt(handle, support_of(episode)).result()
+    expected = probabilities(engine, handle, episode, adaptation)
+    found = held_out(engine, handle, episode)
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 def test_the_gpu_answers_as_the_cpu_does(
     engine: Engine, checkpoint: Checkpoint, classes: ClassImages
 ) -> None:
-    on_gpu = Engine([checkpoint], device=torch.device("cuda"), workers=1, queue_limit=8)
+    on_gpu = Engine(device=torch.device("cuda"), workers=1, queue_limit=8)
     for seed in range(20):
         episode = draw_episode(classes, SHAPE, seeded(seed))
         found = []
         for each in (engine, on_gpu):
-            adaptation = each.adapt(
-                checkpoint.identity, episode.support, steps=None, deadline_seconds=60
-            )
-            classified = each.predict(
-                checkpoint.identity, adaptation.adapted, episode.query_images, deadline_seconds=60
-            )
-            found.append(classified.logits.softmax(1))
-            found.append(classified_from_frozen(each, checkpoint, episode).softmax(1))
+            handle = each.load(checkpoint)
+            adaptation = each.adapt(handle, support_of(episode)).result()
+            found.append(probabilities(each, handle, episode, adaptation))
+            found.append(held_out(each, handle, episode))
         for other in found[1:]:
             torch.testing.assert_close(found[0], other, rtol=0, atol=1e-5)
     on_gpu.close()

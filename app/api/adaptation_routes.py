@@ -1,0 +1,101 @@
+"""Routes that adapt: a new session, and images added to one."""
+
+from __future__ import annotations
+
+import json
+
+from fastapi import APIRouter, Request, Response
+
+from ..service.adapt import adapt
+from ..service.add_images import add_images
+from ..service.values import Adapted, Keyed, Replayed
+from . import responses
+from .headers import entity_tag, idempotency_key, if_match, session_path
+from .openapi import ADAPT_BODY, SUPPORT_BODY, refusals
+from .requests import read_adapt, read_support
+from .schemas import AdaptAnswer
+from .state import AppState, entered
+
+router = APIRouter()
+
+
+@router.post(
+    "/adapt",
+    status_code=201,
+    summary="Make a session from a support set",
+    tags=["few-shot"],
+    openapi_extra=ADAPT_BODY,
+    response_model=AdaptAnswer,
+    responses=refusals(400, 401, 404, 408, 409, 413, 415, 422, 429, 503, 504),
+)
+async def adapt_to_support(request: Request) -> Response:
+    """Run the inner loop on labelled images; all of them are used, or none.
+
+    In a form every **file field is an image and its field's name is the label**, and text
+    fields are options, so that a class may be called `steps`.
+
+    With a header `Idempotency-Key` the call may be repeated when its answer was lost: within 24
+    hours, the same key and content get the same answer and make no second session.
+    """
+    state, tenant = entered(request)
+    keyed = _keyed(request, state, "POST /adapt", 201)
+    with state.admission.admitted():
+        call = await read_adapt(request, state.body_limits, tenant, keyed)
+        adapted = await adapt(state.service, call)
+    return _response(request, state, adapted, 201)
+
+
+@router.post(
+    "/sessions/{session_id}/support",
+    summary="Add images to a session",
+    tags=["sessions"],
+    openapi_extra=SUPPORT_BODY,
+    response_model=AdaptAnswer,
+    responses=refusals(400, 401, 404, 408, 409, 412, 413, 415, 422, 503, 504),
+)
+async def add_support(session_id: str, request: Request) -> Response:
+    """Adapt again, from the initialization, on the session's support set and the added images.
+
+    The images may be of new classes. The session is then as if all of them had been sent at
+    once; when the call fails it stays as it was. Calls at the same time go one after the other. A
+    header `If-Match` with an `ETag` refuses the call when the session has changed since;
+    `Idempotency-Key` works as for `/adapt`.
+    """
+    state, tenant = entered(request)
+    keyed = _keyed(request, state, f"POST /sessions/{session_id}/support", 200)
+    versions = if_match(request)
+    with state.admission.admitted():
+        call = await read_support(request, state.body_limits, tenant, keyed)
+        adapted = await add_images(state.service, session_id, call, if_match=versions)
+    return _response(request, state, adapted, 200)
+
+
+def _keyed(request: Request, state: AppState, route: str, status: int) -> Keyed | None:
+    key = idempotency_key(request)
+    if key is None:
+        return None
+    return Keyed(key, route, status, lambda adapted: _content(adapted, state))
+
+
+def _content(adapted: Adapted, state: AppState) -> bytes:
+    return responses.adapt_answer(adapted, state.service).model_dump_json().encode()
+
+
+def _response(
+    request: Request, state: AppState, adapted: Adapted | Replayed, status: int
+) -> Response:
+    """The answer to an adaptation, or that of an earlier call with the same key once more."""
+    headers = {}
+    if isinstance(adapted, Replayed):
+        content, status = adapted.content, adapted.status
+        headers["Idempotency-Replayed"] = "true"
+        earlier = json.loads(content)
+        session_id, version = earlier["session_id"], earlier["version"]
+    else:
+        content = adapted.answer or _content(adapted, state)
+        headers["Server-Timing"] = responses.server_timing(adapted.timing)
+        session_id, version = adapted.session.id, adapted.session.version
+    headers["ETag"] = entity_tag(version)
+    if status == 201:
+        headers["Location"] = session_path(request, session_id)
+    return Response(content, status, headers, media_type="application/json")

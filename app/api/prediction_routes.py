@@ -1,0 +1,51 @@
+"""Routes that classify: queries, and labelled queries that measure a session."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Request, Response
+
+from ..service.evaluate import evaluate
+from ..service.predict import predict
+from . import responses
+from .openapi import EVALUATE_BODY, PREDICT_BODY, refusals
+from .requests import read_evaluate, read_predict
+from .schemas import EvaluateAnswer, PredictAnswer
+from .state import entered
+
+router = APIRouter()
+
+
+@router.post(
+    "/predict",
+    summary="Classify images with a session's adapted model",
+    tags=["few-shot"],
+    openapi_extra=PREDICT_BODY,
+    response_model=PredictAnswer,
+    responses=refusals(400, 401, 404, 408, 409, 413, 415, 422, 503, 504),
+)
+async def predict_queries(request: Request) -> Response:
+    """Classify each image by itself: no other image of the call has a say in its prediction."""
+    state, tenant = entered(request)
+    with state.admission.admitted():
+        call = await read_predict(request, state.body_limits, tenant)
+        predicted = await predict(state.service, call)
+    headers = {"Server-Timing": responses.server_timing(predicted.timing)}
+    answer = responses.predict_answer(predicted, state.service)
+    return Response(answer.model_dump_json(), 200, headers, media_type="application/json")
+
+
+@router.post(
+    "/sessions/{session_id}/evaluate",
+    summary="Measure a session on labelled queries",
+    tags=["sessions"],
+    openapi_extra=EVALUATE_BODY,
+    responses=refusals(400, 401, 404, 408, 409, 413, 415, 422, 503, 504),
+)
+async def evaluate_queries(session_id: str, request: Request, response: Response) -> EvaluateAnswer:
+    """Classify images whose labels are known: accuracy, confusion and calibration."""
+    state, tenant = entered(request)
+    with state.admission.admitted():
+        call = await read_evaluate(request, state.body_limits, session_id, tenant)
+        evaluated = await evaluate(state.service, call)
+    response.headers["Server-Timing"] = responses.server_timing(evaluated.predicted.timing)
+    return responses.evaluate_answer(evaluated, state.service)

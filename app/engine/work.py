@@ -1,0 +1,100 @@
+"""What jobs work on, and what they come to."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import torch
+from PIL import Image
+
+from ..images.prepared import Prepared
+from ..meta.params import Params
+
+Images = Sequence[Image.Image] | Prepared
+"""Small images whose headers were read, which their job decodes; or images that are prepared."""
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Where the time of a call went, in seconds."""
+
+    decode: float = 0.0
+    queue: float = 0.0
+    compute: float = 0.0
+    store: float = 0.0
+
+    def plus(self, later: Timing) -> Timing:
+        """The time of two parts of a call, one after the other."""
+        return Timing(
+            self.decode + later.decode,
+            self.queue + later.queue,
+            self.compute + later.compute,
+            self.store + later.store,
+        )
+
+
+@dataclass(frozen=True)
+class SupportSet:
+    """Images to adapt to. ``labels`` `(support,)` in 0..n_way-1 number the classes of all.
+
+    ``kept`` `(kept, channel, height, width)` are prepared images that come before ``images``.
+    """
+
+    images: Images
+    labels: torch.Tensor
+    n_way: int
+    kept: torch.Tensor | None = None
+
+
+@dataclass(frozen=True)
+class Queries:
+    """Images to classify by a session's ``adapted`` tensors and its classes' ``image_counts``."""
+
+    images: Images
+    adapted: Params
+    image_counts: Sequence[int]
+
+
+@dataclass(frozen=True)
+class Adaptation:
+    """What an inner loop came to.
+
+    ``adapted`` holds the tensors that differ from the initialization's, the head among them;
+    ``losses`` the support loss before each step and after the last, in nats;
+    ``support_predictions`` the class that each support image is taken for; ``prepared`` the
+    images that were not kept from before.
+    """
+
+    adapted: Params
+    losses: tuple[float, ...]
+    support_predictions: tuple[int, ...]
+    support_accuracy: float
+    prepared: Prepared
+    timing: Timing = field(default_factory=Timing)
+
+
+@dataclass(frozen=True)
+class Classification:
+    """Of each query its probabilities and its `meta.scores.distance` in units of the limit.
+
+    The latter is None where there is no limit. ``blank`` tells which queries show nothing.
+    """
+
+    scores: Sequence[tuple[list[float], float | None]]
+    blank: Sequence[bool]
+    timing: Timing
+
+
+@dataclass(frozen=True)
+class Fold:
+    """Images of a support set to be classified by what the others make of their classes.
+
+    ``frozen`` `(support, 1 + view, ...)` are the frozen features of all its images,
+    ``held_out`` the positions of those to classify.
+    """
+
+    frozen: torch.Tensor
+    labels: torch.Tensor
+    n_way: int
+    held_out: Sequence[int]

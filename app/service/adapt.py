@@ -1,0 +1,64 @@
+"""Making a session from a support set."""
+
+from __future__ import annotations
+
+from contextlib import AsyncExitStack
+
+from ..engine.handle import Handle
+from ..sessions.session import Session, new_session_id
+from .adaptation import Learned, reviewed, run_inner_loop, stored
+from .deadline import within
+from .idempotency import repeatable
+from .labelled_support import LabelledSupport
+from .service import Service
+from .validation import clean_labels, option_problems, support_problems
+from .values import AdaptCall, Adapted, Replayed
+
+
+async def adapt(service: Service, call: AdaptCall) -> Adapted | Replayed:
+    """Make a session from a support set: all of it, or nothing and a list of all problems.
+
+    Raises InvalidInput, InnerLoopDiverged, Unavailable, DeadlineExceeded, and for keyed calls
+    IdempotencyKeyInUse and IdempotencyKeyReused.
+    """
+    limits = service.limits
+    handle = service.registry.chosen(call.options.initialization)
+    labels, label_problems = clean_labels(call.images)
+    problems = [
+        *call.problems,
+        *option_problems(call.options, handle, limits),
+        *label_problems,
+        *support_problems(len(call.images), labels, (), limits),
+    ]
+    async with AsyncExitStack() as held:
+        async with within(limits.deadline_seconds, "adapting") as deadline:
+            key = await held.enter_async_context(repeatable(service, call, labels, problems))
+            if key is not None and key.earlier is not None:
+                return key.earlier
+            support = LabelledSupport(labels, call.images)
+            adaptation = await run_inner_loop(
+                service, handle, support, problems, call.options.steps
+            )
+        learned = await reviewed(service, handle, support, adaptation, call.options, deadline)
+        session = _session(service, handle, call, learned)
+        return await stored(service, handle, session, learned, key)
+
+
+def _session(service: Service, handle: Handle, call: AdaptCall, learned: Learned) -> Session:
+    now, limits, options = service.clock(), service.limits, call.options
+    ttl = limits.default_ttl_seconds if options.ttl_seconds is None else options.ttl_seconds
+    return Session(
+        id=new_session_id(),
+        tenant=call.tenant,
+        identity=handle.identity,
+        labels=learned.support.names,
+        image_counts=learned.support.image_counts(),
+        steps=handle.steps if options.steps is None else options.steps,
+        version=1,
+        keeps_support=limits.may_keep_support and options.keep_support is not False,
+        adapted=learned.adaptation.adapted,
+        created_at=now,
+        ttl_seconds=ttl,
+        expires_at=now + ttl,
+        ends_at=now + max(ttl, limits.max_lifetime_seconds),
+    )

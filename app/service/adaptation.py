@@ -1,0 +1,99 @@
+"""What making a session and adding to one share: the inner loop, and storing what it made."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from ..engine.handle import Handle
+from ..engine.work import Adaptation, SupportSet
+from ..errors import Problem
+from ..sessions.session import KeptSupport, Session
+from .decoding import result_of
+from .idempotency import Repeatable
+from .labelled_support import LabelledSupport
+from .notices import support_notices
+from .report import report_on
+from .service import Service
+from .values import Adapted, AdaptOptions, Notice, Report
+
+
+@dataclass(frozen=True)
+class Learned:
+    """What adapting to a support set came to, and what a caller should know of it."""
+
+    support: LabelledSupport
+    adaptation: Adaptation
+    warnings: tuple[Notice, ...]
+    report: Report | None
+
+
+async def run_inner_loop(
+    service: Service,
+    handle: Handle,
+    support: LabelledSupport,
+    problems: Sequence[Problem],
+    steps: int | None,
+) -> Adaptation:
+    """Decode the images that were sent, and adapt to all of a support set.
+
+    Raises InvalidInput with ``problems`` and every bad image, InnerLoopDiverged and Unavailable.
+    """
+    images, decoding = await service.decoder.decode(support.sent, handle.preprocessing, problems)
+    work = SupportSet(images, support.positions, len(support.names), support.kept)
+    adaptation = await result_of(service.engine.adapt(handle, work, steps), support.sent)
+    return replace(adaptation, timing=decoding.plus(adaptation.timing))
+
+
+async def reviewed(
+    service: Service,
+    handle: Handle,
+    support: LabelledSupport,
+    adaptation: Adaptation,
+    options: AdaptOptions,
+    deadline: float,
+) -> Learned:
+    """With what a caller should know, and a report where one is asked for.
+
+    The former has until ``deadline``, the latter a time of its own.
+    """
+    notices = await support_notices(service, handle, support, adaptation, deadline)
+    if not options.report:
+        return Learned(support, adaptation, notices, None)
+    images = support.images_with(adaptation.prepared.images)
+    report, unfinished = await report_on(service, handle, support, images, options.steps)
+    return Learned(support, adaptation, (*notices, *unfinished), report)
+
+
+async def stored(
+    service: Service,
+    handle: Handle,
+    session: Session,
+    learned: Learned,
+    repeatable: Repeatable | None,
+) -> Adapted:
+    """Keep a session, its support set and, of a keyed call, the answer; all or nothing.
+
+    Raises Unavailable, TenantLimit, SessionChanged and SessionNotFound.
+    """
+    adaptation, support = learned.adaptation, learned.support
+    adapted = Adapted(
+        session,
+        handle,
+        adaptation.losses,
+        adaptation.support_accuracy,
+        learned.warnings,
+        learned.report,
+        adaptation.timing,
+    )
+    kept = None
+    if session.keeps_support:
+        images = support.images_with(adaptation.prepared.images)
+        kept = KeptSupport(images, support.positions)
+    answer = None
+    if repeatable is not None:
+        # Written before it is stored, so that the first answer and its repetitions are the same.
+        adapted = replace(adapted, answer=repeatable.keyed.write(adapted))
+        answer = repeatable.answer(session.id, adapted.answer or b"", service.clock())
+    seconds = await service.storage.write(session, kept, answer)
+    return replace(adapted, timing=replace(adapted.timing, store=seconds))

@@ -1,0 +1,133 @@
+"""What a caller should know about a support set or a query that is no reason to refuse it."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections import Counter
+from collections.abc import Sequence
+
+import torch
+
+from ..engine.handle import Handle
+from ..engine.work import Adaptation
+from .labelled_support import LabelledSupport
+from .service import Service
+from .values import Notice, SentImage
+
+COMPARED_IMAGES = 20
+"""Images of a support set that other initializations are compared by."""
+
+
+async def support_notices(
+    service: Service,
+    handle: Handle,
+    support: LabelledSupport,
+    adaptation: Adaptation,
+    deadline: float,
+) -> tuple[Notice, ...]:
+    """All notices on a support set and what adapting to it came to."""
+    prepared = adaptation.prepared
+    return (
+        *few_images(support.labels),
+        *same_images(support.images_with(prepared.images), support.labels),
+        *blank_images(support.sent, prepared.blank),
+        *one_class_wins(support.names, adaptation.support_predictions),
+        *await unlike_training_data(service, handle, support.sent, prepared.statistics, deadline),
+    )
+
+
+def few_images(labels: Sequence[str]) -> tuple[Notice, ...]:
+    """A notice of classes with one image."""
+    single = sorted(label for label, count in Counter(labels).items() if count == 1)
+    if not single:
+        return ()
+    message = f"one image only of {_quoted(single)}: more drawings of a class make it safer"
+    return (Notice("few_images", message),)
+
+
+def same_images(images: torch.Tensor, labels: Sequence[str]) -> tuple[Notice, ...]:
+    """Notices of prepared images that are the same under several labels."""
+    by_content: dict[bytes, set[str]] = {}
+    for image, label in zip(images.numpy(), labels, strict=True):
+        by_content.setdefault(image.tobytes(), set()).add(label)
+    return tuple(
+        Notice("same_image", f"the same image is labelled {_quoted(sorted(several))}")
+        for several in by_content.values()
+        if len(several) > 1
+    )
+
+
+def blank_images(images: Sequence[SentImage], blank: Sequence[bool]) -> tuple[Notice, ...]:
+    """Notices of images without a drawing, which are those that ``blank`` tells."""
+    return tuple(
+        Notice("blank_image", f"{image.field!r}[{image.index}] shows no drawing")
+        for image, shows_nothing in zip(images, blank, strict=True)
+        if shows_nothing
+    )
+
+
+def one_class_wins(names: Sequence[str], predicted: Sequence[int]) -> tuple[Notice, ...]:
+    """A notice where all support images are taken for one class."""
+    if len(set(predicted)) > 1:
+        return ()
+    message = (
+        f"after adaptation every support image is classified as {names[predicted[0]]!r}: the "
+        "images of the other classes cannot be told from it"
+    )
+    return (Notice("one_class_wins", message),)
+
+
+async def unlike_training_data(
+    service: Service,
+    handle: Handle,
+    images: Sequence[SentImage],
+    statistics: torch.Tensor,
+    deadline: float,
+) -> tuple[Notice, ...]:
+    """A notice where images are unlike the training data, with what fits them better if any."""
+    unlikeness = _unlikeness(handle, statistics)
+    if unlikeness is None or unlikeness <= 1:
+        return ()
+    better = await _better_fit(service, handle, images, deadline)
+    advice = "" if better is None else f"; initialization {better!r} fits them better"
+    message = (
+        f"these images are unlike those that {handle.name!r} learned from "
+        f"({unlikeness:.1f} times its limit), so expect less of it{advice}"
+    )
+    return (Notice("unlike_training_data", message),)
+
+
+async def _better_fit(
+    service: Service, handle: Handle, images: Sequence[SentImage], deadline: float
+) -> str | None:
+    """The initialization whose training data some of the images are most like, if any.
+
+    It is advice: None rather than a refusal when ``deadline`` passes.
+    """
+    some = images[:: math.ceil(len(images) / COMPARED_IMAGES)]
+    fitting: dict[str, float] = {}
+    try:
+        async with asyncio.timeout_at(deadline):
+            for name, other in service.registry.by_name.items():
+                if other is handle or other.checkpoint.config.calibration is None:
+                    continue
+                prepared, _ = await service.decoder.prepare(some, other.preprocessing)
+                unlikeness = _unlikeness(other, prepared.statistics)
+                if unlikeness is not None and unlikeness <= 1:
+                    fitting[name] = unlikeness
+    except TimeoutError:
+        return None
+    return min(fitting, key=lambda name: fitting[name], default=None)
+
+
+def _unlikeness(handle: Handle, statistics: torch.Tensor) -> float | None:
+    """How unlike the training data a support set is, in units of the threshold."""
+    calibration = handle.checkpoint.config.calibration
+    if calibration is None:
+        return None
+    return calibration.likeness.unlikeness(statistics) / calibration.likeness.threshold
+
+
+def _quoted(labels: Sequence[str]) -> str:
+    return ", ".join(repr(label) for label in labels)

@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any, cast
+
+import pytest
+import torch
+from inkling.engine.handle import Handle
+from inkling.images.prepared import Prepared
+from inkling.service import notices
+from inkling.service.adapt import adapt
+from inkling.service.decoding import Decoder
+from inkling.service.registry import Registry
+from inkling.service.service import Service
+from inkling.service.values import AdaptCall, SentImage
+
+from .conftest import House
+
+UNLIKE = "unlike_training_data"
+
+
+class NeverDecoding:
+    """A decoder whose threads are busy for good."""
+
+    async def prepare(self, *_: Any) -> tuple[Prepared, Any]:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+
+def far_off(handle: Handle) -> torch.Tensor:
+    calibration = handle.checkpoint.config.calibration
+    assert calibration is not None
+    return 1e3 + torch.tensor(calibration.likeness.means).repeat(2, 1)
+
+
+def told(service: Service, handle: Handle, seconds: float) -> list[str]:
+    async def notice() -> Sequence[Any]:
+        deadline = asyncio.get_running_loop().time() + seconds
+        images = [SentImage(b"", "a", place) for place in range(2)]
+        return await notices.unlike_training_data(
+            service, handle, images, far_off(handle), deadline
+        )
+
+    return [entry.message for entry in asyncio.run(notice()) if entry.code == UNLIKE]
+
+
+def test_too_little_time_to_look_elsewhere_leaves_the_advice_out(house: House) -> None:
+    (handle,) = house.service.registry.by_name.values()
+    other = replace(handle, checkpoint=handle.checkpoint.named("other"))
+    slow = replace(
+        house.service,
+        registry=Registry([handle, other]),
+        decoder=cast("Decoder", NeverDecoding()),
+    )
+    (message,) = told(slow, handle, 0.01)
+    assert "fits" not in message
+
+
+def test_classes_of_one_image_and_one_winner_are_told(
+    house: House, call: Callable[..., AdaptCall]
+) -> None:
+    warnings = house.run(adapt, call(("b", "a"), 1)).warnings
+    by_code = {notice.code: notice.message for notice in warnings}
+    assert "'a', 'b'" in by_code["few_images"]
+    assert "'a'" in by_code["one_class_wins"]
+
+
+def test_the_same_image_under_two_labels_is_told() -> None:
+    images = torch.tensor([1.0, 2.0, 1.0, 2.0]).reshape(4, 1, 1, 1)
+    (notice,) = notices.same_images(images, ["b", "c", "a", "c"])
+    assert "'a', 'b'" in notice.message
+
+
+@pytest.mark.parametrize(("blank", "told_of"), [([True, False], ["'a'[3]"]), ([False, False], [])])
+def test_blank_images_are_told_by_field_and_place(blank: list[bool], told_of: list[str]) -> None:
+    images = [SentImage(b"", "a", 3), SentImage(b"", "b", 0)]
+    messages = [notice.message for notice in notices.blank_images(images, blank)]
+    assert messages == [f"{place} shows no drawing" for place in told_of]
