@@ -16,6 +16,8 @@ Case = Literal["adapt", "predict_many", "predict_one"]
 CASES: tuple[Case, ...] = ("adapt", "predict_many", "predict_one")
 LITSERVE = "litserve"
 CHANNELS_LAST = "_channels_last"
+EMPTY = "empty_"
+"""Begins the names of servers that compute nothing."""
 
 
 @dataclass(frozen=True)
@@ -111,8 +113,8 @@ def _empty() -> list[Contender]:
     return [
         Contender(name, "async def", Launch(command), dialect, ("predict_one",), empty=True)
         for name, command in (
-            ("empty_fastapi", [module]),
-            ("empty_starlette", [module, "--kind", "starlette"]),
+            (EMPTY + "fastapi", [module]),
+            (EMPTY + "starlette", [module, "--kind", "starlette"]),
         )
     ]
 
