@@ -55,7 +55,8 @@ class Inkling:
         )
         self._engine = Engine(device=torch.device("cpu"), workers=CORES, queue_limit=1000)
         self._handle = self._engine.load(checkpoint)
-        self._engine.warm_up(self._handle)
+        # Not `Engine.warm_up`: the checkpoint prepares images for another network than the case's.
+        self._handle.executor.warm_up()
 
     def adapt(self, support: Support) -> Params:
         """`Engine.adapt`."""
