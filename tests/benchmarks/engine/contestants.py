@@ -76,7 +76,7 @@ class Inkling:
 
 
 class Eager:
-    """`inkling.meta` as it stands."""
+    """`inkling.meta` itself."""
 
     def __init__(self, case: Case) -> None:
         self._definition = EagerExecutor(case.model.network, case.model.initialization)

@@ -222,7 +222,7 @@ def main() -> None:
     parser.add_argument("--higher", type=Path, help="its source tree; skipped without")
     parser.add_argument("--json", type=Path, help="where the rows go; else to standard output")
     parser.add_argument("--only", choices=sorted(MODELS), help="one model instead of all")
-    parser.add_argument("--busy", action="store_true", help="beside a process that never rests")
+    parser.add_argument("--busy", action="store_true", help="beside a process that never sleeps")
     parser.add_argument("--throughput", action="store_true", help="several callers at once, too")
     given = parser.parse_args()
     for library in ("learn2learn", "higher"):

@@ -246,7 +246,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=5.0, help="of each contender a round")
     parser.add_argument("--json", type=Path, help="where the rows go; else to standard output")
     parser.add_argument("--only", choices=CASES, help="one case instead of all")
-    parser.add_argument("--busy", action="store_true", help="beside a process that never rests")
+    parser.add_argument("--busy", action="store_true", help="beside a process that never sleeps")
     given = parser.parse_args()
     signal.signal(signal.SIGTERM, end)
     torch.set_num_threads(1)

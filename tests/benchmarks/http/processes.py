@@ -128,7 +128,7 @@ class Server:
 
 @contextlib.contextmanager
 def busy_neighbour() -> Iterator[None]:
-    """One other process that never rests."""
+    """One other process that never sleeps."""
     spinning = subprocess.Popen([sys.executable, "-c", "while True: pass"])
     try:
         yield
