@@ -183,8 +183,13 @@ class Conv4Executor:
 
     def _head(self, n_way: int, size: int) -> Head:
         """A head that has not stepped yet."""
-        arrays = [np.zeros(shape, np.float32) for shape in 3 * [(n_way, size), (n_way,)]]
-        return Head(*arrays, self._start, self._scale, self._head_sizes)
+        weight, bias = np.zeros((3, n_way, size), np.float32), np.zeros((3, n_way), np.float32)
+        return Head(
+            *(weight[0], bias[0], weight[1], bias[1], weight[2], bias[2]),
+            start=self._start,
+            scale=self._scale,
+            step_sizes=self._head_sizes,
+        )
 
     def _over_views(
         self, features: Floats, n_images: int, weight: Floats, bias: Floats

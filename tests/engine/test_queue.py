@@ -88,7 +88,12 @@ def test_a_cancelled_job_never_begins_and_gives_up_its_place(
     queue: ComputeQueue, tasks: Tasks, gate: Gate
 ) -> None:
     began = threading.Event()
-    tasks.by_name["begin"] = lambda works: [began.set() for _ in works]
+
+    def begin(works: Batch) -> Batch:
+        began.set()
+        return works
+
+    tasks.by_name["begin"] = begin
     late = queue.submit(key("begin"), None)
     assert late.cancel()
     assert queue.waiting() == 0
