@@ -23,7 +23,7 @@ NO_CLASS = -1
 class VmapExecutor(EagerExecutor):
     """The executor of one initialization that stacks what it is given."""
 
-    name = "stacked"
+    name = "vmap"
     max_adapt_batch = 64
     max_predict_batch = 256
 
