@@ -12,6 +12,7 @@ from typing import Any, TypeVar, cast
 
 import numba
 import numpy as np
+import scipy.linalg  # noqa: F401 - numba's np.dot calls its BLAS, which is to be loaded, so limited
 from numpy.typing import NDArray
 
 from .cache import config, kept_folder

@@ -49,4 +49,4 @@ def test_metrics_count_calls_batches_and_sessions(
     assert more("inkling_sessions") == 1
     assert after["inkling_engine_waiting"] == 0
     (loaded,) = [name for name in after if name.startswith("inkling_initialization_info")]
-    assert re.search(r'executor="blocks"', loaded)
+    assert re.search(r'executor="conv4"', loaded)

@@ -219,7 +219,7 @@ def test_what_serves_which_initialization(helpers: HelperPool) -> None:
         initialization = initialization_of(network, adapting=adapting)
         return executor_of(network, initialization, CPU, helpers).name
 
-    assert chosen(SMALL) == "blocks"
+    assert chosen(SMALL) == "conv4"
     assert chosen(Conv4(channels=8, norm="group")) == "eager"
     assert chosen(Lstm(image_size=16)) == "eager"
     assert chosen(SMALL, adapting=frozenset({"head.scale"})) == "eager"
