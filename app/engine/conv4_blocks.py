@@ -16,7 +16,7 @@ from ..meta.params import Params, array_of
 from ..networks.convolution import EPSILON, NormalisedConvolution
 
 KINDS = ("weight", "gain", "bias")
-FEW_POSITIONS = 256
+FEW_POSITIONS = 100
 """Outputs before pooling, for all rows, up to which `im2col` was measured faster than `winograd`
 with the transform of its weight."""
 
@@ -84,7 +84,7 @@ class AdaptedBlocks:
         """The blocks with a session's tensors, for so many rows altogether."""
         forwards: list[Forward] = []
         for block, convolution in enumerate(self._convolutions):
-            positions = rows * (self._side >> block) ** 2
+            positions = 4 * rows * (self._side >> (block + 1)) ** 2
             if positions <= FEW_POSITIONS and not self._is_direct(block):
                 forwards.append(self._few_rows(convolution, self.constants[block], params))
             else:
@@ -138,14 +138,14 @@ class Views:
 
     def __call__(self, images: torch.Tensor) -> Floats:
         """`(image, channel, height, width)` to `(image * (1 + view), height, width, channel)`."""
-        channels, height, width = images.shape[1:]
         n_seen = 1 + len(self._corners)
+        if n_seen == 1:
+            return channels_innermost(images)
+        channels, height, width = images.shape[1:]
         flat = array_of(images.flatten(0, 1).flatten(1))
-        seen = np.empty((len(flat) * n_seen, height * width), np.float32)
-        views.sample(flat, self._corners, self._shares, seen)
-        planes = seen.reshape(len(images), channels, n_seen, height, width)
-        rows = planes.transpose(0, 2, 3, 4, 1).reshape(-1, height, width, channels)
-        return np.ascontiguousarray(rows)
+        seen = torch.empty(len(images), channels, n_seen, height, width)
+        views.sample(flat, self._corners, self._shares, seen.view(-1, height * width).numpy())
+        return channels_innermost(seen.transpose(1, 2).flatten(0, 1))
 
 
 def frozen_forward(convolution: NormalisedConvolution, params: Params) -> Forward:
@@ -170,6 +170,11 @@ def forward_of(folded: Floats, shift: Floats) -> Forward:
         return pooled
 
     return forward
+
+
+def channels_innermost(rows: torch.Tensor) -> Floats:
+    """`(row, channel, height, width)` to `(row, height, width, channel)`."""
+    return array_of(rows.permute(0, 2, 3, 1))
 
 
 def sizes_of(learned: torch.Tensor | None, steps: int, numbers: int) -> Floats:

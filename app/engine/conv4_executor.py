@@ -23,8 +23,15 @@ from ..meta.network import Network
 from ..meta.params import Params, array_of
 from ..meta.views import sampling_grid
 from ..networks.conv4 import Conv4
-from .conv4_blocks import AdaptedBlocks, Forward, Views, frozen_forward, sizes_of
-from .conv4_passes import Passes, channels_innermost
+from .conv4_blocks import (
+    AdaptedBlocks,
+    Forward,
+    Views,
+    channels_innermost,
+    frozen_forward,
+    sizes_of,
+)
+from .conv4_passes import Passes
 from .executor import PREDICTED_TOGETHER, Outcome
 from .helper_pool import HelperPool
 

@@ -9,8 +9,8 @@ import torch
 
 from ..kernels import conv4
 from ..kernels.jit import Floats
-from ..meta.params import Params, array_of
-from .conv4_blocks import AdaptedBlocks
+from ..meta.params import Params
+from .conv4_blocks import AdaptedBlocks, channels_innermost
 from .helper_pool import HelperPool
 
 
@@ -66,8 +66,3 @@ class Passes:
     def adapted(self) -> Params:
         """The tensors that adapt, by their names."""
         return self._blocks.named(self._weights)
-
-
-def channels_innermost(rows: torch.Tensor) -> Floats:
-    """`(row, channel, height, width)` to `(row, height, width, channel)`."""
-    return array_of(rows.permute(0, 2, 3, 1))
