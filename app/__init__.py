@@ -1,11 +1,11 @@
 """Inkling: few-shot image classification over REST, by MAML's inner loop per request."""
 
-from .client import Adapted, Client, Image, LabelProbability, Prediction, Support
+from .client import AdaptedSession, Client, Image, LabelProbability, Prediction, Support
 from .errors import InklingError, RequestRefused, ServerUnreachable
 from .support_files import support_of
 
 __all__ = [
-    "Adapted",
+    "AdaptedSession",
     "Client",
     "Image",
     "InklingError",

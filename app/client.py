@@ -1,8 +1,9 @@
 """A client of an Inkling server; needs httpx and nothing of the server.
 
-with Client("http://127.0.0.1:8000") as inkling:
-session = inkling.adapt({"cat": ["1.png", "2.png"], "dog": ["3.png"]})
-print(inkling.predict(session.session_id, ["4.png"])[0].label)
+>>> with Client("http://127.0.0.1:8000") as inkling:
+...     session = inkling.adapt({"cat": ["1.png", "2.png"], "dog": ["3.png"]})
+...     print(inkling.predict(session.session_id, ["4.png"])[0].label)
+cat
 """
 
 from __future__ import annotations
@@ -25,14 +26,12 @@ KEY_BYTES = 24
 
 Image = str | Path | bytes
 """A path to an image file, or its bytes."""
-
-
 Support = str | Path | Mapping[str, Image | Iterable[Image]]
 """Images by label, or a folder or zip archive with a folder for each class."""
 
 
 @dataclass(frozen=True)
-class Adapted:
+class AdaptedSession:
     """A session that was made or grew; ``answer`` is all that the server said of it."""
 
     session_id: str
@@ -53,8 +52,8 @@ class LabelProbability:
 class Prediction:
     """The prediction for one image; ``ranking`` has the most probable label first.
 
-    ``none_of_these`` tells whether the image is likely of none of the session's classes; None
-    where the initialization cannot tell.
+    ``none_of_these`` tells whether the image probably belongs to none of the session's classes;
+    None where the initialization cannot tell.
     """
 
     label: str
@@ -97,7 +96,7 @@ class Client:
         *,
         idempotency_key: str | None = None,
         **options: str | float | bool | None,
-    ) -> Adapted:
+    ) -> AdaptedSession:
         """Make a session from images by label; options are those of `POST /adapt`.
 
         A call whose answer is lost is sent once more under the same key (one of its own unless
@@ -116,20 +115,18 @@ class Client:
         *,
         idempotency_key: str | None = None,
         **options: str | float | bool | None,
-    ) -> Adapted:
+    ) -> AdaptedSession:
         """Add images, of new labels too, to a session; it adapts again to all it has.
 
         Options are those of `POST /sessions/{id}/support`; raises as `adapt` does.
         """
         body = {"support": _labelled(support), **_given(options)}
-        path = f"/sessions/{quote(session_id, safe='')}/support"
-        return _adapted(self._repeatable(path, body, idempotency_key))
+        return _adapted(self._repeatable(f"{_path(session_id)}/support", body, idempotency_key))
 
     def evaluate(self, session_id: str, queries: Support) -> Mapping[str, Any]:
         """Measure a session on images whose labels are known."""
-        path = f"/sessions/{quote(session_id, safe='')}/evaluate"
-        answer: Mapping[str, Any]
-        answer = self._call("POST", path, json={"queries": _labelled(queries)}).json()
+        body = {"queries": _labelled(queries)}
+        answer: Mapping[str, Any] = self._json("POST", f"{_path(session_id)}/evaluate", json=body)
         return answer
 
     def predict(
@@ -141,7 +138,7 @@ class Client:
             "images": [_encoded(image) for image in _listed(images)],
             **_given({"top_k": top_k}),
         }
-        answer = self._call("POST", "/predict", json=body).json()
+        answer = self._json("POST", "/predict", json=body)
         return [
             Prediction(
                 label=prediction["label"],
@@ -157,16 +154,14 @@ class Client:
 
     def session(self, session_id: str) -> Mapping[str, Any]:
         """What the server knows of a session."""
-        answer: Mapping[str, Any] = self._call(
-            "GET", f"/sessions/{quote(session_id, safe='')}"
-        ).json()
+        answer: Mapping[str, Any] = self._json("GET", _path(session_id))
         return answer
 
     def sessions(self) -> Iterator[Mapping[str, Any]]:
         """What the server knows of each of the caller's sessions, the newest first."""
         after: str | None = None
         while True:
-            page = self._call("GET", "/sessions", params=_given({"after": after})).json()
+            page = self._json("GET", "/sessions", params=_given({"after": after}))
             yield from page["sessions"]
             after = page["next"]
             if after is None:
@@ -174,24 +169,26 @@ class Client:
 
     def forget(self, session_id: str) -> None:
         """Delete a session."""
-        self._call("DELETE", f"/sessions/{quote(session_id, safe='')}")
+        self._call("DELETE", _path(session_id))
 
     def initializations(self) -> list[Mapping[str, Any]]:
         """What the server has loaded."""
-        answer: list[Mapping[str, Any]]
-        answer = self._call("GET", "/initializations").json()["initializations"]
+        answer: list[Mapping[str, Any]] = self._json("GET", "/initializations")["initializations"]
         return answer
 
     def _repeatable(self, path: str, body: Mapping[str, Any], key: str | None) -> Any:
         """The answer to a POST that may be sent twice."""
         headers = {"Idempotency-Key": secrets.token_urlsafe(KEY_BYTES) if key is None else key}
         try:
-            return self._call("POST", path, json=body, headers=headers).json()
+            return self._json("POST", path, json=body, headers=headers)
         except ServerUnreachable as lost:
             # After a time-out the first call may still run.
             if isinstance(lost.__cause__, httpx.TimeoutException):
                 raise
-            return self._call("POST", path, json=body, headers=headers).json()
+            return self._json("POST", path, json=body, headers=headers)
+
+    def _json(self, method: str, path: str, **content: Any) -> Any:
+        return self._call(method, path, **content).json()
 
     def _call(self, method: str, path: str, **content: Any) -> httpx.Response:
         try:
@@ -205,8 +202,12 @@ class Client:
         raise RequestRefused(response.status_code, {"detail": response.text[:200]})
 
 
-def _adapted(answer: Mapping[str, Any]) -> Adapted:
-    return Adapted(
+def _path(session_id: str) -> str:
+    return f"/sessions/{quote(session_id, safe='')}"
+
+
+def _adapted(answer: Mapping[str, Any]) -> AdaptedSession:
+    return AdaptedSession(
         session_id=answer["session_id"],
         labels=tuple(entry["label"] for entry in answer["classes"]),
         support_accuracy=answer["support_accuracy"],
@@ -219,9 +220,10 @@ def _labelled(support: Support) -> list[dict[str, str]]:
     if isinstance(support, str | Path):
         support = support_of(support)
     images = {label: _listed(given) for label, given in support.items()}
-    if bare := [label for label, given in images.items() if not given]:
-        problems = [Problem("no_images", "expected images, got none", name) for name in bare]
-        raise InvalidInput(problems)
+    if without := [label for label, given in images.items() if not given]:
+        raise InvalidInput(
+            [Problem("no_images", "expected images, got none", label) for label in without]
+        )
     return [
         {"label": label, "image": _encoded(image)}
         for label, given in images.items()

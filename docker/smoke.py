@@ -111,7 +111,7 @@ def adapt(url: str, support: Sequence[Field]) -> str:
     seconds = time.monotonic() - began
     expect(201, answer)
     session_id: str = answer.json()["session_id"]
-    counts = {found["label"]: found["images"] for found in answer.json()["classes"]}
+    counts = {entry["label"]: entry["images"] for entry in answer.json()["classes"]}
     expected = {label: N_SHOT for label, _ in support}
     if counts != expected:
         fail(f"the classes {expected}", counts)
@@ -208,8 +208,8 @@ def expect_problem(status: int, kind: str, answer: Answer) -> None:
     expect(status, answer)
     if answer.media_type != PROBLEM:
         fail(PROBLEM, answer)
-    found = answer.json()
-    if (found.get("type"), found.get("status")) != (kind, status):
+    problem = answer.json()
+    if (problem.get("type"), problem.get("status")) != (kind, status):
         fail(f"a problem of type {kind} and status {status}", answer)
 
 

@@ -1,18 +1,19 @@
 from __future__ import annotations
 
+import doctest
 import socket
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from inkling import Client, RequestRefused, ServerUnreachable
+from inkling import Client, RequestRefused, ServerUnreachable, client
 
 
 @pytest.fixture
 def inkling(server: str) -> Iterator[Client]:
-    with Client(server) as client:
-        yield client
+    with Client(server) as connected:
+        yield connected
 
 
 def test_a_folder_per_class_becomes_a_session(
@@ -36,6 +37,20 @@ def test_a_folder_per_class_becomes_a_session(
         inkling.add_support(made.session_id, {"keble": samples / "Keble_01/01.png"})
 
 
+def test_the_example_of_the_docstring_runs(
+    server: str, samples: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawings = ("Tengwar_01/01", "Tengwar_01/02", "Tibetan_01/01", "Tengwar_01/07")
+    for number, drawing in enumerate(drawings, start=1):
+        (tmp_path / f"{number}.png").write_bytes((samples / f"{drawing}.png").read_bytes())
+    monkeypatch.chdir(tmp_path)
+    text = (client.__doc__ or "").replace("http://127.0.0.1:8000", server)
+    example = doctest.DocTestParser().get_doctest(text, vars(client), "client", None, None)
+    assert example.examples
+    told: list[str] = []
+    assert doctest.DocTestRunner().run(example, out=told.append).failed == 0, told
+
+
 class LosesAnswers:
     """Passes connections on to a server and hangs up on the first ``count`` answers."""
 
@@ -52,12 +67,12 @@ class LosesAnswers:
     def _accept(self) -> None:
         while True:
             try:
-                client, _ = self._socket.accept()
+                caller, _ = self._socket.accept()
             except OSError:
                 return
             upstream = socket.create_connection(self._server)
-            threading.Thread(target=self._pass_on, args=(client, upstream), daemon=True).start()
-            threading.Thread(target=self._answer, args=(client, upstream), daemon=True).start()
+            threading.Thread(target=self._pass_on, args=(caller, upstream), daemon=True).start()
+            threading.Thread(target=self._answer, args=(caller, upstream), daemon=True).start()
 
     def _pass_on(self, client: socket.socket, upstream: socket.socket) -> None:
         while content := _received(client):

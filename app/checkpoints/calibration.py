@@ -5,19 +5,19 @@ from __future__ import annotations
 from typing import Annotated
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
+
+from ..meta.scores import unlikeness
+from .strict import Strict
 
 Row = Annotated[list[float], Field(min_length=1)]
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+class Likeness(Strict, allow_inf_nan=False):
+    """What images of the training data are like, by their preprocessing's statistics.
 
-
-class Likeness(_Strict):
-    """How images of the training data look: mean and whitening of their preprocessing's statistics.
-
-    A support set is unlike it when its `unlikeness` is above ``threshold``.
+    ``means`` `(statistic,)` and ``whitening`` `(statistic, statistic)` are those of the training
+    images. A support set is unlike them when its `unlikeness` is above ``threshold``.
     """
 
     means: Row
@@ -32,16 +32,11 @@ class Likeness(_Strict):
         return self
 
     def unlikeness(self, statistics: torch.Tensor) -> float:
-        """The mean squared Mahalanobis distance of images, over its expectation.
-
-        About 1 for training images, more for others; ``statistics`` are `(image, statistic)`, and
-        their order and number do not matter.
-        """
-        deviations = statistics - torch.tensor(self.means)
-        return float((deviations @ torch.tensor(self.whitening)).square().mean())
+        """The `unlikeness` of images whose `(image, statistic)` ``statistics`` are given."""
+        return unlikeness(statistics, torch.tensor(self.means), torch.tensor(self.whitening))
 
 
-class Calibration(_Strict):
+class Calibration(Strict, allow_inf_nan=False):
     """Fitted on held-out training classes; ``settings`` are the ways and shots of its episodes.
 
     ``none_of_these`` is the `distance` above which an image counts as none of a session's

@@ -18,7 +18,7 @@ from ..images.preprocessing import Preprocessing
 from ..meta.head import BIAS, SCALE, WEIGHT
 from ..meta.inner_loop import Initialization, InnerLoop
 from ..meta.network import Network
-from ..meta.params import Params, copied_channels_last
+from ..meta.params import Params, copied_channels_last, prefixed, unprefixed
 from ..meta.scores import Scoring
 from ..meta.views import SHAPE as VIEW_SHAPE
 from ..meta.views import no_views
@@ -47,7 +47,7 @@ class Checkpoint:
 
     @property
     def scoring(self) -> Scoring:
-        """How its logits are told: at the fitted temperature and limit, if there are such."""
+        """How its logits become answers: by the fitted temperature and limit, if there are such."""
         calibration, scale = self.config.calibration, float(self.initialization.params[SCALE])
         if calibration is None:
             return Scoring(scale)
@@ -55,8 +55,8 @@ class Checkpoint:
 
     def named(self, name: str) -> Checkpoint:
         """The same checkpoint under another name; its identity stays. Raises BadCheckpoint."""
-        told = {**self.config.model_dump(mode="json"), "name": name}
-        return replace(self, config=parse_config(json.dumps(told), f"name {name!r}"))
+        renamed = {**self.config.model_dump(mode="json"), "name": name}
+        return replace(self, config=parse_config(json.dumps(renamed), f"name {name!r}"))
 
     @property
     def name(self) -> str:
@@ -68,7 +68,8 @@ def load_checkpoint(folder: Path) -> Checkpoint:
     """Read a checkpoint and check all of it.
 
     Raises BadCheckpoint when a file is missing, the weights are not those of the config (names,
-    shapes, dtypes, sha256), or a number is not finite.
+    shapes, dtypes, sha256), the likeness is not of the preprocessing's statistics, or a number is
+    not finite.
     """
     try:
         text = (folder / CONFIG_FILE).read_bytes()
@@ -82,11 +83,13 @@ def load_checkpoint(folder: Path) -> Checkpoint:
         )
     tensors, _ = read_tensors(folder / WEIGHTS_FILE)
     network = build_network(config.network, str(folder))
+    preprocessing = build_preprocessing(config.preprocessing, str(folder))
+    _check_likeness(config, preprocessing, str(folder))
     initialization = _initialization(tensors, network, config, str(folder))
     return Checkpoint(
         config=config,
         network=network,
-        preprocessing=build_preprocessing(config.preprocessing, str(folder)),
+        preprocessing=preprocessing,
         initialization=replace(initialization, params=copied_channels_last(initialization.params)),
         identity=_identity(config),
     )
@@ -112,16 +115,16 @@ def save_checkpoint(
 
 
 def record_result(folder: Path, result: Result) -> None:
-    """Add a measured accuracy to the config and the card, in place of one of its setting."""
+    """Add a measured accuracy to the config and the card; it replaces that of its setting."""
     config = load_checkpoint(folder).config
-    others = [other for other in config.results if not other.same_setting(result)]
-    _write_config(folder, config.model_copy(update={"results": [*others, result]}))
+    kept = [earlier for earlier in config.results if not earlier.same_setting(result)]
+    _write_config(folder, config.model_copy(update={"results": [*kept, result]}))
 
 
 def record_calibration(folder: Path, calibration: Calibration) -> None:
     """Put a calibration into the config and the card.
 
-    It changes answers, so it changes the identity, and the results of the old one go.
+    It changes answers, so it changes the identity, and drops the results measured before.
     """
     config = load_checkpoint(folder).config
     changed = {"calibration": calibration, "results": []}
@@ -138,8 +141,8 @@ def _write_config(folder: Path, config: Config) -> None:
 def to_tensors(initialization: Initialization) -> dict[str, torch.Tensor]:
     """The tensors of an initialization under the names that they have in files."""
     return {
-        **{PARAM + name: tensor for name, tensor in initialization.params.items()},
-        **{STEP_SIZE + name: tensor for name, tensor in initialization.step_sizes.items()},
+        **prefixed(PARAM, initialization.params),
+        **prefixed(STEP_SIZE, initialization.step_sizes),
         **({VIEWS: initialization.views} if len(initialization.views) else {}),
     }
 
@@ -147,11 +150,21 @@ def to_tensors(initialization: Initialization) -> dict[str, torch.Tensor]:
 def from_tensors(tensors: Params, inner_loop: InnerLoop) -> Initialization:
     """The inverse of `to_tensors`."""
     return Initialization(
-        params=_stripped(tensors, PARAM),
-        step_sizes=_stripped(tensors, STEP_SIZE),
+        params=unprefixed(PARAM, tensors),
+        step_sizes=unprefixed(STEP_SIZE, tensors),
         inner_loop=inner_loop,
         views=tensors.get(VIEWS, no_views()),
     )
+
+
+def _check_likeness(config: Config, preprocessing: Preprocessing, where: str) -> None:
+    if config.calibration is None:
+        return
+    expected, got = len(preprocessing.statistic_names), len(config.calibration.likeness.means)
+    if got != expected:
+        raise BadCheckpoint(
+            f"{where}: calibration.likeness.means: expected {expected} statistics, got {got}"
+        )
 
 
 def _initialization(
@@ -190,11 +203,3 @@ def _initialization(
 def _identity(config: Config) -> str:
     functional = json.dumps(config.functional(), sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(f"{functional}\n{config.weights_sha256}".encode()).hexdigest()
-
-
-def _stripped(tensors: Params, prefix: str) -> dict[str, torch.Tensor]:
-    return {
-        name.removeprefix(prefix): tensor
-        for name, tensor in tensors.items()
-        if name.startswith(prefix)
-    }

@@ -1,4 +1,4 @@
-"""`config.json` of a checkpoint: what works (functional) and what is told about it (card)."""
+"""`config.json` of a checkpoint: what answers depend on (functional), and the card's facts."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 
 from ..errors import BadCheckpoint
 from ..images.preprocessing import PREPROCESSINGS, Preprocessing
@@ -16,24 +16,10 @@ from ..meta.inner_loop import InnerLoop
 from ..meta.network import Network
 from ..networks.catalogue import NETWORKS
 from .calibration import Calibration
+from .strict import Named, Strict, listed
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Named(BaseModel):
-    """A choice by name with its options beside it."""
-
-    model_config = ConfigDict(extra="allow", frozen=True)
-    name: str
-
-    def options(self) -> dict[str, Any]:
-        """The options alone."""
-        return dict(self.model_extra or {})
-
-
-class InnerLoopConfig(_Strict):
+class InnerLoopConfig(Strict):
     """The inner loop's settings; ``max_steps`` is the most that its adaptation curve validated.
 
     ``query_views`` tells that queries are classified by their mean features over the views too;
@@ -50,7 +36,7 @@ class InnerLoopConfig(_Strict):
         return InnerLoop(self.steps, self.head_start, bool(self.query_views))
 
 
-class Result(_Strict):
+class Result(Strict):
     """One measured accuracy: mean and half-width of its 95 % interval, in 0..1.
 
     ``difference_to_head_alone`` is to steps of the head without the network, paired by episode;
@@ -77,16 +63,16 @@ class Result(_Strict):
     transductive: bool = False
 
     def told_split(self) -> str:
-        """The split's name, with a word on a transductive measurement."""
+        """The split's name, which says of a transductive measurement that it is one."""
         return f"{self.split}, transductive" if self.transductive else self.split
 
-    def same_setting(self, other: Result) -> bool:
+    def same_setting(self, result: Result) -> bool:
         """Tell whether both were measured on the same episodes in the same way."""
         keys = ("split", "n_way", "n_shot", "n_query", "episodes", "seed", "transductive")
-        return all(getattr(self, key) == getattr(other, key) for key in keys)
+        return all(getattr(self, key) == getattr(result, key) for key in keys)
 
 
-class Provenance(_Strict):
+class Provenance(Strict):
     """What an initialization learned from, and how to make it again."""
 
     data: str
@@ -100,7 +86,7 @@ class Provenance(_Strict):
     versions: dict[str, str]
 
 
-class Config(_Strict):
+class Config(Strict):
     """All of `config.json`."""
 
     format: Literal[1] = 1
@@ -112,7 +98,7 @@ class Config(_Strict):
     weights_sha256: str
     provenance: Provenance
     calibration: Calibration | None = None
-    results: list[Result] = []
+    results: list[Result] = Field(default=[])
 
     def functional(self) -> dict[str, Any]:
         """What an answer depends on, the weights aside."""
@@ -172,11 +158,3 @@ def _build(what: str, table: Mapping[str, type[Any]], named: Named, where: str) 
         return TypeAdapter(kind).validate_json(json.dumps(named.options()), strict=True)
     except ValidationError as invalid:
         raise BadCheckpoint(f"{where}: {named.name}: {listed(invalid, 'file')}") from None
-
-
-def listed(invalid: ValidationError, root: str) -> str:
-    """Every deviation with its place; ``root`` names the whole."""
-    return "; ".join(
-        f"{'.'.join(str(part) for part in error['loc']) or root}: {error['msg']}"
-        for error in invalid.errors(include_input=False, include_url=False)
-    )

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
+
+from ..data.sources import DataFormat
 
 
 def calibrate(
     checkpoint: Annotated[Path, typer.Argument(help="A checkpoint folder, which is changed.")],
     data: Annotated[Path, typer.Option(help="Folder of the data set that it learned from.")],
-    data_format: Annotated[
-        Literal["omniglot", "folders"], typer.Option(help="How the data is laid out.")
-    ] = "omniglot",
+    data_format: Annotated[DataFormat, typer.Option(help="How the data is laid out.")] = "omniglot",
     seed: Annotated[int, typer.Option(help="Which episodes.", min=0)] = 0,
     episodes: Annotated[
         int, typer.Option(help="Held-out episodes of each way and shot.", min=1)
@@ -27,7 +27,8 @@ def calibrate(
 
     from ..checkpoints.checkpoint import load_checkpoint, record_calibration
     from ..training.calibration import fit_calibration
-    from ..training.datasets import preprocess_classes, read_split
+    from ..training.candidate import Inductive
+    from ..training.datasets import for_episodes, preprocess_classes, read_split
 
     torch.set_num_threads(1)
     loaded = load_checkpoint(checkpoint)
@@ -36,9 +37,10 @@ def calibrate(
         preprocess_classes(read_split(data_format, data, split, groups), loaded.preprocessing)
         for split in ("train", "validation")
     )
-    fitted = fit_calibration(
-        loaded.network, loaded.initialization, training, held_out, seed, episodes
+    candidate = Inductive(
+        loaded.network, loaded.initialization, for_episodes(data_format, held_out)
     )
+    fitted = fit_calibration(candidate, training, loaded.preprocessing, seed, episodes)
     record_calibration(checkpoint, fitted)
     typer.echo(
         f"temperature {fitted.temperature:.3f}, none of these above {fitted.none_of_these}, "

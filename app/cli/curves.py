@@ -42,8 +42,8 @@ def draw_curves(
 def curve_rows(curve: AdaptationCurve) -> list[dict[str, Any]]:
     """A curve as JSON: accuracies in 0..1 with the half-widths of their 95 % intervals."""
     return [
-        {"steps": steps, "accuracy": found.mean, "interval": found.half_width}
-        for steps, found in enumerate(curve.accuracies)
+        {"steps": steps, "accuracy": accuracy.mean, "interval": accuracy.half_width}
+        for steps, accuracy in enumerate(curve.accuracies)
     ]
 
 
@@ -52,6 +52,7 @@ def curve_table(curve: AdaptationCurve) -> Table:
     from rich.table import Table
 
     table = Table("inner steps", "accuracy", "95 % interval", title=f"{curve.label} by inner step")
-    for steps, found in enumerate(curve.accuracies):
-        table.add_row(str(steps), f"{100 * found.mean:.2f} %", f"± {100 * found.half_width:.2f}")
+    for steps, accuracy in enumerate(curve.accuracies):
+        mean, half_width = 100 * accuracy.mean, 100 * accuracy.half_width
+        table.add_row(str(steps), f"{mean:.2f} %", f"± {half_width:.2f}")
     return table

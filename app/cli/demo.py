@@ -54,8 +54,8 @@ def demo(
             ]
             right = predicted.count(label)
             total += right
-            others = ", ".join(sorted({other for other in predicted if other != label}))
-            table.add_row(label, f"{right} of {len(drawings)}", others)
+            mistaken_for = ", ".join(sorted(set(predicted) - {label}))
+            table.add_row(label, f"{right} of {len(drawings)}", mistaken_for)
         inkling.forget(adapted.session_id)
     console.print(table)
     asked = n_way * n_query

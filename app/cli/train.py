@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 if TYPE_CHECKING:
+    import torch
     from rich.console import Console
+    from rich.progress import TaskID
 
     from ..data.episodes import ClassImages
-    from ..images.drawing import Drawing
-    from ..training.datasets import Split
-    from ..training.recipes import Recipe
+    from ..data.sources import Split
+    from ..images.preprocessing import Preprocessing
+    from ..training.recipes import NamedRecipe, Recipe
+    from ..training.run import Progress, TrainingRun
 
 SMOOTHING = 0.02
 """Share of the newest update in the loss that is shown."""
@@ -44,13 +49,10 @@ def train(
     """Meta-train an initialization. A run in the same folder goes on where it stopped."""
     import torch
     from rich.console import Console
-    from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
     from ..data import omniglot
     from ..engine.device import choose_device, use_exact_arithmetic
-    from ..training.datasets import for_episodes
     from ..training.recipes import load_recipe
-    from ..training.run import TrainingRun, recipe_preprocessing, standardize, standardized
 
     torch.set_num_threads(threads)
     chosen = choose_device(device)
@@ -59,26 +61,59 @@ def train(
     named = load_recipe(recipe)
     folder = output or Path("runs") / named.recipe.name
     root = omniglot.download(data) if download else data
-    bare = recipe_preprocessing(named.recipe)
-    training = _read(named.recipe, root, "train", bare, console)
-    validation = _read(named.recipe, root, "validation", bare, console)
-    if named.recipe.data.train_on_validation:
-        training = training.joined(validation)
-    preprocessing = standardized(bare, training)
-    run = TrainingRun(
-        named,
-        folder,
-        standardize(training, preprocessing),
-        standardize(for_episodes(named.recipe.data.format, validation), preprocessing),
-        preprocessing,
-        device=chosen,
-    )
+    run = _prepared_run(named, folder, root, chosen, console)
     if untrained:
         console.print(f"The untrained checkpoint is in {run.publish_untrained()}.")
         return
     if pretraining is not None:
         run.begin_from_pretraining_of(pretraining)
-    with Progress(
+    _show(run.run(), console)
+    console.print(f"The checkpoint is in {folder / 'checkpoint'}.")
+
+
+def _prepared_run(
+    named: NamedRecipe, folder: Path, root: Path, device: torch.device, console: Console
+) -> TrainingRun:
+    """A run over the data set in ``root``, preprocessed as the recipe says."""
+    from ..training.datasets import for_episodes, normalized
+    from ..training.run import TrainingRun
+    from ..training.start import recipe_preprocessing
+
+    recipe = named.recipe
+    bare = recipe_preprocessing(recipe)
+    training = _read(recipe, root, "train", bare, console)
+    validation = _read(recipe, root, "validation", bare, console)
+    if recipe.data.train_on_validation:
+        training = training.joined(validation)
+    preprocessing = bare.fitted(training.images)
+    return TrainingRun(
+        named,
+        folder,
+        normalized(training, preprocessing),
+        normalized(for_episodes(recipe.data.format, validation), preprocessing),
+        preprocessing,
+        device=device,
+    )
+
+
+def _read(
+    recipe: Recipe, root: Path, split: Split, preprocessing: Preprocessing, console: Console
+) -> ClassImages:
+    from rich.progress import track
+
+    from ..training.datasets import preprocess_classes, read_split
+
+    encoded = read_split(recipe.data.format, root, split, recipe.data.validation_groups)
+    watched = track(encoded, description=f"reading {split} classes", console=console)
+    return preprocess_classes(watched, preprocessing)
+
+
+def _show(run: Iterable[Progress], console: Console) -> None:
+    """Follow a run to its end, by a progress bar for each stage."""
+    from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
+    from rich.progress import Progress as Bars
+
+    columns = (
         TextColumn("{task.description}"),
         BarColumn(),
         TextColumn("{task.completed}/{task.total}"),
@@ -86,44 +121,26 @@ def train(
         TextColumn("held out {task.fields[held_out]}"),
         TimeElapsedColumn(),
         TextColumn("left {task.fields[left]}"),
-        console=console,
-    ) as bars:
+    )
+    with Bars(*columns, console=console) as bars:
         tasks: dict[int, TaskID] = {}
         loss = seconds = 0.0
-        for progress in run.run():
-            stage = progress.stage
+        for progress in run:
             if progress.stage_number not in tasks:
                 loss, seconds = progress.loss, progress.seconds
                 tasks[progress.stage_number] = bars.add_task(
-                    stage, total=progress.iterations, loss=loss, held_out="-", left="-"
+                    progress.stage, total=progress.iterations, loss=loss, held_out="-", left="-"
                 )
             task = tasks[progress.stage_number]
             loss += SMOOTHING * (progress.loss - loss)
             seconds += SMOOTHING * (progress.seconds - seconds)
-            left = int(seconds * (progress.iterations - progress.iteration))
-            bars.update(
-                task,
-                completed=progress.iteration,
-                loss=loss,
-                left=f"{left // 3600}:{left // 60 % 60:02}:{left % 60:02}",
-            )
+            left = timedelta(seconds=int(seconds * (progress.iterations - progress.iteration)))
+            bars.update(task, completed=progress.iteration, loss=loss, left=str(left))
             if progress.validation is not None:
-                bars.update(task, held_out=f"{100 * progress.validation:.2f} %")
+                held_out = f"{100 * progress.validation:.2f} %"
+                bars.update(task, held_out=held_out)
                 if not console.is_terminal:
                     console.print(
-                        f"{stage} {progress.iteration}/{progress.iterations} loss {loss:.3f} "
-                        f"held out {100 * progress.validation:.2f} %"
+                        f"{progress.stage} {progress.iteration}/{progress.iterations} "
+                        f"loss {loss:.3f} held out {held_out}"
                     )
-    console.print(f"The checkpoint is in {folder / 'checkpoint'}.")
-
-
-def _read(
-    recipe: Recipe, root: Path, split: Split, preprocessing: Drawing, console: Console
-) -> ClassImages:
-    from rich.progress import track
-
-    from ..training.datasets import preprocess_classes, read_split
-
-    classes = read_split(recipe.data.format, root, split, recipe.data.validation_groups)
-    watched = track(classes, description=f"reading {split} classes", console=console)
-    return preprocess_classes(iter(watched), preprocessing)

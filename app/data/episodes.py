@@ -22,10 +22,10 @@ class ClassImages:
     groups: tuple[str, ...]
     images: tuple[torch.Tensor, ...]
 
-    def joined(self, other: ClassImages) -> ClassImages:
-        """These classes and the other ones."""
+    def joined(self, more: ClassImages) -> ClassImages:
+        """These classes and more of them."""
         return ClassImages(
-            self.names + other.names, self.groups + other.groups, self.images + other.images
+            self.names + more.names, self.groups + more.groups, self.images + more.images
         )
 
     def placed(self, device: torch.device) -> ClassImages:
@@ -119,7 +119,7 @@ def plan_episode(
 
 
 def realize(classes: ClassImages, plan: EpisodePlan) -> Episode:
-    """Gather the images of a plan; labels number its classes in its order."""
+    """Gather the images of a plan; labels are the positions of their classes in it."""
     support_images, support_labels = _gather(classes, plan.classes, plan.support)
     query_images, query_labels = _gather(classes, plan.classes, plan.query)
     return Episode(

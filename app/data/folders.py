@@ -5,13 +5,11 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
-from typing import Literal
 
 from ..errors import BadData
-from .sources import EncodedClass, is_image
+from ..image_files import is_image
+from .sources import SPLITS, EncodedClass, Split
 
-Split = Literal["train", "validation", "test"]
-SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 SHARES: dict[Split, float] = {"train": 0.64, "validation": 0.16, "test": 0.20}
 """How classes are divided where folders do not say: mini-ImageNet's 64 / 16 / 20."""
 
@@ -22,24 +20,20 @@ def read(path: Path, split: Split, seed: int = 0) -> Iterator[EncodedClass]:
     Where ``path`` holds folders `train`, `validation` and `test`, these are the splits.
     Otherwise classes are dealt out in the proportions of `SHARES` by ``seed``.
     """
-    if not path.is_dir():
-        raise BadData(f"expected a folder of class folders, got {path}")
     if all((path / name).is_dir() for name in SPLITS):
         root = path / split
-        wanted = _class_names(root)
+        names = _class_names(root)
     else:
         root = path
-        wanted = _dealt(_class_names(root), split, seed)
-    if len(wanted) < 2:
-        raise BadData(f"expected at least 2 classes for {split} in {root}, got {len(wanted)}")
-    for name in wanted:
+        names = _dealt(_class_names(root), split, seed)
+    if len(names) < 2:
+        raise BadData(f"expected at least 2 classes for {split} in {root}, got {len(names)}")
+    for name in names:
         yield _encoded_class(root / name)
 
 
 def read_all(path: Path, most: int) -> Iterator[EncodedClass]:
     """Yield every class folder in ``path`` with the first ``most`` images of each."""
-    if not path.is_dir():
-        raise BadData(f"expected a folder of class folders, got {path}")
     for name in _class_names(path):
         yield _encoded_class(path / name, most)
 
@@ -50,11 +44,13 @@ def _encoded_class(folder: Path, most: int | None = None) -> EncodedClass:
         for file in sorted(folder.iterdir())
         if file.is_file() and is_image(PurePosixPath(file.name))
     ]
-    read_in = tuple((file.name, file.read_bytes()) for file in files[:most])
-    return EncodedClass(name=folder.name, group="", files=read_in)
+    contents = tuple((file.name, file.read_bytes()) for file in files[:most])
+    return EncodedClass(name=folder.name, group="", files=contents)
 
 
 def _class_names(root: Path) -> list[str]:
+    if not root.is_dir():
+        raise BadData(f"expected a folder of class folders, got {root}")
     names = []
     for folder in sorted(entry for entry in root.iterdir() if entry.is_dir()):
         if folder.name.startswith("."):
@@ -71,10 +67,10 @@ def _dealt(names: list[str], split: Split, seed: int) -> list[str]:
     random.Random(seed).shuffle(shuffled)
     n_train = round(SHARES["train"] * len(names))
     n_validation = round(SHARES["validation"] * len(names))
-    bounds = {
-        "train": (0, n_train),
-        "validation": (n_train, n_train + n_validation),
-        "test": (n_train + n_validation, len(names)),
+    held_out = shuffled[n_train:]
+    dealt = {
+        "train": shuffled[:n_train],
+        "validation": held_out[:n_validation],
+        "test": held_out[n_validation:],
     }
-    first, last = bounds[split]
-    return sorted(shuffled[first:last])
+    return sorted(dealt[split])

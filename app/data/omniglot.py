@@ -6,8 +6,8 @@ torchvision downloaded.
 
 Many papers report on another division, over the characters of all 50 alphabets together: 1,028
 to learn from, 172 to choose by, 423 to be tested on (Vinyals et al., NeurIPS 2016, in the lists
-that Prototypical Networks, Snell et al., NeurIPS 2017, published; each character turned by 90,
-180 and 270 degrees is a class more). It is easier: the same alphabets are on every side.
+that Prototypical Networks, Snell et al., NeurIPS 2017, published; a character turned by 90, 180
+or 270 degrees is another class). It is easier: every split has characters of the same alphabets.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import Literal
 
 from ..errors import BadData
-from .sources import EncodedClass, grouped, walk
+from ..image_files import image_files
+from .sources import EncodedClass, Split, grouped
 
 Part = Literal["background", "evaluation"]
-VinyalsSplit = Literal["train", "validation", "test"]
 VINYALS = Path(__file__).parent / "vinyals"
 N_CHARACTERS: dict[Part, int] = {"background": 964, "evaluation": 659}
 N_DRAWINGS = 20
@@ -36,7 +36,7 @@ def read(path: Path, part: Part) -> Iterator[EncodedClass]:
     root = _find(path, part)
     strip = 0 if root.is_dir() else 1
     n_characters = 0
-    for character in grouped(walk(root), strip):
+    for character in grouped(image_files(root).images, strip):
         if len(character.files) != N_DRAWINGS:
             raise BadData(
                 f"{root}: expected {N_DRAWINGS} drawings of {character.name}, "
@@ -48,15 +48,15 @@ def read(path: Path, part: Part) -> Iterator[EncodedClass]:
         raise BadData(f"{root}: expected {N_CHARACTERS[part]} characters, got {n_characters}")
 
 
-def read_vinyals(path: Path, split: VinyalsSplit) -> Iterator[EncodedClass]:
+def read_vinyals(path: Path, split: Split) -> Iterator[EncodedClass]:
     """Yield the characters of one split of Vinyals' division, unrotated; see `read`."""
-    listed: dict[str, VinyalsSplit] = {}
-    held_out: tuple[VinyalsSplit, ...] = ("validation", "test")
-    for other in held_out:
-        listed |= dict.fromkeys((VINYALS / f"{other}.txt").read_text().splitlines(), other)
+    split_of: dict[str, str] = {}
+    for held_out in ("validation", "test"):
+        names = (VINYALS / f"{held_out}.txt").read_text().splitlines()
+        split_of |= dict.fromkeys(names, held_out)
     for part in N_CHARACTERS:
         for character in read(path, part):
-            if listed.get(character.name, "train") == split:
+            if split_of.get(character.name, "train") == split:
                 yield character
 
 

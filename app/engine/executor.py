@@ -74,7 +74,7 @@ class Executor(Protocol):
     def logits(
         self, adapted: Sequence[Params], frozen: Sequence[torch.Tensor]
     ) -> list[torch.Tensor]:
-        """`(query, n_way)` logits of what `frozen_features` made of the queries, for each session."""
+        """`(query, n_way)` logits of the queries' frozen features, for each session."""
         ...
 
 

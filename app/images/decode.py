@@ -1,4 +1,4 @@
-"""Image bytes to a uint8 RGBA tensor. What the pixels mean is decided in `preprocess`.
+"""Image bytes to a uint8 RGBA tensor. What the pixels mean is for a preprocessing to decide.
 
 The magic bytes decide the format, never a file name or a declared type. Limits are checked on
 the header, before any pixel is decoded.
@@ -71,7 +71,7 @@ def opened(content: bytes) -> Image.Image:
 
 
 def pixels(image: Image.Image) -> torch.Tensor:
-    """The pixels of an opened image, as `decode` has them. Raises BadImage for a damaged one."""
+    """The pixels of an opened image, as from `decode`. Raises BadImage if it is damaged."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
@@ -110,7 +110,7 @@ def _to_rgba(image: Image.Image) -> Image.Image:
 
 
 def _upright(image: Image.Image) -> Image.Image:
-    """Turn an image as its EXIF orientation says; EXIF that cannot be read says nothing."""
+    """Turn an image as its EXIF orientation says, unless that cannot be read."""
     try:
         orientation = image.getexif().get(ORIENTATION_TAG)
     except (OSError, SyntaxError, ValueError, TypeError, KeyError, EOFError, struct.error):
@@ -139,7 +139,7 @@ def _eight_bit(image: Image.Image) -> Image.Image:
 
 
 def _cmyk_to_rgb(image: Image.Image) -> Image.Image:
-    """Pillow already undoes the inversion that Adobe's JPEGs mark; the profile does the rest."""
+    """Convert by the image's profile; Pillow already undoes the inversion of Adobe's JPEGs."""
     profile = image.info.get("icc_profile")
     if profile:
         try:

@@ -1,6 +1,6 @@
 """A decoded image to a network's input.
 
-Part of an initialization, defined by tensor operations that ONNX has; `preprocess` has it as
+Part of an initialization, defined by tensor operations that ONNX has; `kernels.drawing` has it as
 machine code.
 
 `Drawing` is for characters, symbols and line drawings. It takes ink of either polarity, of any
@@ -45,7 +45,7 @@ class Drawing:
 
     The window that becomes the output is a square around the ink's centre of mass whose side is
     `extent` times the ink's standard deviation along its longer axis. Ink is 1 and paper 0
-    before `mean` and `std`, which are those of the training images, are taken off.
+    before they are normalized by `mean` and `std`, which are those of the training images.
     """
 
     size: int = 28
@@ -56,7 +56,7 @@ class Drawing:
     def __call__(self, rgba: torch.Tensor) -> torch.Tensor:
         """Turn `(..., height, width, 4)` uint8 RGBA into `(..., 1, size, size)` float32.
 
-        Each image is centred and scaled by itself, whatever others are beside it.
+        Each image is centred and scaled by itself, whatever else is in the batch.
         """
         images = rgba.reshape(-1, *rgba.shape[-3:])
         opacity = images[..., 3].to(torch.float32) / 255
@@ -68,7 +68,7 @@ class Drawing:
         centre, width = self._find_ink(sheet)
         ink = sheet.ink(centre, width, self.size)
         ink = ink / ink.amax((1, 2), keepdim=True).clamp(min=FAINTEST)
-        return ((ink - self.mean) / self.std).reshape(*rgba.shape[:-3], 1, self.size, self.size)
+        return self.normalized(ink).reshape(*rgba.shape[:-3], 1, self.size, self.size)
 
     def prepare(self, images: Sequence[torch.Tensor]) -> Prepared:
         """See `Preprocessing`: `Drawing` by `kernels.drawing`, in an eighth of the time."""
@@ -79,50 +79,60 @@ class Drawing:
         prepared = torch.from_numpy(inputs)
         return Prepared(prepared, tuple(blank.tolist()), self.statistics(prepared))
 
-    def statistics(self, images: torch.Tensor) -> torch.Tensor:
-        """See `Preprocessing`: `(image, 5)`, in the order of `STATISTICS`."""
-        found = np.empty((len(images), len(STATISTICS)), np.float32)
-        describe(images.cpu().contiguous().numpy(), found)
-        return torch.from_numpy(found)
-
-    def fitted(self, images: torch.Tensor) -> Drawing:
+    @property
+    def statistic_names(self) -> tuple[str, ...]:
         """See `Preprocessing`."""
-        return replace(self, mean=float(images.mean()), std=float(images.std()))
+        return STATISTICS
+
+    def statistics(self, images: torch.Tensor) -> torch.Tensor:
+        """See `Preprocessing`: `(image, 5)`."""
+        statistics = np.empty((len(images), len(STATISTICS)), np.float32)
+        describe(images.cpu().contiguous().numpy(), statistics)
+        return torch.from_numpy(statistics)
+
+    def fitted(self, images: Sequence[torch.Tensor]) -> Drawing:
+        """See `Preprocessing`."""
+        pixels = torch.cat(list(images))
+        return replace(self, mean=float(pixels.mean()), std=float(pixels.std()))
+
+    def normalized(self, images: torch.Tensor) -> torch.Tensor:
+        """See `Preprocessing`."""
+        return (images - self.mean) / self.std
 
     @property
-    def background(self) -> float:
-        """See `Preprocessing`: that of paper."""
-        return -self.mean / self.std
+    def background(self) -> torch.Tensor:
+        """See `Preprocessing`: that of paper, `(1, 1, 1)`."""
+        return torch.full((1, 1, 1), -self.mean / self.std)
 
     def _find_ink(self, sheet: _Sheet) -> tuple[torch.Tensor, torch.Tensor]:
         """Centre `(image, 2)` and width `(image, 1)` of the window around the ink, in pixels.
 
-        The first look is at the whole sheet, the next ones closer, so that a small drawing on a
-        large sheet is found as exactly as one that fills it.
+        The ink is looked for on the whole sheet first, then in closer windows, so that a small
+        drawing on a large sheet is found as exactly as a drawing that fills it.
         """
         cells = COARSE * self.size
         centre, width = sheet.whole()
         small = SMALL * width
-        for look in range(1, REFINEMENTS + 1):
-            seen = sheet.ink_of_whole() if look == 1 else sheet.ink(centre, width, cells)
-            ink = (seen - INK_THRESHOLD).clamp(min=0)
+        for refinement in range(1, REFINEMENTS + 1):
+            window = sheet.ink_of_whole() if refinement == 1 else sheet.ink(centre, width, cells)
+            ink = (window - INK_THRESHOLD).clamp(min=0)
             total = ink.sum((1, 2)).unsqueeze(1)
             offset = (torch.arange(cells, device=ink.device) + 0.5) / cells - 0.5
-            # Of rows and columns: the share of the ink that lies in each.
+            # `(image, 2, cells)`: the share of the ink that lies in each row and in each column.
             shares = torch.stack([ink.sum(2), ink.sum(1)], 1) / total.clamp(min=TINY).unsqueeze(2)
             middle = (shares * offset).sum(2)
             spread = (shares * (offset - middle.unsqueeze(2)) ** 2).sum(2)
-            found = total > SOME_INK
+            has_ink = total > SOME_INK
             closer = self.extent * spread.amax(1, keepdim=True).sqrt() * width
-            if look < REFINEMENTS:
+            if refinement < REFINEMENTS:
                 closer = torch.where(closer < small, LOOSE * closer, closer)
-            centre = torch.where(found, centre + middle * width, centre)
-            width = torch.where(found, closer.clamp(min=NARROWEST), width)
+            centre = torch.where(has_ink, centre + middle * width, centre)
+            width = torch.where(has_ink, closer.clamp(min=NARROWEST), width)
         return centre, width
 
 
 class _Sheet:
-    """Images of one size, each seen as ink on paper; windows of them are resampled on demand."""
+    """Images of one size as ink on paper; windows of them are resampled on demand."""
 
     def __init__(self, luminance: torch.Tensor, opacity: torch.Tensor, cells: int) -> None:
         """Take luminance premultiplied by opacity, both `(image, height, width)` in 0..1.
@@ -135,20 +145,20 @@ class _Sheet:
         light, solid, frame = self._sample(*self.whole(), cells=cells)
         transparent = 1 - _total(solid) / _total(frame)
         tone = _total(light) / _total(solid).clamp(min=TINY)
-        # Mostly transparent: what is there is ink, so the ground contrasts with it. Mostly
-        # opaque: what is there is paper, so transparent corners are paper too.
+        # What is opaque on a mostly transparent sheet is ink, so the ground contrasts with it.
+        # On a mostly opaque sheet it is paper, so that transparent corners are paper too.
         paper_tone = torch.where(transparent > 0.5, 1 - tone, tone)
         self._ground = (paper_tone >= 0.5).to(torch.float32)
         inside = frame >= ON_SHEET
-        seen = self._composite(light, solid, frame)
-        low = torch.where(inside, seen, torch.ones_like(seen)).amin((1, 2), keepdim=True)
-        high = torch.where(inside, seen, torch.zeros_like(seen)).amax((1, 2), keepdim=True)
-        mean = _total(seen * inside) / _total(inside)
+        shown = self._composite(light, solid, frame)
+        low = torch.where(inside, shown, torch.ones_like(shown)).amin((1, 2), keepdim=True)
+        high = torch.where(inside, shown, torch.zeros_like(shown)).amax((1, 2), keepdim=True)
+        mean = _total(shown * inside) / _total(inside)
         dark_paper = mean < (low + high) / 2 - EVEN
         self._paper = torch.where(dark_paper, low, high)
         sign = torch.where(dark_paper, torch.ones_like(low), -torch.ones_like(low))
         self._gain = sign / (high - low).clamp(min=MIN_CONTRAST)
-        self._whole = seen, frame
+        self._whole = shown, frame
 
     def whole(self) -> tuple[torch.Tensor, torch.Tensor]:
         """Centre `(1, 2)` and width `(1, 1)` of the square that holds any of the whole sheets."""
@@ -164,8 +174,8 @@ class _Sheet:
         """`ink` of the whole sheet, in the cells that paper and ink were told apart in."""
         return self._as_ink(*self._whole)
 
-    def _as_ink(self, seen: torch.Tensor, frame: torch.Tensor) -> torch.Tensor:
-        return ((seen - self._paper) * self._gain * frame).clamp(min=0)
+    def _as_ink(self, shown: torch.Tensor, frame: torch.Tensor) -> torch.Tensor:
+        return ((shown - self._paper) * self._gain * frame).clamp(min=0)
 
     def _composite(
         self, light: torch.Tensor, solid: torch.Tensor, frame: torch.Tensor

@@ -1,4 +1,4 @@
-"""What preprocessing makes of decoded images."""
+"""What a preprocessing makes of decoded images."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import torch
 
 @dataclass(frozen=True)
 class Prepared:
-    """Images as a network takes them, and what was seen of them on the way.
+    """Images as a network takes them, and what their preprocessing tells of each.
 
     ``images`` are `(image, channel, height, width)` float32; ``blank`` tells which of them show
-    nothing; ``statistics`` are `(image, statistic)`, what kind of pictures they are.
+    nothing; ``statistics`` `(image, statistic)` tell what kind of pictures they are.
     """
 
     images: torch.Tensor

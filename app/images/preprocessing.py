@@ -18,8 +18,13 @@ class Preprocessing(Protocol):
     """
 
     @property
-    def background(self) -> float:
-        """The value that empty image area has in a network's input."""
+    def background(self) -> torch.Tensor:
+        """`(channel, 1, 1)`: the values that empty image area has in a network's input."""
+        ...
+
+    @property
+    def statistic_names(self) -> tuple[str, ...]:
+        """What `statistics` tells of each image, in its order."""
         ...
 
     def __call__(self, rgba: torch.Tensor) -> torch.Tensor:
@@ -30,15 +35,23 @@ class Preprocessing(Protocol):
         ...
 
     def prepare(self, images: Sequence[torch.Tensor]) -> Prepared:
-        """Do the same for `(height, width, 4)` images of any sizes, and look at them."""
+        """Do the same for `(height, width, 4)` images of any sizes, and describe them."""
         ...
 
     def statistics(self, images: torch.Tensor) -> torch.Tensor:
-        """`(image, statistic)` of preprocessed images: what `Prepared` has."""
+        """`(image, statistic)` of preprocessed images: see `Prepared`."""
         ...
 
-    def fitted(self, images: torch.Tensor) -> Preprocessing:
-        """The same with the statistics of training images, which were preprocessed without."""
+    def fitted(self, images: Sequence[torch.Tensor]) -> Preprocessing:
+        """The same with the mean and deviation of training images.
+
+        ``images`` are any number of `(image, channel, height, width)`, preprocessed by `self`,
+        which has no mean and deviation yet.
+        """
+        ...
+
+    def normalized(self, images: torch.Tensor) -> torch.Tensor:
+        """Apply mean and deviation to images that were preprocessed without."""
         ...
 
 

@@ -20,12 +20,12 @@ def anil(
 ) -> MetaGradient:
     """The meta-gradient of one episode, second order.
 
-    Step sizes of other tensors than the head's raise ValueError: prediction would use them.
+    Raises ValueError for step sizes of tensors outside of the head: serving would adapt these.
     """
-    others = initialization.step_sizes.keys() - {WEIGHT, BIAS}
-    if others:
+    outside = initialization.step_sizes.keys() - {WEIGHT, BIAS}
+    if outside:
         raise ValueError(
-            f"ANIL adapts the head alone; expected no step sizes but its own, got {sorted(others)}"
+            f"ANIL adapts the head alone; expected no step sizes but its own, got {sorted(outside)}"
         )
     return through_adaptation(
         network,

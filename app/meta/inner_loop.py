@@ -1,4 +1,4 @@
-"""The inner loop: the one definition of adaptation. Trained, evaluated and served alike.
+"""The inner loop: the one definition of adaptation, in training, evaluation and serving.
 
     theta_{k+1} = theta_k - alpha_k * grad L_support(theta_k)
 
@@ -10,7 +10,7 @@ the head learn at the same speed at any number of classes.
 The head is its start plus an offset, and it is the offset that steps. A head that starts at the
 class means starts at those of the fast weights' own features in every step: it follows the
 network, and the gradient by the network goes through the means. So the steps draw the images of
-a class together and the classes apart, where a head left behind would hold the features in place.
+a class together and the classes apart; a head that did not follow would hold the features back.
 """
 
 from __future__ import annotations
@@ -47,8 +47,8 @@ class Initialization:
 
     ``step_sizes`` maps the name of every tensor that adapts to `(inner_loop.steps,)` step
     sizes, or for tensors of the network to `(inner_loop.steps, *its shape)`, one for each of its
-    numbers (Meta-SGD, Li et al., 2017, which has one set for all steps). A tensor without them
-    stays as it is; with those of the head alone this is ANIL (Raghu et al., ICLR 2020).
+    values (Meta-SGD, Li et al., 2017, which has one set for all steps). A tensor without step
+    sizes is frozen; if the head alone has them this is ANIL (Raghu et al., ICLR 2020).
     ``views`` are `(view, 2, 3)`, see `views`.
     """
 
@@ -58,7 +58,7 @@ class Initialization:
     views: torch.Tensor = field(default_factory=no_views)
 
     def query_views(self) -> torch.Tensor:
-        """The `(view, 2, 3)` views that queries are seen in."""
+        """The `(view, 2, 3)` views that queries are classified over."""
         return self.views if self.inner_loop.query_views else no_views()
 
 
@@ -103,38 +103,39 @@ def trajectory_from_frozen(
 ) -> Iterator[Step]:
     """`trajectory` of a support set whose images are what `frozen_features` made of them."""
     inner_loop, params = initialization.inner_loop, initialization.params
-    wanted = inner_loop.steps if steps is None else steps
-    n_seen = frozen.images.shape[1]
-    seen = Support(
-        frozen.images.flatten(0, 1), frozen.labels.repeat_interleave(n_seen), frozen.n_way
+    n_steps = inner_loop.steps if steps is None else steps
+    flat = Support(
+        frozen.images.flatten(0, 1),
+        frozen.labels.repeat_interleave(frozen.images.shape[1]),
+        frozen.n_way,
     )
     first, stop = first_adapted(network, initialization), len(network.parts)
 
-    def loss_at(moving: Params) -> tuple[torch.Tensor, Params]:
-        features = network.through({**params, **moving}, seen.images, first, stop)
-        start = head.start(inner_loop.head_start, features, seen)
-        rows = {name: start[name] + moving.get(name, 0) for name in HEAD}
-        return _loss(head.logits({**params, **rows}, features), seen), rows
+    def loss_at(adapted: Params) -> tuple[torch.Tensor, Params]:
+        features = network.through({**params, **adapted}, flat.images, first, stop)
+        start = head.start(inner_loop.head_start, features, flat)
+        rows = {name: start[name] + adapted.get(name, 0) for name in HEAD}
+        return support_loss(head.logits({**params, **rows}, features), flat), rows
 
     offset = {
-        head.WEIGHT: seen.images.new_zeros(seen.n_way, network.feature_size),
-        head.BIAS: seen.images.new_zeros(seen.n_way),
+        head.WEIGHT: flat.images.new_zeros(flat.n_way, network.feature_size),
+        head.BIAS: flat.images.new_zeros(flat.n_way),
     }
-    moving: Params = {name: {**params, **offset}[name] for name in initialization.step_sizes}
-    # The last state needs its loss alone.
-    for number in range(wanted):
-        gradients, (loss, rows) = torch.func.grad_and_value(loss_at, has_aux=True)(moving)
-        yield Step(number, {**params, **moving, **rows}, loss)
+    adapted: Params = {name: {**params, **offset}[name] for name in initialization.step_sizes}
+    # The last state needs no gradient.
+    for number in range(n_steps):
+        gradients, (loss, rows) = torch.func.grad_and_value(loss_at, has_aux=True)(adapted)
+        yield Step(number, {**params, **adapted, **rows}, loss)
         if not second_order:
             gradients = mapped(torch.Tensor.detach, gradients)
         learned = min(number, inner_loop.steps - 1)
-        moving = {
+        adapted = {
             name: tensor
-            - _step_size(name, initialization.step_sizes[name][learned], seen) * gradients[name]
-            for name, tensor in moving.items()
+            - _step_size(name, initialization.step_sizes[name][learned], flat) * gradients[name]
+            for name, tensor in adapted.items()
         }
-    loss, rows = loss_at(moving)
-    yield Step(wanted, {**params, **moving, **rows}, loss)
+    loss, rows = loss_at(adapted)
+    yield Step(n_steps, {**params, **adapted, **rows}, loss)
 
 
 def adapt(
@@ -156,15 +157,14 @@ def frozen_features(
     images: torch.Tensor,
     views: torch.Tensor | None = None,
 ) -> torch.Tensor:
-    """`(image, 1 + view, ...)`: images and their views, through the parts that do not adapt.
+    """`(image, 1 + view, ...)`: images and their views, through the frozen parts.
 
-    Adaptations share it, whatever their support sets. ``views`` are the initialization's own by
-    default.
+    They are the same for every support set. ``views`` are the initialization's own by default.
     """
-    seen = with_views(images, initialization.views if views is None else views)
+    viewed = with_views(images, initialization.views if views is None else views)
     first = first_adapted(network, initialization)
-    hidden = network.through(initialization.params, seen.flatten(0, 1), 0, first)
-    return hidden.reshape(*seen.shape[:2], *hidden.shape[1:])
+    hidden = network.through(initialization.params, viewed.flatten(0, 1), 0, first)
+    return hidden.reshape(*viewed.shape[:2], *hidden.shape[1:])
 
 
 def first_adapted(network: Network, initialization: Initialization) -> int:
@@ -174,15 +174,10 @@ def first_adapted(network: Network, initialization: Initialization) -> int:
     return next((i for i, names in enumerate(parts) if names & trunk), len(parts))
 
 
-def support_loss(network: Network, fast_weights: Params, support: Support) -> torch.Tensor:
-    """The class-balanced cross-entropy of a support set without views, in nats."""
-    return _loss(head.logits(fast_weights, network.features(fast_weights, support.images)), support)
-
-
-def _loss(scores: torch.Tensor, support: Support) -> torch.Tensor:
-    log_likelihoods = scores.log_softmax(1)
-    chosen = (log_likelihoods * support.membership()).sum(1)
-    return -(support.class_weights() * chosen).sum()
+def support_loss(logits: torch.Tensor, support: Support) -> torch.Tensor:
+    """The class-balanced cross-entropy of a support set's `(support, n_way)` logits, in nats."""
+    log_likelihoods = (logits.log_softmax(1) * support.membership()).sum(1)
+    return -(support.class_weights() * log_likelihoods).sum()
 
 
 def logits(
@@ -198,33 +193,26 @@ def logits_from_frozen(
 ) -> torch.Tensor:
     """`logits` of what `frozen_features` made of the images.
 
-    Views beyond those that queries are seen in are left out.
+    Views that queries are not classified over are left out.
     """
-    seen = frozen[:, : 1 + len(initialization.query_views())]
+    viewed = frozen[:, : 1 + len(initialization.query_views())]
     features = network.through(
         fast_weights,
-        seen.flatten(0, 1),
+        viewed.flatten(0, 1),
         first_adapted(network, initialization),
         len(network.parts),
     )
-    return logits_over_views(fast_weights, features.reshape(*seen.shape[:2], -1))
+    return logits_over_views(fast_weights, features.reshape(*viewed.shape[:2], -1))
 
 
 def logits_over_views(fast_weights: Params, features: torch.Tensor) -> torch.Tensor:
     """`(batch, n_way)` logits from `(batch, 1 + view, feature)` features of images and views.
 
-    An image that is seen in several ways is classified by the mean of its unit features.
+    An image with views is classified by the mean of its unit features over them.
     """
     if features.shape[1] == 1:
         return head.logits(fast_weights, features[:, 0])
     return head.logits(fast_weights, head.unit(features.flatten(0, 1)).view_as(features).mean(1))
-
-
-def probabilities(
-    network: Network, initialization: Initialization, fast_weights: Params, images: torch.Tensor
-) -> torch.Tensor:
-    """`(batch, channel, height, width)` images to `(batch, n_way)` probabilities."""
-    return logits(network, initialization, fast_weights, images).softmax(1)
 
 
 def _step_size(name: str, learned: torch.Tensor, support: Support) -> torch.Tensor:

@@ -1,4 +1,4 @@
-"""What a meta-learner hands to the outer loop, and the gradient that MAML's kin share."""
+"""What a meta-learner hands to the outer loop, and the gradient through an adaptation."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ def through_adaptation(
 ) -> MetaGradient:
     """Differentiate the query loss after adaptation by parameters and step sizes.
 
-    ``multi_step_share`` in 0..1 goes to the mean of the query losses after every step, the rest
-    to the loss after the last one: MAML++'s multi-step loss (Antoniou et al., ICLR 2019, sec. 4,
+    ``multi_step_share`` in 0..1 weighs the mean of the query losses after every step, 1 minus it
+    the loss after the last step: MAML++'s multi-step loss (Antoniou et al., ICLR 2019, sec. 4,
     eq. 2), whose weights move from even to the last step alone as the share falls from 1 to 0.
     """
     learning = {
@@ -51,16 +51,16 @@ def through_adaptation(
     watched = replace(
         initialization, params={**initialization.params, **learning}, step_sizes=step_sizes
     )
-    scores = [
+    by_step = [
         logits(network, watched, step.fast_weights, episode.query_images)
         for step in trajectory(network, watched, episode.support, second_order=second_order)
         if step.number == watched.inner_loop.steps or (multi_step_share and step.number)
     ]
-    losses = [torch.nn.functional.cross_entropy(found, episode.query_labels) for found in scores]
+    losses = [torch.nn.functional.cross_entropy(each, episode.query_labels) for each in by_step]
     loss = losses[-1]
     objective = (1 - multi_step_share) * loss + multi_step_share * torch.stack(losses).mean()
     gradients = torch.autograd.grad(objective, [*learning.values(), *step_sizes.values()])
-    right = (scores[-1].argmax(1) == episode.query_labels).to(torch.float32).mean()
+    right = (by_step[-1].argmax(1) == episode.query_labels).to(torch.float32).mean()
     return MetaGradient(
         params=detached(dict(zip(learning, gradients, strict=False))),
         step_sizes=detached(dict(zip(step_sizes, gradients[len(learning) :], strict=True))),

@@ -51,7 +51,7 @@ class Network(Protocol):
     def features_in_pretraining(
         self, params: Params, images: torch.Tensor, generator: torch.Generator, /
     ) -> tuple[torch.Tensor, Params]:
-        """`features` of a training batch, and the moved `fixed` statistics.
+        """`features` of a training batch, and the updated `fixed` statistics.
 
         Rows may depend on each other here (batch statistics) and on ``generator`` (dropout).
         """

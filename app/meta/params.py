@@ -22,15 +22,29 @@ def mapped(function: Callable[[torch.Tensor], torch.Tensor], params: Params) -> 
     return {name: function(tensor) for name, tensor in params.items()}
 
 
+def prefixed(prefix: str, params: Params) -> Params:
+    """The same tensors under names with a prefix."""
+    return {prefix + name: tensor for name, tensor in params.items()}
+
+
+def unprefixed(prefix: str, params: Params) -> dict[str, torch.Tensor]:
+    """The tensors whose names have a prefix, under the names without it."""
+    return {
+        name.removeprefix(prefix): tensor
+        for name, tensor in params.items()
+        if name.startswith(prefix)
+    }
+
+
 def detached(params: Params) -> Params:
     """The same values, with no graph behind them."""
     return mapped(torch.Tensor.detach, params)
 
 
 def all_finite(params: Params) -> bool:
-    """Tell whether every number of every tensor is finite.
+    """Tell whether every value of every tensor is finite.
 
-    They are by their sums, which a number that is not finite stays in.
+    Their sums tell it: a sum with a value that is not finite is not finite either.
     """
     return bool(torch.isfinite(torch.stack([tensor.sum() for tensor in params.values()])).all())
 

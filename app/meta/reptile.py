@@ -4,7 +4,7 @@
 
 (Nichol, Achiam and Schulman, 2018, algorithm 1.) It has no query set: it adapts to all images
 of an episode. theta - theta' serves as a gradient, which the paper suggests for Adam (sec. 3).
-Nothing but what adapts is learned: step sizes and the head's scale stay as they are.
+Only what adapts is learned: step sizes and the head's scale stay as they are.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def reptile(
     episode: Episode,
     _multi_step_share: float,
 ) -> MetaGradient:
-    """The way back from the adapted parameters, with loss and accuracy on all images."""
+    """The difference from the adapted parameters, with loss and accuracy on all images."""
     start = detached(initialization.params)
     support = Support(
         torch.cat([episode.support.images, episode.query_images]),
@@ -33,8 +33,8 @@ def reptile(
     )
     with torch.no_grad():
         adapted = adapt(network, initialization, support)
-        scores = logits(network, initialization, adapted.fast_weights, support.images)
-    right = scores.argmax(1) == support.labels
+        predicted = logits(network, initialization, adapted.fast_weights, support.images).argmax(1)
+    right = predicted == support.labels
     return MetaGradient(
         params={
             name: tensor - adapted.fast_weights[name]

@@ -1,4 +1,4 @@
-"""From logits to what is told of them: probabilities, and the distance to the nearest class."""
+"""What answers say beside a label: probabilities, distances to the nearest class, unlikeness."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ BINS = 15
 
 @dataclass(frozen=True)
 class Scoring:
-    """How an initialization's logits are told: plainly, or as they were calibrated.
+    """How an initialization's logits become answers, calibrated or not.
 
     ``scale`` is that of its head; ``limit`` is the `distance` above which an image counts as none
     of a session's classes, None where no such limit is known.
@@ -46,6 +46,16 @@ def distance(logits: torch.Tensor, scale: float, counts: torch.Tensor) -> torch.
     nearest, label = logits.max(1)
     images = counts.expand_as(logits).gather(1, label.unsqueeze(1)).squeeze(1)
     return (1 - 2 * nearest / scale) / (1 + 1 / images)
+
+
+def unlikeness(statistics: torch.Tensor, means: torch.Tensor, whitening: torch.Tensor) -> float:
+    """The mean squared Mahalanobis distance of images to training images, over its expectation.
+
+    About 1 for training images, more for others. ``statistics`` are `(image, statistic)`, and
+    neither their order nor their number matters; ``means`` `(statistic,)` and ``whitening``
+    `(statistic, statistic)` are those of the training images.
+    """
+    return float(((statistics - means) @ whitening).square().mean())
 
 
 def expected_calibration_error(confidence: torch.Tensor, right: torch.Tensor) -> float:

@@ -91,18 +91,18 @@ class ResNet12:
         self, params: Params, images: torch.Tensor, generator: torch.Generator
     ) -> tuple[torch.Tensor, Params]:
         """As `features`, with batch statistics and DropBlock; the statistics move towards it."""
-        moved: dict[str, torch.Tensor] = {}
+        updated: dict[str, torch.Tensor] = {}
 
         def convolve(convolution: NormalisedConvolution, hidden: torch.Tensor) -> torch.Tensor:
             outputs, statistics = convolution.while_learning_statistics(params, hidden)
-            moved.update(statistics)
+            updated.update(statistics)
             return outputs
 
         hidden = images
         for block in self._blocks():
             hidden = _through_block(block, hidden, convolve)
             hidden = drop_block(hidden, self.drop_rate, self.drop_size, generator)
-        return hidden.mean((2, 3)), moved
+        return hidden.mean((2, 3)), updated
 
     def _blocks(self) -> tuple[tuple[NormalisedConvolution, ...], ...]:
         blocks = []

@@ -1,4 +1,4 @@
-"""The adaptation curve: accuracy by number of inner steps, to beyond those that were trained."""
+"""The adaptation curve: accuracy by number of inner steps, up to more than were trained."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ def measure_curve(candidate: Candidate, setting: Setting) -> AdaptationCurve:
     """Measure the curve from 0 to `CURVE_FACTOR` times the initialization's own steps."""
     (n_way, _), (n_shot, _) = setting.shape.n_way, setting.shape.n_shot
     steps = CURVE_FACTOR * candidate.initialization.inner_loop.steps
-    found = evaluate_by_step(candidate, setting, steps=steps)
-    return AdaptationCurve(f"{n_way}-way {n_shot}-shot", found)
+    accuracies = evaluate_by_step(candidate, setting, steps=steps)
+    return AdaptationCurve(f"{n_way}-way {n_shot}-shot", accuracies)
 
 
 def validated_steps(curves: Sequence[AdaptationCurve], trained: int) -> int:

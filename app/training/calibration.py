@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch.nn import functional
 
-from ..checkpoints.calibration import (
-    Calibration,
-    Likeness,
-)
+from ..checkpoints.calibration import Calibration, Likeness
 from ..checkpoints.checkpoint import Checkpoint
 from ..data.episodes import ClassImages, EpisodePlan, EpisodeShape, realize, seeded
 from ..errors import BadData
+from ..images.preprocessing import Preprocessing
 from ..meta.head import SCALE
-from ..meta.inner_loop import Initialization
-from ..meta.network import Network
 from ..meta.params import Params
 from ..meta.scores import distance, expected_calibration_error
 from .candidate import Inductive
@@ -28,48 +24,36 @@ TEMPERATURES = torch.logspace(-1, 1, 201, base=5).tolist()
 KEPT = 0.95
 """Share of the images of its classes that the none-of-these threshold keeps."""
 SUPPORT_SETS, QUANTILE, MARGIN = 5000, 0.999, 2.0
-"""Support sets of two images, the share of them that is not warned about, and how much further
-off a set may be: smooth strokes of another pen are no other kind of picture."""
+"""Support sets of two images, the share of them that is not warned about, and how many times as
+far off a set may be: smooth strokes of another pen are still drawings."""
 TRAINING_IMAGES = 8
 """Images of each training class whose statistics count."""
 
 
 @torch.no_grad()
 def fit_calibration(
-    network: Network,
-    initialization: Initialization,
+    candidate: Inductive,
     training: ClassImages,
-    held_out: ClassImages,
+    preprocessing: Preprocessing,
     seed: int,
     episodes: int,
 ) -> Calibration:
-    """Fit temperature and threshold on episodes of held-out classes, likeness on both.
+    """Fit temperature and threshold on episodes of the candidate's held-out classes.
 
-    Every setting of SETTINGS that has enough classes weighs alike, with so many ``episodes``.
-    Raises BadData when none has enough.
+    Likeness is fitted on these and on ``training`` classes. Every setting of SETTINGS that has
+    enough classes weighs alike, with so many ``episodes``. Raises BadData when none has enough.
     """
-    counts = [len(images) for images in held_out.images]
-    settings = [
-        (way, shot)
-        for way, shot in SETTINGS
-        if sum(count >= shot + N_QUERY for count in counts) >= way
-    ]
-    if not settings:
-        (way, shot), *_ = SETTINGS
-        raise BadData(
-            f"to calibrate, expected at least {way} held-out classes of {shot + N_QUERY} images "
-            f"or more, got {sum(count >= shot + N_QUERY for count in counts)}"
-        )
-    found, distances = [], []
-    candidate = Inductive(network, initialization, held_out)
+    initialization, held_out = candidate.initialization, candidate.classes
+    settings = _possible_settings(held_out)
+    logits_and_labels, distances = [], []
     scale = float(initialization.params[SCALE])
     for way, shot in settings:
         setting = Setting(EpisodeShape.fixed(way, shot, N_QUERY), episodes, seed)
-        scores, labels = _known_scores(candidate, setting)
-        found.append((scores, labels))
-        distances.append(distance(scores, scale, torch.tensor([shot] * way)).quantile(KEPT))
+        logits, labels = _query_logits(candidate, setting)
+        logits_and_labels.append((logits, labels))
+        distances.append(distance(logits, scale, torch.tensor([shot] * way)).quantile(KEPT))
     losses = [
-        sum(float(functional.cross_entropy(scores / t, labels)) for scores, labels in found)
+        sum(float(functional.cross_entropy(logits / t, y)) for logits, y in logits_and_labels)
         for t in TEMPERATURES
     ]
     at_means = initialization.inner_loop.head_start == "class_means"
@@ -78,21 +62,25 @@ def fit_calibration(
         none_of_these=float(torch.stack(distances).mean()) if at_means else None,
         kept=KEPT,
         settings=settings,
-        likeness=fit_likeness(training, held_out, seed),
+        likeness=fit_likeness(training, held_out, preprocessing, seed),
     )
 
 
-def fit_likeness(training: ClassImages, held_out: ClassImages, seed: int) -> Likeness:
+def fit_likeness(
+    training: ClassImages, held_out: ClassImages, preprocessing: Preprocessing, seed: int
+) -> Likeness:
     """Moments from training classes; the threshold from small support sets of held-out ones."""
-    seen = torch.cat([image_statistics(images[:TRAINING_IMAGES]) for images in training.images])
-    means = seen.mean(0)
-    covariance = (seen - means).T @ (seen - means) / len(seen)
+    statistics = torch.cat(
+        [preprocessing.statistics(images[:TRAINING_IMAGES]) for images in training.images]
+    )
+    means = statistics.mean(0)
+    covariance = (statistics - means).T @ (statistics - means) / len(statistics)
     covariance = covariance + 0.01 * covariance.diag().diag() + 1e-6 * torch.eye(len(means))
     whitening = torch.linalg.cholesky(torch.linalg.inv(covariance))
-    others = torch.cat([image_statistics(images) for images in held_out.images])
-    unlike = ((others - means) @ whitening).square().mean(1)
-    drawn = torch.randint(len(unlike), (SUPPORT_SETS, 2), generator=seeded(seed, 2))
-    threshold = MARGIN * float(unlike[drawn].mean(1).quantile(QUANTILE))
+    unseen = torch.cat([preprocessing.statistics(images) for images in held_out.images])
+    distances = ((unseen - means) @ whitening).square().mean(1)
+    drawn = torch.randint(len(distances), (SUPPORT_SETS, 2), generator=seeded(seed, 2))
+    threshold = MARGIN * float(distances[drawn].mean(1).quantile(QUANTILE))
     return Likeness(means=means.tolist(), whitening=whitening.tolist(), threshold=threshold)
 
 
@@ -104,17 +92,20 @@ def area_under_roc(known: torch.Tensor, unknown: torch.Tensor) -> float:
     return float((below + up_to).double().mean() / (2 * len(known)))
 
 
-def warned_share(likeness: Likeness, classes: ClassImages, setting: Setting) -> float:
-    """The share of support sets that are told to be unlike the training data."""
+def warned_share(
+    likeness: Likeness, classes: ClassImages, preprocessing: Preprocessing, setting: Setting
+) -> float:
+    """The share of support sets that are warned to be unlike the training data."""
+    statistics = replace(classes, images=tuple(map(preprocessing.statistics, classes.images)))
     warned = [
-        likeness.unlikeness(realize(classes, plan).support.images.cpu()) > likeness.threshold
+        likeness.unlikeness(realize(statistics, plan).support.images) > likeness.threshold
         for plan in setting.plans(classes)
     ]
     return sum(warned) / len(warned)
 
 
 @dataclass(frozen=True)
-class CalibrationFound:
+class CalibrationWorth:
     """What a calibration is worth on some episodes; shares in 0..1.
 
     ``auroc`` is between queries of an episode's classes and as many of others; ``flagged`` the
@@ -128,59 +119,78 @@ class CalibrationFound:
 
 
 class CalibrationMeter:
-    """Watches an evaluation's scores, to tell what the checkpoint's calibration is worth."""
+    """Watches an evaluation's logits, to tell what the checkpoint's calibration is worth."""
 
     def __init__(self, checkpoint: Checkpoint, candidate: Inductive, seed: int) -> None:
-        self._checkpoint, self._candidate, self._seed = checkpoint, candidate, seed
-        self._probabilities: list[torch.Tensor] = []
-        self._labels: list[torch.Tensor] = []
+        self._scoring, self._candidate, self._seed = checkpoint.scoring, candidate, seed
+        self._confidences: list[torch.Tensor] = []
+        self._right: list[torch.Tensor] = []
         self._known: list[torch.Tensor] = []
         self._unknown: list[torch.Tensor] = []
 
     @torch.no_grad()
-    def watch(self, plan: EpisodePlan, fast_weights: Params, scores: torch.Tensor) -> None:
+    def watch(self, plan: EpisodePlan, fast_weights: Params, logits: torch.Tensor) -> None:
         """Take in an episode: its plan, fast weights and the `(query, n_way)` logits."""
-        checkpoint = self._checkpoint
         shots = torch.tensor([len(members) for members in plan.support])
-        scores = scores.cpu()
-        self._probabilities.append(checkpoint.scoring.probabilities(scores).max(1).values)
-        self._labels.append(scores.argmax(1) == plan.query_labels())
-        images = self._others(plan, len(scores), len(self._labels))
-        known = checkpoint.scoring.none_of_these(scores, shots)
-        if known is not None and images:
-            others = self._candidate.scores_of(images, fast_weights).cpu()
-            unknown = checkpoint.scoring.none_of_these(others, shots)
-            self._known.append(known)
-            self._unknown.extend([] if unknown is None else [unknown])
+        logits = logits.cpu()
+        self._confidences.append(self._scoring.probabilities(logits).max(1).values)
+        self._right.append(logits.argmax(1) == plan.query_labels())
+        known = self._scoring.none_of_these(logits, shots)
+        strangers = self._strangers(plan, len(logits), len(self._right))
+        if known is None or not strangers:
+            return
+        unknown = self._scoring.none_of_these(
+            self._candidate.logits_of(strangers, fast_weights).cpu(), shots
+        )
+        self._known.append(known)
+        self._unknown.extend([] if unknown is None else [unknown])
 
-    def found(self) -> CalibrationFound:
+    def worth(self) -> CalibrationWorth:
         """What the episodes so far tell."""
-        error = expected_calibration_error(torch.cat(self._probabilities), torch.cat(self._labels))
+        error = expected_calibration_error(torch.cat(self._confidences), torch.cat(self._right))
         if not self._known:
-            return CalibrationFound(error, None, None)
+            return CalibrationWorth(error, None, None)
         known = torch.cat(self._known)
         flagged = float((known > 1).double().mean())
-        return CalibrationFound(error, area_under_roc(known, torch.cat(self._unknown)), flagged)
+        return CalibrationWorth(error, area_under_roc(known, torch.cat(self._unknown)), flagged)
 
-    def _others(self, plan: EpisodePlan, count: int, number: int) -> list[tuple[int, int]]:
-        """``count`` images, by class and place, of classes that are not in the episode, if any."""
-        generator = seeded(self._seed, number, 1)
+    def _strangers(self, plan: EpisodePlan, count: int, episode: int) -> list[tuple[int, int]]:
+        """``count`` images, by class and position, of classes outside of the episode, if any."""
+        generator = seeded(self._seed, episode, 1)
         members = self._candidate.classes.images
-        rest = sorted(set(range(len(members))) - set(plan.classes))
-        if not rest:
+        outside = sorted(set(range(len(members))) - set(plan.classes))
+        if not outside:
             return []
-        picked = torch.randint(len(rest), (count,), generator=generator).tolist()
-        places = torch.rand(count, generator=generator).tolist()
+        picked = torch.randint(len(outside), (count,), generator=generator).tolist()
+        fractions = torch.rand(count, generator=generator).tolist()
         return [
-            (rest[i], int(place * len(members[rest[i]])))
-            for i, place in zip(picked, places, strict=True)
+            (outside[i], int(fraction * len(members[outside[i]])))
+            for i, fraction in zip(picked, fractions, strict=True)
         ]
 
 
-def _known_scores(candidate: Inductive, setting: Setting) -> tuple[torch.Tensor, torch.Tensor]:
-    scores, labels = [], []
+def _possible_settings(held_out: ClassImages) -> list[tuple[int, int]]:
+    """Those of SETTINGS that have enough classes. Raises BadData when none has."""
+    counts = [len(images) for images in held_out.images]
+    settings = [
+        (way, shot)
+        for way, shot in SETTINGS
+        if sum(count >= shot + N_QUERY for count in counts) >= way
+    ]
+    if not settings:
+        (way, shot), *_ = SETTINGS
+        raise BadData(
+            f"to calibrate, expected at least {way} held-out classes of {shot + N_QUERY} images "
+            f"or more, got {sum(count >= shot + N_QUERY for count in counts)}"
+        )
+    return settings
+
+
+def _query_logits(candidate: Inductive, setting: Setting) -> tuple[torch.Tensor, torch.Tensor]:
+    """`(query, n_way)` logits and `(query,)` labels of all queries of a setting's episodes."""
+    logits, labels = [], []
     for plan in setting.plans(candidate.classes):
         *_, last = candidate.trajectory(plan, None)
-        scores.append(candidate.scores(plan, last.fast_weights))
+        logits.append(candidate.logits(plan, last.fast_weights))
         labels.append(plan.query_labels())
-    return torch.cat(scores), torch.cat(labels)
+    return torch.cat(logits), torch.cat(labels)

@@ -43,7 +43,7 @@ class Candidate(Protocol):
         """The states of the inner loop on an episode's support set."""
         ...
 
-    def scores(self, plan: EpisodePlan, fast_weights: Params) -> torch.Tensor:
+    def logits(self, plan: EpisodePlan, fast_weights: Params) -> torch.Tensor:
         """The `(query, n_way)` logits of an episode's queries."""
         ...
 
@@ -61,7 +61,7 @@ class Candidate(Protocol):
 class Inductive:
     """A candidate that classifies each query by itself, as the service does.
 
-    What episodes share is computed once: all images go ahead through what does not adapt.
+    All images go through the frozen parts once, for all episodes together.
     """
 
     network: Network
@@ -73,12 +73,12 @@ class Inductive:
         support = realize(self._frozen, plan).support
         return trajectory_from_frozen(self.network, self.initialization, support, steps=steps)
 
-    def scores(self, plan: EpisodePlan, fast_weights: Params) -> torch.Tensor:
+    def logits(self, plan: EpisodePlan, fast_weights: Params) -> torch.Tensor:
         """The `(query, n_way)` logits of an episode's queries."""
         return self._classified(fast_weights, realize(self._frozen, plan).query_images)
 
-    def scores_of(self, images: Sequence[tuple[int, int]], fast_weights: Params) -> torch.Tensor:
-        """The `(image, n_way)` logits of images given by their class and place in it."""
+    def logits_of(self, images: Sequence[tuple[int, int]], fast_weights: Params) -> torch.Tensor:
+        """The `(image, n_way)` logits of images given by their class and position in it."""
         members = self._frozen.images
         return self._classified(fast_weights, torch.stack([members[c][i] for c, i in images]))
 
@@ -89,8 +89,8 @@ class Inductive:
     @cached_property
     def head_alone(self) -> Inductive | None:
         """The same with the network left as it is; None where nothing else adapts anyway."""
-        found = without_network_steps(self.initialization)
-        return None if found is None else replace(self, initialization=found)
+        initialization = without_network_steps(self.initialization)
+        return None if initialization is None else replace(self, initialization=initialization)
 
     @cached_property
     def features(self) -> ClassImages:
@@ -99,13 +99,13 @@ class Inductive:
 
     @cached_property
     def _frozen(self) -> ClassImages:
-        def rest(images: torch.Tensor) -> torch.Tensor:
+        def frozen(images: torch.Tensor) -> torch.Tensor:
             chunks = torch.split(images, IMAGES_AT_ONCE)
             return torch.cat(
-                [frozen_features(self.network, self.initialization, part) for part in chunks]
+                [frozen_features(self.network, self.initialization, chunk) for chunk in chunks]
             )
 
-        return replace(self.classes, images=tuple(map(rest, self.classes.images)))
+        return replace(self.classes, images=tuple(map(frozen, self.classes.images)))
 
     def _classified(self, fast_weights: Params, frozen: torch.Tensor) -> torch.Tensor:
         return logits_from_frozen(self.network, self.initialization, fast_weights, frozen)

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import Literal
 
 import torch
 
 from ..data import folders, omniglot
 from ..data.episodes import ClassImages
-from ..data.sources import EncodedClass
+from ..data.sources import DataFormat, EncodedClass, Split
 from ..errors import BadData, BadImage
 from ..images.decode import decode
 from ..images.preprocessing import Preprocessing
-
-DataFormat = Literal["omniglot", "vinyals", "folders"]
-Split = Literal["train", "validation", "test"]
 
 
 def read_split(
@@ -24,9 +21,9 @@ def read_split(
 ) -> Iterator[EncodedClass]:
     """Yield the encoded classes of one split.
 
-    Omniglot's test split is its evaluation part; its validation split the named alphabets of
-    the background part, and its training split the others. "vinyals" is Omniglot in Vinyals'
-    division.
+    Omniglot's test split is its evaluation part; its validation split the alphabets of the
+    background part that are ``validation_groups``, and its training split the others. "vinyals" is
+    Omniglot in Vinyals' division.
     """
     if data_format == "folders":
         yield from folders.read(path, split)
@@ -46,9 +43,7 @@ def for_episodes(data_format: DataFormat, classes: ClassImages) -> ClassImages:
 
 
 def preprocess_classes(
-    classes: Iterator[EncodedClass],
-    preprocessing: Preprocessing,
-    on_class: Callable[[], None] = lambda: None,
+    classes: Iterable[EncodedClass], preprocessing: Preprocessing
 ) -> ClassImages:
     """Decode and preprocess every image. Raises BadData that names the first bad file."""
     names, groups, images = [], [], []
@@ -58,10 +53,14 @@ def preprocess_classes(
         images.append(
             preprocessing.prepare([_image(encoded, *file) for file in encoded.files]).images
         )
-        on_class()
     if not names:
         raise BadData("expected at least one class of images, got none")
     return ClassImages(tuple(names), tuple(groups), tuple(images))
+
+
+def normalized(classes: ClassImages, preprocessing: Preprocessing) -> ClassImages:
+    """Apply a preprocessing's mean and deviation to classes that were preprocessed without."""
+    return replace(classes, images=tuple(map(preprocessing.normalized, classes.images)))
 
 
 def _image(encoded: EncodedClass, file_name: str, content: bytes) -> torch.Tensor:

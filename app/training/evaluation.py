@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -51,7 +52,7 @@ class Interval:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What an evaluation found; accuracies are shares in 0..1.
+    """What an evaluation measured; accuracies are shares in 0..1.
 
     ``zero_steps`` is the accuracy of the head's start, before any inner step, ``head_alone`` that
     after steps of the head without the network, where the network adapts too,
@@ -79,53 +80,62 @@ def evaluate(
     steps: int | None = None,
     pretrained: ClassImages | None = None,
     on_episode: Callable[[float], None] = lambda _: None,
-    on_scores: Callable[[EpisodePlan, Params, torch.Tensor], None] = lambda *_: None,
+    on_logits: Callable[[EpisodePlan, Params, torch.Tensor], None] = lambda *_: None,
 ) -> Evaluation:
     """Adapt to the support set of each episode and classify its queries.
 
     ``pretrained`` are the classes as another initialization embeds them, see `embed`.
-    ``on_episode`` is told each episode's accuracy, ``on_scores`` its plan, its
+    ``on_episode`` is told each episode's accuracy, ``on_logits`` its plan, its
     fast weights and the `(query, n_way)` logits of its queries.
     """
-    adapted_shares, start_shares, centroid_shares = [], [], []
-    head_shares, pretrained_shares = [], []
-    head_alone = candidate.head_alone
+    shares: dict[str, list[float]] = defaultdict(list)
     for plan in setting.plans(candidate.classes):
         states = list(candidate.trajectory(plan, steps))
         labels = plan.query_labels()
-        scores = candidate.scores(plan, states[-1].fast_weights)
-        adapted_shares.append(_accuracy(scores, labels))
-        start_shares.append(_accuracy(candidate.scores(plan, states[0].fast_weights), labels))
-        centroid_shares.append(_nearest_centroid_accuracy(candidate.embedded(plan)))
-        if head_alone is not None:
-            *_, last = head_alone.trajectory(plan, steps)
-            head_shares.append(_accuracy(head_alone.scores(plan, last.fast_weights), labels))
+        logits = candidate.logits(plan, states[-1].fast_weights)
+        accuracy = {
+            "adapted": _accuracy(logits, labels),
+            "zero_steps": _accuracy(candidate.logits(plan, states[0].fast_weights), labels),
+            "centroid": _nearest_centroid_accuracy(candidate.embedded(plan)),
+        }
+        if candidate.head_alone is not None:
+            accuracy["head_alone"] = _adapted_accuracy(candidate.head_alone, plan, steps)
         if pretrained is not None:
-            pretrained_shares.append(_nearest_centroid_accuracy(realize(pretrained, plan)))
-        on_episode(adapted_shares[-1])
-        on_scores(plan, states[-1].fast_weights, scores)
+            accuracy["pretrained"] = _nearest_centroid_accuracy(realize(pretrained, plan))
+        for classifier, share in accuracy.items():
+            shares[classifier].append(share)
+        on_episode(accuracy["adapted"])
+        on_logits(plan, states[-1].fast_weights, logits)
+    return _summary(shares)
+
+
+def _summary(shares: Mapping[str, Sequence[float]]) -> Evaluation:
+    """The evaluation of classifiers by the shares that they have right, one an episode."""
+    adapted = shares["adapted"]
+    intervals = {classifier: Interval.of(values) for classifier, values in shares.items()}
+    differences = {
+        classifier: Interval.of([a - b for a, b in zip(adapted, values, strict=True)])
+        for classifier, values in shares.items()
+    }
     return Evaluation(
-        setting.episodes,
-        Interval.of(adapted_shares),
-        Interval.of(start_shares),
-        Interval.of(centroid_shares),
-        _paired(adapted_shares, start_shares),
-        _paired(adapted_shares, centroid_shares),
-        Interval.of(head_shares) if head_shares else None,
-        _paired(adapted_shares, head_shares) if head_shares else None,
-        Interval.of(pretrained_shares) if pretrained_shares else None,
-        _paired(adapted_shares, pretrained_shares) if pretrained_shares else None,
+        episodes=len(adapted),
+        accuracy=intervals["adapted"],
+        zero_steps=intervals["zero_steps"],
+        nearest_centroid=intervals["centroid"],
+        difference_to_zero_steps=differences["zero_steps"],
+        difference=differences["centroid"],
+        head_alone=intervals.get("head_alone"),
+        difference_to_head_alone=differences.get("head_alone"),
+        pretrained_centroid=intervals.get("pretrained"),
+        difference_to_pretrained=differences.get("pretrained"),
     )
 
 
 @torch.no_grad()
 def adapted_accuracy(candidate: Candidate, setting: Setting) -> Interval:
     """The accuracy of `evaluate` alone, without what it is compared with."""
-    shares = []
-    for plan in setting.plans(candidate.classes):
-        *_, last = candidate.trajectory(plan, None)
-        shares.append(_accuracy(candidate.scores(plan, last.fast_weights), plan.query_labels()))
-    return Interval.of(shares)
+    plans = setting.plans(candidate.classes)
+    return Interval.of([_adapted_accuracy(candidate, plan, None) for plan in plans])
 
 
 @torch.no_grad()
@@ -134,24 +144,21 @@ def evaluate_by_step(candidate: Candidate, setting: Setting, *, steps: int) -> l
     shares: list[list[float]] = [[] for _ in range(steps + 1)]
     for plan in setting.plans(candidate.classes):
         for state in candidate.trajectory(plan, steps):
-            scores = candidate.scores(plan, state.fast_weights)
-            shares[state.number].append(_accuracy(scores, plan.query_labels()))
-    return [Interval.of(found) for found in shares]
+            logits = candidate.logits(plan, state.fast_weights)
+            shares[state.number].append(_accuracy(logits, plan.query_labels()))
+    return [Interval.of(of_episodes) for of_episodes in shares]
 
 
 @torch.no_grad()
 def evaluate_nearest_centroid(candidate: Candidate, setting: Setting) -> Interval:
     """The accuracy of class means of unadapted unit features, on the episodes of `evaluate`."""
-    return Interval.of(
-        [
-            _nearest_centroid_accuracy(candidate.embedded(plan))
-            for plan in setting.plans(candidate.classes)
-        ]
-    )
+    plans = setting.plans(candidate.classes)
+    return Interval.of([_nearest_centroid_accuracy(candidate.embedded(plan)) for plan in plans])
 
 
-def _paired(ours: Sequence[float], theirs: Sequence[float]) -> Interval:
-    return Interval.of([a - b for a, b in zip(ours, theirs, strict=True)])
+def _adapted_accuracy(candidate: Candidate, plan: EpisodePlan, steps: int | None) -> float:
+    *_, last = candidate.trajectory(plan, steps)
+    return _accuracy(candidate.logits(plan, last.fast_weights), plan.query_labels())
 
 
 def _nearest_centroid_accuracy(embedded: Episode) -> float:
@@ -159,5 +166,5 @@ def _nearest_centroid_accuracy(embedded: Episode) -> float:
     return _accuracy(-torch.cdist(embedded.query_images, means), embedded.query_labels)
 
 
-def _accuracy(scores: torch.Tensor, labels: torch.Tensor) -> float:
-    return float((scores.argmax(1) == labels.to(scores.device)).to(torch.float32).mean())
+def _accuracy(logits: torch.Tensor, labels: torch.Tensor) -> float:
+    return float((logits.argmax(1) == labels.to(logits.device)).to(torch.float32).mean())

@@ -1,7 +1,7 @@
 """Pictures of a training run as PNG files: its learning curve and its adaptation curves.
 
-They are drawn by matplotlib's objects on an Agg canvas; nothing of pyplot's global state is
-touched. Serving imports none of this.
+They are drawn by matplotlib's objects on an Agg canvas, without pyplot's global state. Serving
+imports none of this.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ Update = dict[str, Any]
 def read_log(path: Path) -> list[list[Update]]:
     """The updates of each stage in a run's log, in order; none where there is no log.
 
-    A run that was stopped repeats updates when it goes on: an entry takes the place of all
-    earlier ones from its own update on. A line that a crash cut short is left out.
+    A run that was stopped repeats updates when it goes on: an entry replaces all earlier entries
+    from its own update on. A line that a crash cut short is left out.
     """
     if not path.exists():
         return []
@@ -45,11 +45,12 @@ def read_log(path: Path) -> list[list[Update]]:
             update = json.loads(line)
         except json.JSONDecodeError:
             continue
-        while updates and _place(updates[-1]) >= _place(update):
+        while updates and _update_number(updates[-1]) >= _update_number(update):
             updates.pop()
         updates.append(update)
     return [
-        list(stage) for _, stage in itertools.groupby(updates, lambda update: _place(update)[0])
+        list(stage)
+        for _, stage in itertools.groupby(updates, lambda update: _update_number(update)[0])
     ]
 
 
@@ -101,8 +102,8 @@ def adaptation_curves(
     axes = figure.subplots()
     for curve in curves:
         steps = range(len(curve.accuracies))
-        mean = np.array([100 * found.mean for found in curve.accuracies])
-        half_width = np.array([100 * found.half_width for found in curve.accuracies])
+        mean = np.array([100 * interval.mean for interval in curve.accuracies])
+        half_width = np.array([100 * interval.half_width for interval in curve.accuracies])
         (line,) = axes.plot(steps, mean, marker=".", label=curve.label)
         axes.fill_between(
             steps, mean - half_width, mean + half_width, color=line.get_color(), alpha=0.2, lw=0
@@ -128,7 +129,7 @@ def _draw_smoothed(axes: Axes, stage: Sequence[Update], key: str, colour: str) -
     )
 
 
-def _place(update: Update) -> tuple[int, int]:
+def _update_number(update: Update) -> tuple[int, int]:
     return update["stage_number"], update["iteration"]
 
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 import torch
 
 from ..data.episodes import ClassImages, draw_episode, seeded
-from ..meta.episode import Episode, Support
+from ..meta.episode import Episode
 from ..meta.inner_loop import Initialization
 from ..meta.learners import META_LEARNERS
 from ..meta.network import Network
@@ -19,7 +19,7 @@ from .stages import copy_into, cosine_rate, optimizer_tensors, restore_optimizer
 
 
 class MetaTraining:
-    """One meta-training stage. ``background`` is the value that empty image area has."""
+    """One meta-training stage. ``background`` `(channel, 1, 1)` is that of empty image area."""
 
     def __init__(
         self,
@@ -27,7 +27,7 @@ class MetaTraining:
         initialization: Initialization,
         classes: ClassImages,
         table: MetaTrainingTable,
-        background: float,
+        background: torch.Tensor,
         seed: int,
     ) -> None:
         self.name = table.learner
@@ -64,8 +64,8 @@ class MetaTraining:
         multi_step_share = max(0.0, 1 - annealed)
         self._optimizer.zero_grad()
         loss = accuracy = 0.0
-        for number in range(table.episodes_per_update):
-            generator = seeded(self._seed, iteration, number)
+        for episode_number in range(table.episodes_per_update):
+            generator = seeded(self._seed, iteration, episode_number)
             episode = self._jittered(
                 draw_episode(self._classes, table.shape(), generator), generator
             )
@@ -101,17 +101,12 @@ class MetaTraining:
 
     def _accumulate(self, learned: Params, gradients: Params) -> None:
         for name, tensor in learned.items():
-            share = gradients[name] / self._table.episodes_per_update
-            tensor.grad = share if tensor.grad is None else tensor.grad + share
+            part = gradients[name] / self._table.episodes_per_update
+            tensor.grad = part if tensor.grad is None else tensor.grad + part
 
     def _jittered(self, episode: Episode, generator: torch.Generator) -> Episode:
-        jitter, support = self._table.jitter, episode.support
-        return Episode(
-            Support(
-                jittered(support.images, jitter, self._background, generator),
-                support.labels,
-                support.n_way,
-            ),
-            jittered(episode.query_images, jitter, self._background, generator),
-            episode.query_labels,
-        )
+        def jitter(images: torch.Tensor) -> torch.Tensor:
+            return jittered(images, self._table.jitter, self._background, generator)
+
+        support = replace(episode.support, images=jitter(episode.support.images))
+        return replace(episode, support=support, query_images=jitter(episode.query_images))

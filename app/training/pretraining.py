@@ -21,11 +21,11 @@ from .augmentation import jittered
 from .recipes import PretrainingTable
 from .stages import copy_into, cosine_rate, optimizer_tensors, restore_optimizer, set_rates
 
-HEAD, HEAD_SCALE = "pretraining_head.weight", "pretraining_head.scale"
+CLASS_WEIGHT, COSINE_SCALE = "pretraining_head.weight", "pretraining_head.scale"
 
 
 class Pretraining:
-    """The pre-training stage. ``background`` is the value that empty image area has."""
+    """The pre-training stage. ``background`` `(channel, 1, 1)` is that of empty image area."""
 
     name = "pretraining"
 
@@ -35,7 +35,7 @@ class Pretraining:
         initialization: Initialization,
         classes: ClassImages,
         table: PretrainingTable,
-        background: float,
+        background: torch.Tensor,
         seed: int,
     ) -> None:
         self.iterations = table.iterations
@@ -59,8 +59,8 @@ class Pretraining:
         }
         rows = torch.randn((len(classes.images), network.feature_size), generator=seeded(seed, 1))
         head = {
-            HEAD: rows / network.feature_size**0.5,
-            HEAD_SCALE: torch.tensor(float(table.cosine_scale)),
+            CLASS_WEIGHT: rows / network.feature_size**0.5,
+            COSINE_SCALE: torch.tensor(float(table.cosine_scale)),
         }
         self._head = {
             name: tensor.to(self._images.device).requires_grad_() for name, tensor in head.items()
@@ -89,14 +89,14 @@ class Pretraining:
                 images.contiguous(memory_format=torch.channels_last),
                 generator,
             )
-        cosines = unit(features.float()) @ unit(self._head[HEAD]).T
-        scores = self._head[HEAD_SCALE] * cosines
-        loss = functional.cross_entropy(scores, labels)
+        cosines = unit(features.float()) @ unit(self._head[CLASS_WEIGHT]).T
+        logits = self._head[COSINE_SCALE] * cosines
+        loss = functional.cross_entropy(logits, labels)
         self._optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         self._optimizer.step()
         self._statistics = detached(statistics)
-        accuracy = (scores.argmax(1) == labels).float().mean()
+        accuracy = (logits.argmax(1) == labels).float().mean()
         return {"loss": float(loss.detach()), "accuracy": float(accuracy)}
 
     def initialization(self) -> Initialization:
@@ -117,7 +117,7 @@ class Pretraining:
         """Take up the state that `tensors` gave."""
         copy_into({**self._backbone, **self._head}, tensors, "state.")
         self._statistics = {
-            name: tensors[f"state.{name}"].to(held.device)
-            for name, held in self._statistics.items()
+            name: tensors[f"state.{name}"].to(statistic.device)
+            for name, statistic in self._statistics.items()
         }
         restore_optimizer(self._optimizer, tensors)

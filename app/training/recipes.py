@@ -1,7 +1,7 @@
 """Recipes: all that decides what a training run learns, as a TOML file.
 
-A recipe may name another one as its ``base`` and state only what differs: tables are merged
-unless they name another kind, everything else, lists of stages too, takes the base's place.
+A recipe may name another recipe as its ``base`` and state only what differs: tables are merged
+unless they name another kind, everything else, lists of stages too, replaces the base's.
 """
 
 from __future__ import annotations
@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
-from ..checkpoints.config import Named, listed
+from ..checkpoints.strict import Named, Strict, listed
 from ..data.episodes import EpisodeShape
+from ..data.sources import DataFormat
 from ..errors import BadRecipe
 from ..meta.head import HeadStart
 from ..meta.learners import META_LEARNERS
@@ -29,23 +30,19 @@ Rate = Annotated[float, Field(gt=0)]
 Range = tuple[Positive, Positive]
 
 
-class _Table(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class DataTable(_Table):
+class DataTable(Strict):
     """Where classes come from and which groups of them are kept for selection."""
 
-    format: Literal["omniglot", "vinyals", "folders"]
+    format: DataFormat
     description: str
     licence: str
-    validation_groups: list[str] = []
+    validation_groups: list[str] = Field(default=[])
     train_on_validation: bool = False
-    """Learn from the validation classes too, once all is chosen: no state is selected then."""
+    """Learn from the validation classes too, once all is chosen; then no state is selected."""
     rotations: bool = False
 
 
-class Jitter(_Table):
+class Jitter(Strict):
     """The widest random affine change: degrees, shares of the image, shares of the side."""
 
     degrees: float = 0
@@ -54,8 +51,12 @@ class Jitter(_Table):
     shear: float = 0
     shift: float = 0
 
+    def widest(self) -> tuple[float, ...]:
+        """The six numbers of a change in `meta.views`, with degrees for its radians."""
+        return self.degrees, self.scale, self.aspect, self.shear, self.shift, self.shift
 
-class PretrainingTable(_Table):
+
+class PretrainingTable(Strict):
     """A plain classifier of all training classes with a cosine head."""
 
     iterations: Positive
@@ -68,26 +69,26 @@ class PretrainingTable(_Table):
     jitter: Jitter = Jitter()
 
 
-class InnerLoopTable(_Table):
+class InnerLoopTable(Strict):
     """The inner loop as it starts out; step sizes are learned from there."""
 
     steps: Positive
     head_start: HeadStart = "class_means"
     adapt: Literal["all", "last", "head"] = "all"
-    """What moves beside the head: the whole network, its last part, or nothing (ANIL)."""
+    """What adapts beside the head: the whole network, its last part, or nothing (ANIL)."""
     view_pairs: Annotated[int, Field(ge=0)] = 0
     """How many pairs of opposite views of the support images are adapted to beside them."""
     view_jitter: Jitter = Jitter()
     query_views: bool = False
     """Queries are classified by their mean features over the views too."""
     step_sizes_per: Literal["tensor", "number"] = "tensor"
-    """One step size for each tensor of the network, or for each number of it (Meta-SGD)."""
+    """A step size for each tensor of the network, or for each of its values (Meta-SGD)."""
     step_size: Rate
     head_step_size: Rate
     head_scale: Rate
 
 
-class MetaTrainingTable(_Table):
+class MetaTrainingTable(Strict):
     """One stage of the outer loop, by one meta-learner."""
 
     learner: str
@@ -102,7 +103,7 @@ class MetaTrainingTable(_Table):
     warmup: Annotated[int, Field(ge=0)] = 0
     jitter: Jitter = Jitter()
     first_order_iterations: Annotated[int, Field(ge=0)] = 0
-    """Derivative-order annealing (MAML++): "maml" goes first order for so many updates."""
+    """Derivative-order annealing (MAML++): "maml" is first order for so many updates."""
     multi_step_iterations: Annotated[int, Field(ge=0)] = 0
     """Multi-step loss (MAML++): its share falls from 1 to 0 over so many updates."""
     mirrored: bool = False
@@ -112,13 +113,26 @@ class MetaTrainingTable(_Table):
         """The episodes of this stage."""
         return EpisodeShape(self.n_way, self.n_shot, self.n_query, self.uneven)
 
+    def check(self) -> None:
+        """Raise ValueError for settings that do not go together."""
+        if self.learner not in META_LEARNERS:
+            raise ValueError(f"learner: expected one of {', '.join(META_LEARNERS)}")
+        if self.first_order_iterations and self.learner != "maml":
+            raise ValueError('first_order_iterations: only learner = "maml" has a second order')
+        if self.multi_step_iterations and self.learner == "reptile":
+            raise ValueError("multi_step_iterations: reptile has no query loss")
+        for name in ("n_way", "n_shot"):
+            low, high = getattr(self, name)
+            if low > high:
+                raise ValueError(f"{name}: expected [smallest, largest], got [{low}, {high}]")
 
-class SelectionTable(_Table):
+
+class SelectionTable(Strict):
     """How often and on what the best state is chosen: episodes of held-out classes."""
 
     every: Positive
     pretraining_every: Positive | None = None
-    """Updates between two looks in pre-training, where nothing is selected; ``every`` if None."""
+    """Updates between measurements in pre-training, which selects nothing; ``every`` if None."""
     episodes: Positive
     settings: list[Range]
     n_query: Positive = 15
@@ -126,7 +140,7 @@ class SelectionTable(_Table):
     """Held-out episodes of each way and shot that the calibration is fitted on."""
 
 
-class Recipe(_Table):
+class Recipe(Strict):
     """All of a recipe."""
 
     name: str
@@ -140,23 +154,24 @@ class Recipe(_Table):
     meta_training: list[MetaTrainingTable]
     selection: SelectionTable
 
+    @property
+    def first_meta_stage(self) -> int:
+        """How many stages come before meta-training."""
+        return int(self.pretraining is not None)
+
+    @property
+    def n_stages(self) -> int:
+        """Pre-training, where there is one, and all of meta-training."""
+        return self.first_meta_stage + len(self.meta_training)
+
     @model_validator(mode="after")
     def _can_be_done(self) -> Recipe:
         if self.network.name not in NETWORKS:
             raise ValueError(f"network.name: expected one of {', '.join(NETWORKS)}")
         for stage in self.meta_training:
-            if stage.learner not in META_LEARNERS:
-                raise ValueError(f"learner: expected one of {', '.join(META_LEARNERS)}")
+            stage.check()
             if stage.learner == "anil" and self.inner_loop.adapt != "head":
                 raise ValueError('learner: "anil" needs adapt = "head" in [inner_loop]')
-            if stage.first_order_iterations and stage.learner != "maml":
-                raise ValueError('first_order_iterations: only learner = "maml" has a second order')
-            if stage.multi_step_iterations and stage.learner == "reptile":
-                raise ValueError("multi_step_iterations: reptile has no query loss")
-            for name in ("n_way", "n_shot"):
-                low, high = getattr(stage, name)
-                if low > high:
-                    raise ValueError(f"{name}: expected [smallest, largest], got [{low}, {high}]")
         return self
 
 
@@ -192,9 +207,9 @@ def _read_tables(path: Path) -> tuple[dict[str, Any], list[bytes]]:
     """The tables of a recipe, merged with those of its bases, and the texts they come from."""
     texts: list[bytes] = []
     merged: dict[str, Any] = {}
-    seen: set[Path] = set()
-    while path not in seen:
-        seen.add(path)
+    read: set[Path] = set()
+    while path not in read:
+        read.add(path)
         text = path.read_bytes()
         texts.append(text)
         try:
@@ -210,13 +225,12 @@ def _read_tables(path: Path) -> tuple[dict[str, Any], list[bytes]]:
 
 
 def _recipe_path(name_or_path: str, folder: Path) -> Path:
-    candidates = (folder / name_or_path, RECIPES / f"{name_or_path}.toml")
-    found = next((path for path in candidates if path.is_file()), None)
-    if found is None:
-        raise BadRecipe(
-            f"expected a recipe file or one of {', '.join(shipped_recipes())}, got {name_or_path!r}"
-        )
-    return found
+    for path in (folder / name_or_path, RECIPES / f"{name_or_path}.toml"):
+        if path.is_file():
+            return path
+    raise BadRecipe(
+        f"expected a recipe file or one of {', '.join(shipped_recipes())}, got {name_or_path!r}"
+    )
 
 
 def _merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What the stages of a run have in common: numbered updates that can be taken up again."""
+"""What the stages of a run have in common: numbered updates that a saved state can resume."""
 
 from __future__ import annotations
 
@@ -61,9 +61,9 @@ def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: Params) -> None
     """Take up the state that `optimizer_tensors` gave."""
     state: dict[int, dict[str, torch.Tensor]] = {}
     for name, tensor in tensors.items():
-        kind, *rest = name.split(".")
-        if kind == "optimizer":
-            state.setdefault(int(rest[0]), {})[rest[1]] = tensor
+        if name.startswith("optimizer."):
+            _, position, key = name.split(".")
+            state.setdefault(int(position), {})[key] = tensor
     optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
 
 

@@ -1,9 +1,9 @@
 """Transductive evaluation, which figures of some papers come from: queries share statistics.
 
 A network that normalises by the batch, and is given all queries of an episode as one batch,
-learns something of each from the others. MAML was first measured so (Nichol, Achiam and
-Schulman, 2018, who report both kinds and call this one transductive). Nothing is served or
-selected so.
+learns something of each query from the others. MAML was first measured in this way (Nichol,
+Achiam and Schulman, 2018, report both kinds and call this one transductive). Nothing is served or
+selected by it.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from .candidate import without_network_steps
 
 
 @dataclass(frozen=True)
-class Transductive:
+class TransductiveNetwork:
     """A network whose `features` normalise by their batch instead of by stored statistics.
 
     The batch is the support set in the inner loop, and all queries of an episode afterwards.
@@ -58,7 +58,7 @@ class Transductive:
 
     @property
     def parts(self) -> tuple[frozenset[str], ...]:
-        """All names as one part: what lies before a moving tensor sees the batch too."""
+        """All names as one part: what lies before an adapted tensor depends on the batch too."""
         return (frozenset().union(*self.network.parts),)
 
     def through(
@@ -74,7 +74,7 @@ class Transductive:
         return self.network.features_in_pretraining(params, images, generator)
 
 
-def transductive(network: Network) -> Transductive:
+def normalised_by_batch(network: Network) -> TransductiveNetwork:
     """The same network, normalised by the batch and without DropBlock.
 
     Raises ValueError for a network without stored statistics, which would stay as it is.
@@ -86,14 +86,14 @@ def transductive(network: Network) -> Transductive:
         )
     if isinstance(network, ResNet12):
         network = replace(network, drop_rate=0.0)
-    return Transductive(network)
+    return TransductiveNetwork(network)
 
 
 @dataclass(frozen=True)
 class TransductiveCandidate:
     """A candidate that classifies all queries of an episode as one batch."""
 
-    network: Transductive
+    network: TransductiveNetwork
     initialization: Initialization
     classes: ClassImages
 
@@ -102,7 +102,7 @@ class TransductiveCandidate:
         support = realize(self.classes, plan).support
         return trajectory(self.network, self.initialization, support, steps=steps)
 
-    def scores(self, plan: EpisodePlan, fast_weights: Params) -> torch.Tensor:
+    def logits(self, plan: EpisodePlan, fast_weights: Params) -> torch.Tensor:
         """The `(query, n_way)` logits of an episode's queries, which share statistics."""
         queries = realize(self.classes, plan).query_images
         return logits(self.network, self.initialization, fast_weights, queries)
@@ -119,8 +119,8 @@ class TransductiveCandidate:
     @cached_property
     def head_alone(self) -> TransductiveCandidate | None:
         """The same with the network left as it is; None where nothing else adapts anyway."""
-        found = without_network_steps(self.initialization)
-        return None if found is None else replace(self, initialization=found)
+        initialization = without_network_steps(self.initialization)
+        return None if initialization is None else replace(self, initialization=initialization)
 
     def _embed(self, images: torch.Tensor) -> torch.Tensor:
         return unit(self.network.features(self.initialization.params, images))

@@ -43,7 +43,7 @@ def of_photographs(folder: Path, checkpoint: Checkpoint, photographs: list[bytes
     found = copied(folder, "photographs", lambda _: None)
     calibration = load_checkpoint(found).config.calibration
     assert calibration is not None
-    likeness = fit_likeness(checkpoint.preprocessing, seen, seen, 0)
+    likeness = fit_likeness(seen, seen, checkpoint.preprocessing, 0)
     record_calibration(found, calibration.model_copy(update={"likeness": likeness}))
     return found
 

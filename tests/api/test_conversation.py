@@ -130,7 +130,7 @@ def test_http_predicts_what_evaluate_measures(
     measured = evaluate(
         Inductive(checkpoint.network, checkpoint.initialization, classes),
         Setting(shape, 1, seed),
-        on_scores=lambda p, _, rows: seen.append(
+        on_logits=lambda p, _, rows: seen.append(
             (
                 [classes.names[index] for index in p.classes],
                 checkpoint.scoring.probabilities(rows).tolist(),

@@ -10,7 +10,7 @@ from inkling.cli.local_server import local_server
 from inkling.main import create_app
 from inkling.settings import Settings
 
-from ..planted import planted_is_top_suspect
+from ..mislabelled import mislabelled_is_top_suspect
 from .test_conversation import NAMES, Drawings, form
 
 
@@ -27,7 +27,7 @@ def adapt(
 def test_a_planted_wrong_label_is_the_top_suspect(
     http: httpx.Client, drawings: Drawings, uneven: bool
 ) -> None:
-    found = [planted_is_top_suspect(http, drawings, seed, uneven=uneven) for seed in range(6)]
+    found = [mislabelled_is_top_suspect(http, drawings, seed, uneven=uneven) for seed in range(6)]
     assert sum(found) >= 5
 
 

@@ -9,9 +9,11 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from .engine.measure import Row as EngineRow
+from .http.contenders import EMPTY
 from .http.measure import Row as HttpRow
 
 INKLING = "inkling"
+NO_RIVALS = (INKLING, "inkling-eager", "kernels alone")
 
 
 def machine() -> str:
@@ -40,10 +42,11 @@ def machine() -> str:
 def engine_table(rows: Sequence[EngineRow]) -> str:
     """One call at a time, then several at once; how many times as long as Inkling takes."""
     alone = [row for row in rows if row.per_second is None]
+    rivals = _engine_rivals(alone)
     ours = {(r.case, r.job): r.p50_ms for r in alone if r.contestant == INKLING}
     text = _table(
         ("case", "job", "contestant", "threads", "p50 ms", "p95", "p99", "GFLOP/s",
-         "of peak", "bytes", "times Inkling's"),
+         "of peak", "bytes", "times Inkling's", "best rival"),
         (
             (
                 row.case, row.job, row.contestant, row.threads, f"{row.p50_ms:.2f}",
@@ -52,6 +55,7 @@ def engine_table(rows: Sequence[EngineRow]) -> str:
                 "" if row.peak is None else f"{row.peak:.0%}",
                 "" if row.session_bytes is None else f"{row.session_bytes:,}",
                 f"{row.p50_ms / ours[row.case, row.job]:.2f}",
+                rivals.get((row.case, row.job), "") if row.contestant == INKLING else "",
             )
             for row in alone
         ),
@@ -68,16 +72,51 @@ def engine_table(rows: Sequence[EngineRow]) -> str:
     return text
 
 
+def _engine_rivals(rows: Sequence[EngineRow]) -> dict[tuple[str, str], str]:
+    """By case and job: the quickest of the others at its best number of threads, and the ratio."""
+    told: dict[tuple[str, str], str] = {}
+    for ours in rows:
+        rivals = [
+            row
+            for row in rows
+            if (row.case, row.job) == (ours.case, ours.job) and row.contestant not in NO_RIVALS
+        ]
+        if ours.contestant == INKLING and rivals:
+            best = min(rivals, key=lambda row: row.p50_ms)
+            ratio = best.p50_ms / ours.p50_ms
+            told[ours.case, ours.job] = f"{best.contestant} ({best.threads}): {ratio:.2f} x as long"
+    return told
+
+
+def _http_rivals(rows: Sequence[HttpRow]) -> dict[str, str]:
+    """By case: the other server that answers the most calls in its best setting, and the ratio."""
+    told: dict[str, str] = {}
+    for ours in rows:
+        rates = {
+            f"{row.contender} ({row.setting})": row.throughput_per_s
+            for row in rows
+            if row.case == ours.case and not row.contender.startswith((INKLING, EMPTY))
+            if row.throughput_per_s is not None
+        }
+        if ours.contender == INKLING and ours.throughput_per_s is not None and rates:
+            best = max(rates, key=rates.__getitem__)
+            told[ours.case] = f"{best}: {rates[best] / ours.throughput_per_s:.2f} x as many"
+    return told
+
+
 def http_table(rows: Sequence[HttpRow]) -> str:
-    """Over HTTP."""
+    """Over HTTP, with the best rival beside Inkling."""
+    rivals = _http_rivals(rows)
     return _table(
-        ("case", "contender", "setting", "a second", "p50 ms", "p95", "p99", "rounds"),
+        ("case", "contender", "setting", "a second", "p50 ms", "p95", "p99", "rounds",
+         "best rival"),
         (
-            (row.case, row.contender, row.setting, f"SKIPPED: {row.skipped}", "", "", "", "")
+            (row.case, row.contender, row.setting, f"SKIPPED: {row.skipped}", "", "", "", "", "")
             if row.skipped or row.throughput_per_s is None
             else (
                 row.case, row.contender, row.setting, f"{row.throughput_per_s:.0f}",
                 f"{row.p50_ms:.2f}", f"{row.p95_ms:.2f}", f"{row.p99_ms:.2f}", row.rounds,
+                rivals.get(row.case, "") if row.contender == INKLING else "",
             )
             for row in rows
         ),

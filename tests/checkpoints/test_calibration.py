@@ -1,13 +1,10 @@
 from __future__ import annotations
 
-import json
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from inkling.checkpoints.catalogue import find_checkpoint
 from inkling.checkpoints.checkpoint import (
     Checkpoint,
     load_checkpoint,
@@ -16,6 +13,8 @@ from inkling.checkpoints.checkpoint import (
 )
 from inkling.checkpoints.config import Result
 from inkling.errors import BadCheckpoint
+
+from .configs import edit_config
 
 OLDER_RESULT = {
     "split": "omniglot test",
@@ -31,22 +30,9 @@ OLDER_RESULT = {
 }
 
 
-@pytest.fixture
-def copy(tmp_path: Path) -> Path:
-    shutil.copytree(find_checkpoint("omniglot"), tmp_path / "copy")
-    return tmp_path / "copy"
-
-
-def edit(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
-    path = folder / "config.json"
-    config = json.loads(path.read_text())
-    change(config)
-    path.write_text(json.dumps(config))
-
-
 def test_an_older_checkpoint_loads_with_its_results(copy: Path) -> None:
-    edit(copy, lambda config: config.pop("calibration"))
-    edit(copy, lambda config: config.update(results=[OLDER_RESULT]))
+    edit_config(copy, lambda config: config.pop("calibration"))
+    edit_config(copy, lambda config: config.update(results=[OLDER_RESULT]))
     older = load_checkpoint(copy)
     assert older.config.calibration is None
     assert "calibration" not in older.config.functional()
@@ -62,7 +48,7 @@ def test_a_calibration_counts_for_the_identity_and_drops_what_was_measured(
 ) -> None:
     calibration = checkpoint.config.calibration
     assert calibration is not None
-    edit(copy, lambda config: config.update(results=[OLDER_RESULT]))
+    edit_config(copy, lambda config: config.update(results=[OLDER_RESULT]))
     record_calibration(copy, calibration.model_copy(update={"temperature": 1.25}))
     changed = load_checkpoint(copy)
     assert changed.identity != checkpoint.identity
@@ -87,14 +73,18 @@ def test_what_was_found_of_a_calibration_is_on_the_card(copy: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "place"),
+    ("change", "told"),
     [
         (lambda c: c.update(temperature=0), "calibration.temperature"),
         (lambda c: c.update(none_of_these=-1), "calibration.none_of_these"),
         (lambda c: c.update(surprise=1), "calibration.surprise"),
-        (lambda c: c["likeness"]["means"].pop(), "calibration.likeness.means"),
-        (lambda c: c["likeness"]["whitening"].pop(), "calibration.likeness.whitening"),
-        (lambda c: c["likeness"]["whitening"][2].pop(), "calibration.likeness.whitening.2"),
+        (lambda c: c["likeness"]["means"].pop(), "calibration.likeness: .* expected 4 rows"),
+        (lambda c: c["likeness"]["whitening"].pop(), "calibration.likeness: .* expected 5 rows"),
+        (lambda c: c["likeness"]["whitening"][2].pop(), "calibration.likeness: .* of 5 numbers"),
+        (
+            lambda c: c["likeness"].update(means=[0.0], whitening=[[1.0]]),
+            "calibration.likeness.means: expected 5 statistics, got 1",
+        ),
         (
             lambda c: c["likeness"]["means"].__setitem__(1, float("nan")),
             "calibration.likeness.means.1",
@@ -102,8 +92,8 @@ def test_what_was_found_of_a_calibration_is_on_the_card(copy: Path) -> None:
     ],
 )
 def test_a_calibration_that_cannot_be_used_is_refused(
-    copy: Path, change: Callable[[dict[str, Any]], object], place: str
+    copy: Path, change: Callable[[dict[str, Any]], object], told: str
 ) -> None:
-    edit(copy, lambda config: change(config["calibration"]))
-    with pytest.raises(BadCheckpoint, match=place):
+    edit_config(copy, lambda config: change(config["calibration"]))
+    with pytest.raises(BadCheckpoint, match=told):
         load_checkpoint(copy)

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import json
-import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -14,18 +12,7 @@ from inkling.checkpoints.checkpoint import Checkpoint, load_checkpoint, save_che
 from inkling.checkpoints.tensor_files import read_tensors, write_file
 from inkling.errors import BadCheckpoint
 
-
-@pytest.fixture
-def copy(tmp_path: Path) -> Path:
-    shutil.copytree(find_checkpoint("omniglot"), tmp_path / "copy")
-    return tmp_path / "copy"
-
-
-def edit_config(folder: Path, change: Callable[[dict[str, Any]], None]) -> None:
-    path = folder / "config.json"
-    config = json.loads(path.read_text())
-    change(config)
-    path.write_text(json.dumps(config))
+from .configs import edit_config
 
 
 def test_saved_equals_loaded(checkpoint: Checkpoint, tmp_path: Path) -> None:

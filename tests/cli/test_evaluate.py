@@ -7,6 +7,7 @@ import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import torch
@@ -14,7 +15,7 @@ from inkling.checkpoints.catalogue import find_checkpoint
 from inkling.checkpoints.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from inkling.checkpoints.config import describe
 from inkling.cli.app import app
-from inkling.data.sources import EncodedClass
+from inkling.data.sources import DataFormat, EncodedClass
 from inkling.errors import BadData, BadSetting
 from inkling.networks.conv4 import Conv4
 from PIL import Image
@@ -161,6 +162,18 @@ def test_a_checkpoint_can_be_calibrated_by_itself(
     assert after.identity != before.identity
     assert invoked(*command).exit_code == 0
     assert load_checkpoint(copy).identity == after.identity
+
+
+@pytest.mark.parametrize("data_format", get_args(DataFormat))
+@pytest.mark.parametrize("command", ["evaluate", "calibrate"])
+def test_every_layout_of_data_can_be_asked_for(
+    tmp_path: Path, command: str, data_format: str
+) -> None:
+    shutil.copytree(find_checkpoint("omniglot"), tmp_path / "copy")
+    (tmp_path / "empty").mkdir()
+    options = ("--data", str(tmp_path / "empty"), "--data-format", data_format)
+    with pytest.raises(BadData, match=r"at least 2 classes|images_(background|evaluation)\.zip"):
+        invoked(command, str(tmp_path / "copy"), *options)
 
 
 def test_a_gpu_that_is_not_there_is_refused(measure: list[str], tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from inkling.data import folders, omniglot
-from inkling.data.sources import EncodedClass
+from inkling.data.sources import SPLITS, EncodedClass
 from inkling.errors import BadData
 
 DRAWING = b"not decoded here"
@@ -61,9 +61,8 @@ def write_omniglot_named_as_the_lists_do(path: Path) -> None:
 
 def test_vinyals_division_takes_every_character_once(tmp_path: Path) -> None:
     write_omniglot_named_as_the_lists_do(tmp_path)
-    splits: tuple[omniglot.VinyalsSplit, ...] = ("train", "validation", "test")
     names = {
-        split: {entry.name for entry in omniglot.read_vinyals(tmp_path, split)} for split in splits
+        split: {entry.name for entry in omniglot.read_vinyals(tmp_path, split)} for split in SPLITS
     }
     assert {split: len(found) for split, found in names.items()} == {
         "train": 1028,
@@ -91,7 +90,7 @@ def test_classes_are_dealt_out_to_splits_once_each(
     tmp_path: Path, encoded: tuple[EncodedClass, ...]
 ) -> None:
     write_classes(tmp_path, encoded)
-    splits = {split: list(folders.read(tmp_path, split)) for split in folders.SPLITS}
+    splits = {split: list(folders.read(tmp_path, split)) for split in SPLITS}
     assert {split: len(found) for split, found in splits.items()} == {
         "train": 13,
         "validation": 3,
@@ -106,7 +105,7 @@ def test_classes_are_dealt_out_to_splits_once_each(
 def test_folders_named_after_splits_are_the_splits(
     tmp_path: Path, encoded: tuple[EncodedClass, ...]
 ) -> None:
-    for number, split in enumerate(folders.SPLITS):
+    for number, split in enumerate(SPLITS):
         write_classes(tmp_path / split, encoded[number * 5 : number * 5 + 5])
     found = [entry.name for entry in folders.read(tmp_path, "validation")]
     assert found == [entry.name for entry in encoded[5:10]]

@@ -8,11 +8,20 @@ from inkling.checkpoints.checkpoint import Checkpoint
 from inkling.data.episodes import ClassImages, EpisodeShape, draw_episode, seeded
 from inkling.meta.episode import Support
 from inkling.meta.head import BIAS, WEIGHT, start
-from inkling.meta.inner_loop import adapt, probabilities, support_loss, trajectory
+from inkling.meta.head import logits as head_logits
+from inkling.meta.inner_loop import Initialization, adapt, logits, support_loss, trajectory
+from inkling.meta.network import Network
+from inkling.meta.params import Params
 
 from .toy import SmoothNetwork, toy_episode, toy_initialization
 
 NETWORK = SmoothNetwork()
+
+
+def probabilities(
+    network: Network, initialization: Initialization, fast_weights: Params, images: torch.Tensor
+) -> torch.Tensor:
+    return logits(network, initialization, fast_weights, images).softmax(1)
 
 
 def test_one_step_of_a_zero_head_is_the_closed_form() -> None:
@@ -37,8 +46,9 @@ def test_steps_follow_the_gradient_of_the_support_loss() -> None:
     first, second, _ = trajectory(NETWORK, initialization, support)
     layer = first.fast_weights["layer"].clone().requires_grad_()
     moved = {**first.fast_weights, "layer": layer}
-    follows = start("class_means", NETWORK.features(moved, support.images), support)
-    loss = support_loss(NETWORK, {**moved, **follows}, support)
+    features = NETWORK.features(moved, support.images)
+    follows = start("class_means", features, support)
+    loss = support_loss(head_logits({**moved, **follows}, features), support)
     (gradient,) = torch.autograd.grad(loss, layer)
     torch.testing.assert_close(
         second.fast_weights["layer"], first.fast_weights["layer"] - 0.3 * gradient

@@ -32,9 +32,9 @@ def test_the_interval_is_the_normal_one() -> None:
 
 def test_the_same_seed_measures_the_same(checkpoint: Checkpoint, classes: ClassImages) -> None:
     network, initialization = checkpoint.network, checkpoint.initialization
-    found = [evaluate(Inductive(network, initialization, classes), SETTING) for _ in range(2)]
-    assert found[0] == found[1]
-    assert found[0].accuracy.mean > 0.9
+    evaluations = [evaluate(Inductive(network, initialization, classes), SETTING) for _ in range(2)]
+    assert evaluations[0] == evaluations[1]
+    assert evaluations[0].accuracy.mean > 0.9
 
 
 def test_nothing_is_taken_from_the_queries(checkpoint: Checkpoint, classes: ClassImages) -> None:
@@ -43,18 +43,17 @@ def test_nothing_is_taken_from_the_queries(checkpoint: Checkpoint, classes: Clas
     for n_query in (5, 1):
 
         def note(plan: EpisodePlan, _fast_weights: Params, rows: torch.Tensor) -> None:
-            found = seen[-1]
             images = [
                 (c, i) for c, members in zip(plan.classes, plan.query, strict=True) for i in members
             ]
-            found.update(zip(images, rows, strict=True))
+            seen[-1].update(zip(images, rows, strict=True))
 
         seen.append({})
         setting = Setting(EpisodeShape.fixed(5, 1, n_query), 1, 0)
         evaluate(
             Inductive(checkpoint.network, checkpoint.initialization, classes),
             setting,
-            on_scores=note,
+            on_logits=note,
         )
     many, few = seen
     assert len(few) == 5
@@ -68,11 +67,11 @@ def test_with_no_steps_class_means_are_nearest_centroid(
     network, initialization = checkpoint.network, checkpoint.initialization
     assert initialization.inner_loop.head_start == "class_means"
     unmoved = replace(initialization, views=no_views())
-    found = evaluate(Inductive(network, unmoved, classes), SETTING, steps=0)
-    assert found.accuracy == found.nearest_centroid
-    assert found.difference == Interval(0, 0)
+    evaluation = evaluate(Inductive(network, unmoved, classes), SETTING, steps=0)
+    assert evaluation.accuracy == evaluation.nearest_centroid
+    assert evaluation.difference == Interval(0, 0)
     alone = evaluate_nearest_centroid(Inductive(network, initialization, classes), SETTING)
-    assert alone == found.nearest_centroid
+    assert alone == evaluation.nearest_centroid
 
 
 def test_the_adaptation_curve_goes_through_the_accuracies_of_its_steps(
@@ -81,8 +80,8 @@ def test_the_adaptation_curve_goes_through_the_accuracies_of_its_steps(
     network, initialization = checkpoint.network, checkpoint.initialization
     curve = evaluate_by_step(Inductive(network, initialization, classes), SETTING, steps=3)
     for steps in (0, 3):
-        found = evaluate(Inductive(network, initialization, classes), SETTING, steps=steps)
-        assert curve[steps] == found.accuracy
+        evaluation = evaluate(Inductive(network, initialization, classes), SETTING, steps=steps)
+        assert curve[steps] == evaluation.accuracy
     assert len(curve) == 4
 
 
@@ -97,9 +96,9 @@ def test_the_zero_step_row_is_the_accuracy_of_the_heads_start(
     checkpoint: Checkpoint, classes: ClassImages
 ) -> None:
     network, initialization = checkpoint.network, checkpoint.initialization
-    found = evaluate(Inductive(network, initialization, classes), SETTING)
+    evaluation = evaluate(Inductive(network, initialization, classes), SETTING)
     assert (
-        found.zero_steps
+        evaluation.zero_steps
         == evaluate(Inductive(network, initialization, classes), SETTING, steps=0).accuracy
     )
     zero_head = replace(
@@ -115,9 +114,9 @@ def test_nearest_centroid_in_other_features_stands_beside(
 ) -> None:
     network, initialization = checkpoint.network, checkpoint.initialization
     own = embed(network, initialization, classes)
-    found = evaluate(Inductive(network, initialization, classes), SETTING, pretrained=own)
-    assert found.pretrained_centroid == found.nearest_centroid
-    assert found.difference_to_pretrained == found.difference
+    evaluation = evaluate(Inductive(network, initialization, classes), SETTING, pretrained=own)
+    assert evaluation.pretrained_centroid == evaluation.nearest_centroid
+    assert evaluation.difference_to_pretrained == evaluation.difference
 
 
 @pytest.mark.parametrize("query_views", [False, True])
@@ -135,27 +134,27 @@ def test_what_episodes_share_moves_no_answer(
             *_, shared = candidate.trajectory(plan, None)
             alone = adapt(network, initialization, episode.support)
             expected = logits(network, initialization, alone.fast_weights, episode.query_images)
-            found = candidate.scores(plan, shared.fast_weights)
-            torch.testing.assert_close(found.softmax(1), expected.softmax(1), rtol=0, atol=1e-5)
+            answers = candidate.logits(plan, shared.fast_weights)
+            torch.testing.assert_close(answers.softmax(1), expected.softmax(1), rtol=0, atol=1e-5)
             images = [
                 (c, i) for c, members in zip(plan.classes, plan.query, strict=True) for i in members
             ]
-            torch.testing.assert_close(candidate.scores_of(images, shared.fast_weights), found)
+            torch.testing.assert_close(candidate.logits_of(images, shared.fast_weights), answers)
 
 
 def test_the_head_alone_stands_beside_where_more_than_it_adapts(
     checkpoint: Checkpoint, classes: ClassImages
 ) -> None:
     network, initialization = checkpoint.network, checkpoint.initialization
-    found = evaluate(Inductive(network, initialization, classes), SETTING)
+    evaluation = evaluate(Inductive(network, initialization, classes), SETTING)
     frozen = without_network_steps(initialization)
     assert frozen is not None
     assert set(frozen.step_sizes) == {"head.weight", "head.bias"}
     alone = evaluate(Inductive(network, frozen, classes), SETTING)
-    assert found.head_alone == alone.accuracy
-    assert found.difference_to_head_alone is not None
-    assert found.difference_to_head_alone.mean == pytest.approx(
-        found.accuracy.mean - alone.accuracy.mean
+    assert evaluation.head_alone == alone.accuracy
+    assert evaluation.difference_to_head_alone is not None
+    assert evaluation.difference_to_head_alone.mean == pytest.approx(
+        evaluation.accuracy.mean - alone.accuracy.mean
     )
     assert alone.head_alone is None
     assert without_network_steps(frozen) is None

@@ -35,6 +35,6 @@ def test_draws_are_the_same_on_every_device(classes: ClassImages) -> None:
     states = []
     for device in (torch.device("cpu"), META):
         generator = seeded(1)
-        assert jittered(images.to(device), jitter, 0, generator).device == device
+        assert jittered(images.to(device), jitter, torch.zeros(1, 1, 1), generator).device == device
         states.append(generator.get_state())
     assert torch.equal(*states)

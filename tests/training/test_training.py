@@ -12,16 +12,11 @@ from inkling.checkpoints.checkpoint import load_checkpoint
 from inkling.data.sources import EncodedClass
 from inkling.errors import BadData, BadRecipe
 from inkling.meta.inner_loop import Initialization
-from inkling.training.datasets import preprocess_classes
+from inkling.training.datasets import normalized, preprocess_classes
 from inkling.training.recipes import NamedRecipe, load_recipe, shipped_recipes
-from inkling.training.run import (
-    Progress,
-    TrainingRun,
-    recipe_network,
-    recipe_preprocessing,
-    standardize,
-    standardized,
-)
+from inkling.training.run import Progress, TrainingRun
+from inkling.training.run_state import digest
+from inkling.training.start import recipe_network, recipe_preprocessing
 from PIL import Image
 
 SMALL = """
@@ -90,14 +85,14 @@ def make_run(recipe: NamedRecipe, encoded: tuple[EncodedClass, ...], tmp_path: P
     bare = recipe_preprocessing(recipe.recipe)
     training = preprocess_classes(iter(encoded[:15]), bare)
     validation = preprocess_classes(iter(encoded[15:]), bare)
-    preprocessing = standardized(bare, training)
+    preprocessing = bare.fitted(training.images)
 
     def make(name: str, named: NamedRecipe = recipe, device: str = "cpu") -> TrainingRun:
         return TrainingRun(
             named,
             tmp_path / name,
-            standardize(training, preprocessing),
-            standardize(validation, preprocessing),
+            normalized(training, preprocessing),
+            normalized(validation, preprocessing),
             preprocessing,
             device=torch.device(device),
         )
@@ -144,14 +139,19 @@ def test_a_run_that_was_stopped_goes_on_bit_equal(make_run: MakeRun, stop_after:
     first = losses([next(updates) for _ in range(stop_after)])
     updates.close()
     resumed = make_run("stopped")
-    rest = losses(list(resumed.run()))
-    assert first + rest == expected
-    for one, other in zip(
-        tensors_of(whole.checkpoint().initialization),
-        tensors_of(resumed.checkpoint().initialization),
-        strict=True,
-    ):
-        assert torch.equal(one, other)
+    assert first + losses(list(resumed.run())) == expected
+    learned, learned_again = (
+        tensors_of(run.checkpoint().initialization) for run in (whole, resumed)
+    )
+    assert all(map(torch.equal, learned, learned_again))
+    assert len(learned) == len(learned_again)
+
+
+def test_what_tells_runs_apart_stays_so_that_runs_of_older_versions_go_on(
+    recipe: NamedRecipe,
+) -> None:
+    digests = [digest(recipe.recipe, stage)[:16] for stage in range(3)]
+    assert digests == ["51edd0e4dfe4e154", "ecbd96b675669786", "6bda31950675ef11"]
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
@@ -161,9 +161,9 @@ def test_a_run_on_a_gpu_sees_what_one_on_the_cpu_sees_and_goes_on(make_run: Make
     progress = [next(updates) for _ in range(43)]
     updates.close()
     assert progress[0].loss == pytest.approx(first.loss, rel=1e-3)
-    rest = list(make_run("gpu", device="cuda").run())
-    assert (rest[0].stage, rest[0].iteration) == ("first_order_maml", 4)
-    assert rest[-1].stage == "maml"
+    resumed = list(make_run("gpu", device="cuda").run())
+    assert (resumed[0].stage, resumed[0].iteration) == ("first_order_maml", 4)
+    assert resumed[-1].stage == "maml"
 
 
 def changed(tmp_path: Path, old: str, new: str) -> NamedRecipe:
@@ -174,9 +174,9 @@ def changed(tmp_path: Path, old: str, new: str) -> NamedRecipe:
 
 def test_another_recipe_does_not_go_on_with_a_run(make_run: MakeRun, tmp_path: Path) -> None:
     next(make_run("run").run(save_every_seconds=0))
-    other = changed(tmp_path, "learning_rate = 5e-3", "learning_rate = 4e-3")
+    recipe = changed(tmp_path, "learning_rate = 5e-3", "learning_rate = 4e-3")
     with pytest.raises(BadRecipe, match="another folder"):
-        next(make_run("run", other).run())
+        next(make_run("run", recipe).run())
 
 
 def test_stages_to_come_may_be_changed_while_a_run_is_stopped(
@@ -213,17 +213,17 @@ def test_a_recipe_that_cannot_be_done_is_told(
 
 
 def test_stored_statistics_need_pretraining(tmp_path: Path) -> None:
-    start, rest = SMALL.split("[pretraining]")
+    before, after = SMALL.split("[pretraining]")
     path = tmp_path / "bare.toml"
-    path.write_text(start + "[[meta_training]]" + rest.split("[[meta_training]]", 1)[1])
+    path.write_text(before + "[[meta_training]]" + after.split("[[meta_training]]", 1)[1])
     with pytest.raises(BadRecipe, match="pre-training"):
         recipe_network(load_recipe(str(path)).recipe)
 
 
 def test_a_network_without_statistics_needs_no_pretraining(tmp_path: Path) -> None:
-    start, rest = SMALL.split("[pretraining]")
+    before, after = SMALL.split("[pretraining]")
     path = tmp_path / "bare.toml"
-    text = start + "[[meta_training]]" + rest.split("[[meta_training]]", 1)[1]
+    text = before + "[[meta_training]]" + after.split("[[meta_training]]", 1)[1]
     path.write_text(text.replace('name = "conv4"\nchannels = 8\nnorm = "stored"', 'name = "lstm"'))
     assert recipe_network(load_recipe(str(path)).recipe).fixed() == frozenset()
 

@@ -15,7 +15,7 @@ from inkling.networks.lstm import Lstm
 from inkling.networks.resnet12 import ResNet12
 from inkling.training.candidate import Candidate, Inductive
 from inkling.training.evaluation import Setting, evaluate
-from inkling.training.transductive import TransductiveCandidate, transductive
+from inkling.training.transductive import TransductiveCandidate, normalised_by_batch
 from torch.nn import functional
 
 RESULT = Result(
@@ -34,14 +34,14 @@ RESULT = Result(
 
 def answers(candidate: Candidate) -> torch.Tensor:
     """`(query, n_way)` log-probabilities of one episode."""
-    found: list[torch.Tensor] = []
+    log_probabilities: list[torch.Tensor] = []
 
     def note(_plan: EpisodePlan, _fast_weights: Params, rows: torch.Tensor) -> None:
-        found.append(rows.log_softmax(1))
+        log_probabilities.append(rows.log_softmax(1))
 
     setting = Setting(EpisodeShape.fixed(5, 1, 2), 1, 0)
-    evaluate(candidate, setting, on_scores=note)
-    return found[0]
+    evaluate(candidate, setting, on_logits=note)
+    return log_probabilities[0]
 
 
 def with_other_last_query(classes: ClassImages) -> ClassImages:
@@ -62,7 +62,7 @@ def test_other_queries_have_a_say_in_transductive_answers_alone(
     assert not torch.allclose(inductive[0][-1], inductive[1][-1], atol=1e-3)
     torch.testing.assert_close(inductive[0][:-1], inductive[1][:-1], rtol=0, atol=1e-4)
     together = [
-        answers(TransductiveCandidate(transductive(network), initialization, these))
+        answers(TransductiveCandidate(normalised_by_batch(network), initialization, these))
         for these in (classes, other)
     ]
     moved = (together[0][:-1] - together[1][:-1]).abs().max(1).values
@@ -83,19 +83,19 @@ def test_a_batch_normalises_itself_as_batch_normalization_does(
         gain, bias = (params[f"{name}.{kind}"].reshape(1, -1, 1, 1) for kind in ("gain", "bias"))
         hidden = (hidden - mean) / (variance + 1e-5).sqrt() * gain + bias
         hidden = functional.max_pool2d(hidden.relu(), 2)
-    found = transductive(checkpoint.network).features(params, images)
-    torch.testing.assert_close(found, hidden.flatten(1), rtol=1e-4, atol=1e-4)
+    features = normalised_by_batch(checkpoint.network).features(params, images)
+    torch.testing.assert_close(features, hidden.flatten(1), rtol=1e-4, atol=1e-4)
 
 
 def test_with_no_steps_it_is_nearest_centroid_of_the_two_batches(
     checkpoint: Checkpoint, classes: ClassImages
 ) -> None:
-    network, initialization = transductive(checkpoint.network), checkpoint.initialization
+    network, initialization = normalised_by_batch(checkpoint.network), checkpoint.initialization
     setting = Setting(EpisodeShape.fixed(5, 2, 3), 4, 0)
     candidate = TransductiveCandidate(network, initialization, classes)
-    found = evaluate(candidate, setting, steps=0)
-    assert found.accuracy == found.zero_steps == found.nearest_centroid
-    assert found.accuracy.mean > 0.8
+    evaluation = evaluate(candidate, setting, steps=0)
+    assert evaluation.accuracy == evaluation.zero_steps == evaluation.nearest_centroid
+    assert evaluation.accuracy.mean > 0.8
     plan = next(setting.plans(classes))
     episode = realize(classes, plan)
     embedded = candidate.embedded(plan)
@@ -108,17 +108,17 @@ def test_nothing_is_dropped_from_resnet12(classes: ClassImages) -> None:
     network = ResNet12(image_channels=1, image_size=28, drop_rate=0.5)
     params = network.initialize(torch.Generator().manual_seed(0))
     images = classes.images[0][:3]
-    found = [transductive(network).features(params, images) for _ in range(2)]
-    assert torch.equal(*found)
+    undropped_twice = [normalised_by_batch(network).features(params, images) for _ in range(2)]
+    assert torch.equal(*undropped_twice)
     undropped = replace(network, drop_rate=0.0)
     expected, _ = undropped.features_in_pretraining(params, images, torch.Generator())
-    assert torch.equal(found[0], expected)
+    assert torch.equal(undropped_twice[0], expected)
 
 
 @pytest.mark.parametrize("network", [Conv4(norm="group"), Conv4(norm="layer"), Lstm()])
 def test_networks_without_stored_statistics_are_refused(network: Network) -> None:
     with pytest.raises(ValueError, match="nothing would change"):
-        transductive(network)
+        normalised_by_batch(network)
 
 
 def test_a_recorded_result_tells_that_it_is_transductive(checkpoint: Checkpoint) -> None:

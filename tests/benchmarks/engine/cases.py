@@ -11,8 +11,10 @@ import torch
 from inkling.checkpoints.catalogue import find_checkpoint
 from inkling.checkpoints.checkpoint import load_checkpoint
 from inkling.cli.demo import SAMPLES
+from inkling.engine.work import SupportSet
 from inkling.images.decode import decode
 from inkling.images.drawing import Drawing
+from inkling.images.prepared import Prepared
 from inkling.meta.episode import Support
 from inkling.meta.inner_loop import HEAD, Initialization, InnerLoop
 from inkling.meta.network import Network
@@ -122,6 +124,16 @@ def adapting_flops(case: Case) -> float | None:
     # Forward, by weight, and by input except for the images.
     per_step = 3 * sum(forward) - forward[0]
     return N_WAY * case.shot * (STEPS * per_step + sum(forward))
+
+
+def prepared(images: torch.Tensor) -> Prepared:
+    """Images as preprocessing hands them to the engine; what kind they are is not measured."""
+    return Prepared(images, (False,) * len(images), torch.zeros(len(images), 0))
+
+
+def support_set(support: Support) -> SupportSet:
+    """A support set as the engine takes it."""
+    return SupportSet(prepared(support.images), support.labels, support.n_way)
 
 
 def images(shape: tuple[int, int, int], n_way: int, number: int, first: int = 0) -> torch.Tensor:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import multiprocessing
 import time
 from collections.abc import Callable, Sequence
@@ -18,11 +17,14 @@ from inkling.checkpoints.checkpoint import load_checkpoint
 from inkling.engine.device import available_cores
 from inkling.engine.engine import Engine
 from inkling.engine.executor import EagerExecutor
+from inkling.engine.work import Classification, Queries
+from inkling.meta import head
 from inkling.meta.episode import Support
-from inkling.meta.params import n_bytes
+from inkling.meta.params import Params, n_bytes
+from threadpoolctl import threadpool_limits
 
-from .cases import Case, case_of
-from .floor import kernels_of, peak
+from .cases import Case, case_of, prepared, support_set
+from .floor import kernels_of, peaks
 from .opponents import Higher, Learn2Learn, plain_of
 
 Job = Literal["adapt", "predict 1", "predict 32"]
@@ -37,8 +39,8 @@ class Contestant(Protocol):
         """Run the inner loop."""
         ...
 
-    def predict(self, adapted: Any, queries: torch.Tensor) -> torch.Tensor:
-        """`(query, n_way)` logits, but for a constant in each row."""
+    def predict(self, adapted: Any, queries: torch.Tensor) -> Any:
+        """`(query, n_way)` logits, but for a constant in each row; of Inkling a Classification."""
         ...
 
 
@@ -51,27 +53,30 @@ class Inkling:
             network=case.model.network,
             initialization=case.model.initialization,
         )
-        self._identity = checkpoint.identity
-        self._engine = Engine(
-            [checkpoint], device=torch.device("cpu"), workers=CORES, queue_limit=1000
-        )
-        self._engine.warm_up()
+        self._engine = Engine(device=torch.device("cpu"), workers=CORES, queue_limit=1000)
+        self._handle = self._engine.load(checkpoint)
+        # Not `Engine.warm_up`: the checkpoint prepares images for another network than the case's.
+        self._handle.executor.warm_up()
 
-    def adapt(self, support: Support) -> Any:
+    def adapt(self, support: Support) -> Params:
         """`Engine.adapt`."""
-        return self._engine.adapt(
-            self._identity, support, steps=None, deadline_seconds=math.inf
-        ).adapted
+        return self._engine.adapt(self._handle, support_set(support)).result().adapted
 
-    def predict(self, adapted: Any, queries: torch.Tensor) -> torch.Tensor:
-        """`Engine.predict`."""
+    def predict(self, adapted: Params, queries: torch.Tensor) -> Classification:
+        """`Engine.predict`, which besides calibrates and scores."""
+        counts = (1,) * len(adapted[head.BIAS])
         return self._engine.predict(
-            self._identity, adapted, queries, deadline_seconds=math.inf
-        ).logits
+            self._handle, Queries(prepared(queries), adapted, counts)
+        ).result()
+
+    def logits(self, classification: Classification) -> torch.Tensor:
+        """`(query, n_way)` logits, but for a constant in each row."""
+        rows = torch.tensor([probabilities for probabilities, _ in classification.scores])
+        return rows.log() * self._handle.scoring.temperature
 
 
 class Eager:
-    """`inkling.meta` as it stands."""
+    """`inkling.meta` itself."""
 
     def __init__(self, case: Case) -> None:
         self._definition = EagerExecutor(case.model.network, case.model.initialization)
@@ -149,7 +154,7 @@ class Remote:
 
 
 def _serve(pipe: Connection, name: str, trees: Trees) -> None:
-    answering = _Answering(name, trees)
+    answering = Answering(name, trees)
     while (question := pipe.recv()) is not None:
         what, arguments = question
         try:
@@ -158,7 +163,7 @@ def _serve(pipe: Connection, name: str, trees: Trees) -> None:
             pipe.send(RuntimeError(f"{name}: {type(failure).__name__}: {failure}"))
 
 
-class _Answering:
+class Answering:
     """What a process can be asked."""
 
     def __init__(self, name: str, trees: Trees) -> None:
@@ -200,8 +205,10 @@ class _Answering:
         torch.set_num_threads(1)
         case = case_of(model, shot)
         contestant = self._contestant(case)
-        scores = contestant.predict(contestant.adapt(case.support()), case.queries(32))
-        return scores.detach().softmax(1)
+        predicted = contestant.predict(contestant.adapt(case.support()), case.queries(32))
+        logits = contestant.logits(predicted) if isinstance(contestant, Inkling) else predicted
+        probabilities: torch.Tensor = logits.detach().softmax(1)
+        return probabilities
 
     def session_bytes(self, model: str, shot: int) -> int:
         """The bytes of what one session adapted."""
@@ -216,11 +223,15 @@ class _Answering:
         torch.set_num_threads(threads)
         return self._timed(kernels_of(case_of(model, shot)), times)
 
-    def peak(self, threads: int, times: int) -> float:
-        """The most operations a second."""
+    @torch.no_grad()
+    def peaks(self, threads: int, times: int) -> dict[str, float]:
+        """The most operations a second of each library."""
         torch.set_num_threads(threads)
-        run, operations = peak()
-        return operations / min(self._timed(run, times))
+        with threadpool_limits(threads, user_api="blas"):
+            return {
+                library: operations / min(self._timed(run, times))
+                for library, (run, operations) in peaks().items()
+            }
 
     def _timed(self, run: Callable[[], Any], times: int) -> list[float]:
         for _ in range(WARM_UP):

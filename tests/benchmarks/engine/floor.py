@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
 import torch
+from scipy.linalg.blas import sgemm
 
 from .cases import N_WAY, STEPS, Case, convolution_shapes
 
 _gradients = torch.ops.aten.convolution_backward.default
 PEAK_SIDE = 1536
+"""Rows and columns of the matrices that are multiplied."""
+PEAK_IMAGES, PEAK_CHANNELS, PEAK_IMAGE_SIDE = 16, 128, 56
+"""A 3x3 convolution of about as many operations."""
 
 
 def kernels_of(case: Case) -> Callable[[], None]:
@@ -42,11 +47,27 @@ def kernels_of(case: Case) -> Callable[[], None]:
     return run
 
 
-def peak() -> tuple[Callable[[], None], float]:
-    """A large product of matrices, and its operations."""
-    left, right = torch.randn(PEAK_SIDE, PEAK_SIDE), torch.randn(PEAK_SIDE, PEAK_SIDE)
+def peaks() -> dict[str, tuple[Callable[[], object], float]]:
+    """What may reach the machine's peak, by library: something to run, and its operations.
 
-    def run() -> None:
-        torch.mm(left, right)
-
-    return run, 2.0 * PEAK_SIDE**3
+    Which library is the quickest depends on the processor: MKL reaches half on AMD's.
+    """
+    matrices = [torch.randn(PEAK_SIDE, PEAK_SIDE) for _ in range(2)]
+    arrays = [matrix.numpy() for matrix in matrices]
+    columns = [np.asfortranarray(array) for array in arrays]
+    images, weight = (
+        torch.randn(shape).contiguous(memory_format=torch.channels_last)
+        for shape in (
+            (PEAK_IMAGES, PEAK_CHANNELS, PEAK_IMAGE_SIDE, PEAK_IMAGE_SIDE),
+            (PEAK_CHANNELS, PEAK_CHANNELS, 3, 3),
+        )
+    )
+    product = 2.0 * PEAK_SIDE**3
+    convolution = 2.0 * PEAK_IMAGES * PEAK_IMAGE_SIDE**2 * 9 * PEAK_CHANNELS**2
+    return {
+        "torch.mm": (lambda: torch.mm(*matrices), product),
+        "numpy.matmul": (lambda: np.matmul(*arrays), product),
+        # The library whose products compiled loops call.
+        "scipy sgemm": (lambda: sgemm(1.0, *columns), product),
+        "torch.conv2d": (lambda: torch.conv2d(images, weight, None, 1, 1), convolution),
+    }

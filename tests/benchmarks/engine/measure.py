@@ -118,12 +118,23 @@ def row(case: str, job: str, contestant: str, threads: int, seconds: Sequence[fl
     return Row(case, job, contestant, threads, p50, p95, p99)
 
 
+def measured_peak(remote: Remote) -> float:
+    """The most operations a second of all libraries at hand, each with 1 to all cores."""
+    rates: dict[tuple[str, int], float] = {}
+    for threads in range(1, CORES + 1):
+        for library, rate in remote.ask("peaks", threads, 10).items():
+            rates[library, threads] = rate
+            print(f"{library} ({threads}): {rate / 1e9:.0f} GFLOP/s", file=sys.stderr)
+    (library, threads), most = max(rates.items(), key=lambda entry: entry[1])
+    print(f"measured peak: {most / 1e9:.0f} GFLOP/s, {library} ({threads})", file=sys.stderr)
+    return most
+
+
 def measure_latency(
     remotes: dict[str, Remote], cases: Sequence[tuple[str, int]], rounds: int
 ) -> list[Row]:
     """One call at a time."""
-    most = max(remotes["inkling-eager"].ask("peak", t, 10) for t in range(1, CORES + 1))
-    print(f"measured peak: {most / 1e9:.0f} GFLOP/s", file=sys.stderr)
+    most = measured_peak(remotes["inkling-eager"])
     rows = []
     for model, shot in cases:
         case = case_of(model, shot)
@@ -211,7 +222,7 @@ def main() -> None:
     parser.add_argument("--higher", type=Path, help="its source tree; skipped without")
     parser.add_argument("--json", type=Path, help="where the rows go; else to standard output")
     parser.add_argument("--only", choices=sorted(MODELS), help="one model instead of all")
-    parser.add_argument("--busy", action="store_true", help="beside a process that never rests")
+    parser.add_argument("--busy", action="store_true", help="beside a process that never sleeps")
     parser.add_argument("--throughput", action="store_true", help="several callers at once, too")
     given = parser.parse_args()
     for library in ("learn2learn", "higher"):

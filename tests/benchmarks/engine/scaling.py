@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import statistics
 import sys
 import time
@@ -25,7 +24,7 @@ from inkling.engine.device import available_cores
 from inkling.engine.engine import Engine
 from inkling.meta.episode import Support
 
-from .cases import images
+from .cases import images, support_set
 
 AXES: Mapping[str, Sequence[int]] = {
     "classes (1 shot)": (2, 4, 8, 16, 32, 64),
@@ -39,11 +38,12 @@ class Subject:
     """An engine as a server runs it."""
 
     def __init__(self, checkpoint: Checkpoint) -> None:
-        self._identity, self._shape = checkpoint.identity, checkpoint.network.input_shape
+        self._shape = checkpoint.network.input_shape
         self._engine = Engine(
-            [checkpoint], device=torch.device("cpu"), workers=available_cores(), queue_limit=1000
+            device=torch.device("cpu"), workers=available_cores(), queue_limit=1000
         )
-        self._engine.warm_up()
+        self._handle = self._engine.load(checkpoint)
+        self._engine.warm_up(self._handle)
         self.max_steps = checkpoint.config.inner_loop.max_steps
 
     def work(self, axis: str, size: int) -> Callable[[], object]:
@@ -59,10 +59,8 @@ class Subject:
 
     def _adapting(self, n_way: int, shot: int, steps: int | None) -> Callable[[], object]:
         labels = torch.arange(n_way).repeat_interleave(shot)
-        support = Support(images(self._shape, n_way, shot), labels, n_way)
-        return lambda: self._engine.adapt(
-            self._identity, support, steps=steps, deadline_seconds=math.inf
-        )
+        support = support_set(Support(images(self._shape, n_way, shot), labels, n_way))
+        return lambda: self._engine.adapt(self._handle, support, steps).result()
 
 
 def measure(rounds: int) -> dict[str, dict[int, float]]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from ..comparison import THIS
 from .processes import Server, free_port
 from .uploads import Dialect, InklingDialect, PlainDialect
 
@@ -15,6 +16,8 @@ Case = Literal["adapt", "predict_many", "predict_one"]
 CASES: tuple[Case, ...] = ("adapt", "predict_many", "predict_one")
 LITSERVE = "litserve"
 CHANNELS_LAST = "_channels_last"
+EMPTY = "empty_"
+"""Begins the names of servers that compute nothing."""
 
 
 @dataclass(frozen=True)
@@ -25,6 +28,8 @@ class Launch:
     probe: str = "/health"
     uvicorn_processes: int = 1
     environment: Mapping[str, str] = field(default_factory=dict)
+    tree: Path = THIS
+    """The source tree whose environment and package run."""
 
     def start(self, folder: Path) -> Server:
         """Start it on a free port, with ``folder`` for what it writes."""
@@ -37,6 +42,7 @@ class Launch:
             folder / "log",
             port=port,
             probe=self.probe,
+            tree=self.tree,
             uvicorn_processes=self.uvicorn_processes,
         )
 
@@ -56,7 +62,7 @@ class Contender:
 
 def contenders() -> list[Contender]:
     """All of them, whether or not they can be started here."""
-    return [_inkling(), *_bare(), *_empty(), *_litserve()]
+    return [inkling(), *_bare(), *_empty(), *_litserve()]
 
 
 def why_skipped(contender: Contender) -> str | None:
@@ -66,14 +72,15 @@ def why_skipped(contender: Contender) -> str | None:
     return None
 
 
-def _inkling() -> Contender:
-    # As users start it, but for the place of its sessions.
+def inkling(tree: Path = THIS, name: str = "inkling") -> Contender:
+    """The server of a source tree as users start it, but for the folder of its sessions."""
     launch = Launch(
         ["inkling", "serve"],
         probe="/readyz",
         environment={"INKLING_SESSION_FOLDER": "{folder}"},
+        tree=tree,
     )
-    return Contender("inkling", "default", launch, InklingDialect())
+    return Contender(name, "default", launch, InklingDialect())
 
 
 def _bare() -> list[Contender]:
@@ -106,8 +113,8 @@ def _empty() -> list[Contender]:
     return [
         Contender(name, "async def", Launch(command), dialect, ("predict_one",), empty=True)
         for name, command in (
-            ("empty_fastapi", [module]),
-            ("empty_starlette", [module, "--kind", "starlette"]),
+            (EMPTY + "fastapi", [module]),
+            (EMPTY + "starlette", [module, "--kind", "starlette"]),
         )
     ]
 

@@ -9,7 +9,7 @@ a prediction, one without an adaptation. Predictions need a single worker.
 import argparse
 from typing import Any
 
-import litserve  # type: ignore[import-not-found, unused-ignore]
+import litserve  # type: ignore[import-not-found, import-untyped, unused-ignore]
 from starlette.datastructures import FormData, UploadFile
 from starlette.requests import Request
 

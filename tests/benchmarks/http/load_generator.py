@@ -20,7 +20,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
-from .processes import TOP
+from ..comparison import THIS
 
 CONTENT_LENGTH = b"\r\ncontent-length:"
 
@@ -68,7 +68,7 @@ def run_load(plan: LoadPlan) -> LoadResult:
         input=json.dumps({**asdict(plan), "requests": encoded}),
         capture_output=True,
         text=True,
-        cwd=TOP,
+        cwd=THIS,
         check=False,
     )
     if ended.returncode:

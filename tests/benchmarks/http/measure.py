@@ -67,7 +67,7 @@ class Entry:
     contender: Contender
     server: Server
     sessions: list[str] = field(default_factory=list)
-    found: dict[Case, list[LoadResult]] = field(default_factory=lambda: defaultdict(list))
+    results: dict[Case, list[LoadResult]] = field(default_factory=lambda: defaultdict(list))
 
     def requests(self, case: Case, tasks: Sequence[Task]) -> list[list[bytes]]:
         """What each client sends, again and again."""
@@ -87,7 +87,7 @@ class Entry:
         plan = LoadPlan(HOST, self.server.port, requests, WARMUP * len(requests), seconds)
         with self.server.awake():
             result = run_load(plan)
-        self.found[case].append(result)
+        self.results[case].append(result)
         print(
             f"{case}, {self.contender.name}, {self.contender.setting}: "
             f"{result.throughput_per_s:.1f}/s, p50 {result.p50_ms:.2f} ms",
@@ -110,7 +110,7 @@ class Entry:
 
     def row(self, case: Case) -> Row:
         """The medians of a case."""
-        results = self.found[case]
+        results = self.results[case]
         return Row(
             case,
             self.contender.name,
@@ -136,7 +136,7 @@ def measure(
     chosen = [each for each in contenders() if set(each.cases) & set(cases)]
     rows: list[Row] = []
     with contextlib.ExitStack() as running:
-        entries = running.enter_context(_started([c for c in chosen if why_skipped(c) is None]))
+        entries = running.enter_context(started([c for c in chosen if why_skipped(c) is None]))
         hopeless = _hopeless(entries, tasks[0])
         rows += [
             Row(case, name, setting, skipped=reason)
@@ -145,7 +145,7 @@ def measure(
         ]
         entries = [entry for entry in entries if entry.key() not in hopeless]
         for entry in entries:
-            _prepare(entry, tasks, expected, cases)
+            prepare(entry, tasks, expected, cases)
         if busy:
             running.enter_context(busy_neighbour())
         for case in cases:
@@ -163,7 +163,7 @@ def measure(
 
 
 @contextlib.contextmanager
-def _started(chosen: Sequence[Contender]) -> Iterator[list[Entry]]:
+def started(chosen: Sequence[Contender]) -> Iterator[list[Entry]]:
     """Servers of contenders, started side by side, then held still; stopped at the end."""
     entries: list[Entry] = []
     with contextlib.ExitStack() as stopping:
@@ -181,7 +181,7 @@ def _started(chosen: Sequence[Contender]) -> Iterator[list[Entry]]:
         yield entries
 
 
-def _prepare(
+def prepare(
     entry: Entry,
     tasks: Sequence[Task],
     expected: Sequence[Mapping[str, float]],
@@ -220,7 +220,7 @@ def _in_the_race(entries: Sequence[Entry], case: Case) -> list[Entry]:
     """All in the first round, then those that are not far behind another setting."""
     best: dict[str, float] = defaultdict(float)
     for entry in entries:
-        for result in entry.found[case][:1]:
+        for result in entry.results[case][:1]:
             name = entry.contender.name
             best[name] = max(best[name], result.throughput_per_s)
     return [
@@ -228,12 +228,12 @@ def _in_the_race(entries: Sequence[Entry], case: Case) -> list[Entry]:
         for entry in entries
         if all(
             result.throughput_per_s >= LEFT_BEHIND * best[entry.contender.name]
-            for result in entry.found[case][:1]
+            for result in entry.results[case][:1]
         )
     ]
 
 
-def _end(*_signal: object) -> None:
+def end(*_signal: object) -> None:
     """End, but only once: the servers, in groups of their own, have to be stopped before."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     sys.exit(1)
@@ -246,9 +246,9 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=5.0, help="of each contender a round")
     parser.add_argument("--json", type=Path, help="where the rows go; else to standard output")
     parser.add_argument("--only", choices=CASES, help="one case instead of all")
-    parser.add_argument("--busy", action="store_true", help="beside a process that never rests")
+    parser.add_argument("--busy", action="store_true", help="beside a process that never sleeps")
     given = parser.parse_args()
-    signal.signal(signal.SIGTERM, _end)
+    signal.signal(signal.SIGTERM, end)
     torch.set_num_threads(1)
     cases = CASES if given.only is None else (given.only,)
     rows = measure(rounds=given.rounds, seconds=given.seconds, cases=cases, busy=given.busy)

@@ -14,10 +14,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ..comparison import THIS, python_of
+
 HOST = "127.0.0.1"
 Json = dict[str, Any]
-TOP = Path(__file__).resolve().parents[3]
-"""The repository's folder, from where `tests` and what it imports are found."""
 START_SECONDS, STOP_SECONDS, POLL_SECONDS = 180.0, 15.0, 0.05
 STARTED = "Application startup complete"
 """What uvicorn logs, once in each of its processes."""
@@ -48,6 +48,7 @@ class Server:
         port: int,
         probe: str,
         uvicorn_processes: int = 1,
+        tree: Path = THIS,
     ) -> None:
         """Start ``command``, a Python module with arguments; `wait` until it is ready.
 
@@ -59,12 +60,12 @@ class Server:
         plain = {name: text for name, text in os.environ.items() if not name.startswith("INKLING_")}
         with log.open("wb") as written:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", *command],
+                [str(python_of(tree)), "-m", *command],
                 env={**plain, **environment},
                 stdout=written,
                 stderr=subprocess.STDOUT,
                 stdin=subprocess.DEVNULL,
-                cwd=TOP,
+                cwd=tree,
                 start_new_session=True,
             )
 
@@ -127,7 +128,7 @@ class Server:
 
 @contextlib.contextmanager
 def busy_neighbour() -> Iterator[None]:
-    """One other process that never rests."""
+    """One other process that never sleeps."""
     spinning = subprocess.Popen([sys.executable, "-c", "while True: pass"])
     try:
         yield

@@ -1,4 +1,4 @@
-"""Support sets with one wrong label in them, and who is suspected."""
+"""Support sets in which one image is mislabelled, and whether the report names it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 
 
-def planted_is_top_suspect(
+def mislabelled_is_top_suspect(
     http: httpx.Client, drawings: dict[str, list[bytes]], seed: int, *, uneven: bool
 ) -> bool:
     """Adapt to five classes of five drawings (or two to seven), one drawing under a wrong label.
@@ -23,12 +23,12 @@ def planted_is_top_suspect(
         for name, count in zip(names, counts, strict=True)
         for content in chooser.sample(drawings[name], count)
     ]
-    place = chooser.randrange(len(fields))
-    right, content = fields[place]
+    position = chooser.randrange(len(fields))
+    right, content = fields[position]
     wrong = chooser.choice([name for name in names if name != right])
-    fields[place] = (wrong, content)
+    fields[position] = (wrong, content)
     files = [(label, ("drawing.png", image)) for label, image in fields]
     response = http.post("/adapt", files=files, data={"report": "true"})
     assert response.status_code == 201, response.text
     suspects: list[dict[str, Any]] = response.json()["report"]["suspects"]
-    return bool(suspects) and suspects[0]["position"] == place
+    return bool(suspects) and suspects[0]["position"] == position

@@ -7,7 +7,6 @@ import pytest
 import torch
 from inkling.images.decode import decode
 from inkling.images.drawing import Drawing, _pixels, _resampling
-from inkling.images.preprocess import are_blank, preprocess
 from PIL import Image, ImageOps
 
 DRAWING = Drawing()
@@ -17,10 +16,18 @@ def opened(content: bytes) -> Image.Image:
     return Image.open(io.BytesIO(content)).convert("L")
 
 
-def preprocessed(image: Image.Image, kind: str = "PNG", **options: object) -> torch.Tensor:
+def rgba_of(image: Image.Image) -> torch.Tensor:
     buffer = io.BytesIO()
-    image.save(buffer, kind, **options)
-    return DRAWING(decode(buffer.getvalue()))
+    image.save(buffer, "PNG")
+    return decode(buffer.getvalue())
+
+
+def preprocessed(image: Image.Image) -> torch.Tensor:
+    return DRAWING(rgba_of(image))
+
+
+def is_blank(image: Image.Image) -> bool:
+    return DRAWING.prepare([rgba_of(image)]).blank == (True,)
 
 
 @pytest.fixture
@@ -33,11 +40,11 @@ def assert_alike(one: torch.Tensor, other: torch.Tensor, within: float) -> None:
 
 
 def test_ink_is_one_and_paper_zero(plain: Image.Image) -> None:
-    found = preprocessed(plain)
-    assert found.shape == (1, 28, 28)
-    assert found.dtype == torch.float32
-    assert float(found.min()) == 0
-    assert float(found.max()) == pytest.approx(1)
+    ink = preprocessed(plain)
+    assert ink.shape == (1, 28, 28)
+    assert ink.dtype == torch.float32
+    assert float(ink.min()) == 0
+    assert float(ink.max()) == pytest.approx(1)
 
 
 def test_polarity_does_not_matter(plain: Image.Image) -> None:
@@ -95,17 +102,21 @@ def test_turning_the_sheet_turns_the_result(plain: Image.Image) -> None:
 def test_a_blank_sheet_is_blank_and_said_to_be(level: int) -> None:
     noise = np.random.default_rng(0).integers(-2, 3, (105, 105))
     sheet = Image.fromarray(np.clip(level + noise, 0, 255).astype(np.uint8))
-    assert are_blank(DRAWING, preprocessed(sheet)[None]) == [True]
+    assert is_blank(sheet)
 
 
 def test_a_drawing_is_not_blank(drawings: dict[str, list[bytes]]) -> None:
     for contents in drawings.values():
-        assert are_blank(DRAWING, DRAWING(decode(contents[0]))[None]) == [False]
+        assert DRAWING.prepare([decode(contents[0])]).blank == (False,)
 
 
 def test_a_transparent_sheet_without_ink_is_blank() -> None:
-    sheet = preprocessed(Image.new("RGBA", (50, 50), (0, 0, 0, 0)))
-    assert are_blank(DRAWING, sheet[None]) == [True]
+    assert is_blank(Image.new("RGBA", (50, 50), (0, 0, 0, 0)))
+
+
+def test_the_statistics_of_an_even_image_are_its_tone() -> None:
+    flat = DRAWING.statistics(torch.full((1, 1, 28, 28), 0.5))
+    torch.testing.assert_close(flat, torch.tensor([[0.5, 0.0, 0.0, 0.0, 0.5]]))
 
 
 def test_resampling_is_the_antialiased_triangle_filter_of_torch() -> None:
@@ -128,16 +139,16 @@ def test_images_of_all_sizes_and_grounds_are_preprocessed_as_defined(
     drawing = Drawing(size, 4.4, 0.1, 0.3)
     contents = [image for images in drawings.values() for image in images[:3]] + photographs
     images = []
-    for place, content in enumerate(contents):
-        rgba = decode(content)[: 84 - place % 4]
-        if place % 3 == 0:
+    for position, content in enumerate(contents):
+        rgba = decode(content)[: 84 - position % 4]
+        if position % 3 == 0:
             rgba[..., 3] = 255 - rgba[..., 0]
         images.append(rgba)
-    found = preprocess(drawing, images)
-    assert found.shape == (len(images), 1, size, size)
-    for image, prepared in zip(images, found, strict=True):
-        torch.testing.assert_close(prepared, drawing(image), rtol=0, atol=2e-4)
-        assert torch.equal(preprocess(drawing, [image])[0], prepared)
+    prepared = drawing.prepare(images).images
+    assert prepared.shape == (len(images), 1, size, size)
+    for image, inputs in zip(images, prepared, strict=True):
+        torch.testing.assert_close(inputs, drawing(image), rtol=0, atol=2e-4)
+        assert torch.equal(drawing.prepare([image]).images[0], inputs)
 
 
 @pytest.mark.parametrize("dark_first", [True, False])
@@ -149,7 +160,7 @@ def test_a_sheet_half_black_and_half_white_has_light_paper(
     half = shape[1] // 2
     rgba[:, :half, :3] = 0 if dark_first else 255
     rgba[:, half:, :3] = 255 if dark_first else 0
-    torch.testing.assert_close(preprocess(DRAWING, [rgba])[0], DRAWING(rgba), rtol=0, atol=1e-4)
+    torch.testing.assert_close(DRAWING.prepare([rgba]).images[0], DRAWING(rgba), rtol=0, atol=1e-4)
 
 
 @pytest.mark.parametrize("level", [0, 255])
@@ -157,4 +168,4 @@ def test_a_sheet_half_black_and_half_white_has_light_paper(
 def test_a_sheet_of_one_tone_is_preprocessed_as_defined(level: int, opacity: int) -> None:
     rgba = torch.full((40, 61, 4), level, dtype=torch.uint8)
     rgba[..., 3] = opacity
-    torch.testing.assert_close(preprocess(DRAWING, [rgba])[0], DRAWING(rgba), rtol=0, atol=1e-5)
+    torch.testing.assert_close(DRAWING.prepare([rgba]).images[0], DRAWING(rgba), rtol=0, atol=1e-5)

@@ -1,0 +1,61 @@
+"""What every preprocessing of the table holds to."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from inkling.images.decode import decode
+from inkling.images.prepared import joined, split
+from inkling.images.preprocessing import PREPROCESSINGS, Preprocessing
+
+EVERY = pytest.mark.parametrize(
+    "preprocessing", [kind() for kind in PREPROCESSINGS.values()], ids=[*PREPROCESSINGS]
+)
+
+
+@pytest.fixture
+def rgba(drawings: dict[str, list[bytes]], photographs: list[bytes]) -> list[torch.Tensor]:
+    contents = [images[0] for images in drawings.values()] + photographs
+    return [decode(content) for content in contents]
+
+
+@EVERY
+def test_each_image_is_prepared_by_itself(
+    preprocessing: Preprocessing, rgba: list[torch.Tensor]
+) -> None:
+    together = preprocessing.prepare(rgba)
+    alone = joined([preprocessing.prepare([image]) for image in rgba])
+    assert torch.equal(together.images, alone.images)
+    assert torch.equal(together.statistics, alone.statistics)
+    assert together.blank == alone.blank == (False,) * len(rgba)
+    assert together.statistics.shape == (len(rgba), len(preprocessing.statistic_names))
+    assert torch.equal(together.statistics, preprocessing.statistics(together.images))
+    first, rest = split(together, (2, len(rgba) - 2))
+    assert torch.equal(joined([first, rest]).images, together.images)
+    assert (len(first.blank), len(rest.statistics)) == (2, len(rgba) - 2)
+
+
+@EVERY
+def test_fitted_to_images_it_gives_them_mean_0_and_deviation_1(
+    preprocessing: Preprocessing, rgba: list[torch.Tensor]
+) -> None:
+    bare = preprocessing.prepare(rgba).images
+    fitted = preprocessing.fitted([bare[:5], bare[5:]])
+    normalized = fitted.normalized(bare)
+    torch.testing.assert_close(fitted.prepare(rgba).images, normalized, rtol=0, atol=1e-5)
+    mean, deviation = normalized.mean((0, 2, 3)), normalized.transpose(0, 1).flatten(1).std(1)
+    torch.testing.assert_close(mean, torch.zeros_like(mean), rtol=0, atol=1e-4)
+    torch.testing.assert_close(deviation, torch.ones_like(deviation), rtol=0, atol=1e-4)
+
+
+@EVERY
+def test_an_empty_sheet_is_blank_and_all_background(
+    preprocessing: Preprocessing, rgba: list[torch.Tensor]
+) -> None:
+    fitted = preprocessing.fitted([preprocessing.prepare(rgba).images])
+    white = torch.full((60, 60, 4), 255, dtype=torch.uint8)
+    sheet = fitted.prepare([white])
+    assert sheet.blank == (True,)
+    assert fitted.background.shape == (sheet.images.shape[1], 1, 1)
+    background = fitted.background.expand_as(sheet.images[0])
+    torch.testing.assert_close(sheet.images[0], background, rtol=0, atol=1e-4)
