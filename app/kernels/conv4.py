@@ -70,6 +70,7 @@ def fold(constants: Constants, weights: Weights) -> None:
     Reads the mean and deviation of ``constants`` and the weight, gain and bias of ``weights``;
     writes its folded weight and shift.
     """
+    # Divided by s anew: the gain has moved, the deviation is stored.
     scale = np.empty(len(weights.gain), np.float32)
     for o in range(len(scale)):
         scale[o] = weights.gain[o] / constants.deviation[o]
@@ -98,6 +99,7 @@ def forward(
             winograd.forward(maps, own.folded, own.shift, tape.pooled, tape.argmax)
         else:
             direct_conv.forward(maps, own.folded, own.shift, tape.pooled, tape.argmax)
+        # Pooled maps stay on the tape: the next block reads them twice, in both directions.
         maps = _flat(tape.pooled)
     # Feature vectors have channels outermost, as `torch.flatten` leaves them: the rows of stored
     # heads are in this order.
@@ -119,6 +121,7 @@ def backward(
     Reads ``images``, ``weights`` and the forward half of ``tapes`` as `forward` has left them,
     and ``d_features`` in the shape of its features; writes the backward half of ``tapes``.
     """
+    # The transposition of `forward`'s last lines, which a feature's gradient takes back.
     last = tapes[len(weights) - 1].d_pooled
     rows, down, across, outputs = last.shape
     for row in range(rows):
@@ -150,16 +153,20 @@ def step(constants: Constants, tape: Tape, number: int, weights: Weights) -> Non
     """
     d_weight = tape.d_folded
     if len(d_weight) == TILE_NUMBERS:
+        # G is linear and fixed, so the weight can step where it is stored, and is transformed anew.
         d_weight = np.empty_like(weights.weight)
         winograd.weight_gradient(tape.d_folded, d_weight)
+    # What comes here is the gradient by w g / s; the chain rule gives those by w and by g.
     taps, inputs, outputs = d_weight.shape
     scale, d_scale = np.empty(outputs, np.float32), np.empty(outputs, np.float32)
     # The gain acts through the scale g / s of the weight, and of the mean in the shift.
     for o in range(outputs):
         scale[o] = weights.gain[o] / constants.deviation[o]
         d_scale[o] = -tape.d_shift[o] * constants.mean[o]
+    # One size for the whole weight, or one for each of its numbers (Meta-SGD).
     sizes = constants.weight_sizes[number]
     for row in range(taps * inputs):
+        # A line of outputs at a time, along which sizes and scale lie as well.
         own, d_own = (
             weights.weight[row // inputs, row % inputs],
             d_weight[row // inputs, row % inputs],
@@ -174,6 +181,7 @@ def step(constants: Constants, tape: Tape, number: int, weights: Weights) -> Non
             each = sizes[row * outputs : (row + 1) * outputs]
             for o in range(outputs):
                 own[o] -= each[o] * d_own[o] * scale[o]
+    # After the weight, whose step needs the gain as it was (in ``scale``).
     for o in range(outputs):
         weights.gain[o] -= constants.gain_sizes[number, o] * d_scale[o] / constants.deviation[o]
         weights.bias[o] -= constants.bias_sizes[number, o] * tape.d_shift[o]

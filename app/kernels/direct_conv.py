@@ -13,7 +13,8 @@ from .winograd_tiles import INACTIVE, Argmax, rectified
 
 TAPS = 9
 MOST_INPUTS = 3
-"""Channels up to which this was measured faster."""
+"""Channels up to which this was measured faster: with three an adaptation takes 1.5 x as long by
+`winograd`, with one 1.15 x."""
 
 
 @compiled
@@ -34,6 +35,7 @@ def forward(
     images: Floats, weight: Floats, shift: Floats, out_pooled: Floats, out_argmax: Argmax
 ) -> None:
     """`winograd.forward`, for a ``weight`` of `(3 * 3, inputs, outputs)`."""
+    # Rows one by one: the padded image and the weights stay in the level 1 cache meanwhile.
     rows, down, across, outputs = out_pooled.shape
     inputs = weight.shape[1]
     # The four outputs of a pooling square, line by line, for all channels of the output.
@@ -43,6 +45,7 @@ def forward(
         padded = _padded(images[row], inputs)
         for y in range(down):
             for x in range(across):
+                # The sums start at the shift, which spares adding it at the end.
                 for o in range(outputs):
                     a[o], b[o], c[o], d[o] = shift[o], shift[o], shift[o], shift[o]
                 for i in range(3):
@@ -51,6 +54,8 @@ def forward(
                         p0, p1, p2, p3 = _four(padded, inputs, 2 * y + i, x, channel)
                         q0, q1, q2, q3 = _four(padded, inputs, 2 * y + i + 1, x, channel)
                         for o in range(outputs):
+                            # Outputs innermost: eight pixels stay in registers while a line of
+                            # weights runs by.
                             u = weight[3 * i, channel, o]
                             v = weight[3 * i + 1, channel, o]
                             w = weight[3 * i + 2, channel, o]
@@ -59,6 +64,8 @@ def forward(
                             c[o] += u * q0 + v * q1 + w * q2
                             d[o] += u * q1 + v * q2 + w * q3
                 kept, own_argmax = out_pooled[row, y, x], out_argmax[(row * down + y) * across + x]
+                # A tie goes to the first of the four, as in torch, so that gradients agree with
+                # the definition's.
                 for o in range(outputs):
                     highest, where = a[o], np.int32(0)
                     where = np.int32(1) if b[o] > highest else where
@@ -95,6 +102,7 @@ def backward(
             for x in range(across):
                 gradient = d_pooled[row, y, x]
                 own_argmax = argmax[(row * down + y) * across + x]
+                # Only the output that pooling kept has a gradient.
                 zero = np.float32(0)
                 # Adding zeros for three outputs of four is faster than branching for each.
                 for o in range(outputs):
@@ -107,6 +115,7 @@ def backward(
                     for channel in range(inputs):
                         p0, p1, p2, p3 = _four(padded, inputs, 2 * y + i, x, channel)
                         q0, q1, q2, q3 = _four(padded, inputs, 2 * y + i + 1, x, channel)
+                        # Each of three weights meets all four outputs, each at its own pixel.
                         first, second = (
                             out_d_weight[3 * i, channel],
                             out_d_weight[3 * i + 1, channel],
@@ -123,6 +132,7 @@ def _padded(image: Floats, inputs: int) -> Floats:
     """`(height, width * inputs)` with zeros all around."""
     height, length = image.shape
     padded = np.zeros((height + 2, length + 2 * inputs), np.float32)
+    # A border of zeros is cheaper than asking at every pixel whether it lies inside.
     for y in range(height):
         line = padded[y + 1, inputs:]
         for k in range(length):

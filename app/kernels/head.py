@@ -50,6 +50,7 @@ def logits(
     count, and the head's ``weight`` `(way, feature)` and ``bias`` `(way,)`; writes ``out_logits``
     `(image, way)`.
     """
+    # Support images bring all views, though queries may count fewer of them.
     n_views, size = len(features) // len(out_logits), features.shape[1]
     for image in range(len(out_logits)):
         mean, direction = np.zeros(size, np.float32), np.zeros(size, np.float32)
@@ -77,7 +78,9 @@ def loss_and_gradients(
     each row of a class with n, ``shares`` `(row,)`, and the offsets of ``head``; writes the rows
     and the gradients of ``head``, and ``out_d_features`` `(row, feature)`.
     """
+    # Lengths are kept for the way back, which divides by them.
     unit, lengths = _units(features)
+    # Means of unit vectors are shorter than 1, the more so the more a class varies.
     means = np.zeros(head.weight.shape, np.float32)
     if start != ZERO:
         for row in range(len(unit)):
@@ -87,6 +90,7 @@ def loss_and_gradients(
     # From here on `d_logits` holds W u, then the gradient by it: small, it stays in the cache.
     d_logits = np.dot(unit, head.weight.T)
     loss = _cross_entropy(d_logits, head.bias, labels, shares, scale)
+    # The offset is added to the start, so that the gradient by a row is that by its offset.
     np.dot(d_logits.T, unit, head.d_weight)
     head.d_bias[:] = 0
     for row in range(len(unit)):
@@ -107,6 +111,7 @@ def loss_and_gradients(
                     d_means[label, k] = d_row[k] - d_norm
         for row in range(len(unit)):
             _add(d_means[labels[row]], shares[row], out_d_features[row])
+    # Both ways to a feature vector, by its logits and by its class mean, end in its length.
     for row in range(len(unit)):
         _through_unit(out_d_features[row], unit[row], lengths[row], out_d_features[row])
     return loss
@@ -135,6 +140,7 @@ def _place(head: Head, means: Floats, directions: Floats, start: int) -> None:
     Reads the offsets, ``means`` and ``directions`` `(way, feature)`; writes the rows.
     """
     for label in range(len(means)):
+        # The offset first: what the start adds depends on the features, and changes in every step.
         row = head.weight[label]
         row[:] = head.offset_weight[label]
         head.bias[label] = head.offset_bias[label]
@@ -154,6 +160,7 @@ def _cross_entropy(
     loss = 0.0
     for row in range(len(products)):
         own, label, weight = products[row], labels[row], shares[row] / np.float32(len(bias))
+        # All of a row happens while it is in registers and the level 1 cache.
         # The highest logit is subtracted first, so that no exponential is beyond float32.
         highest = np.float32(-np.inf)
         for k in range(len(bias)):
@@ -174,6 +181,7 @@ def _cross_entropy(
 @compiled
 def _add_unit(vector: Floats, out_total: Floats) -> None:
     """Add a vector at length 1 to a sum."""
+    # A feature vector may be all zeros, where ReLU has silenced every channel.
     length = max(np.float32(math.sqrt(_dot(vector, vector))), EPSILON)
     for k in range(len(vector)):
         out_total[k] += vector[k] / length
@@ -186,6 +194,7 @@ def _units(vectors: Floats) -> tuple[Floats, Floats]:
     for row in range(len(vectors)):
         length = np.float32(math.sqrt(_dot(vectors[row], vectors[row])))
         lengths[row] = max(length, EPSILON)
+        # Divided, not multiplied by an inverse, as `normalize` does: the last bit stays the same.
         for k in range(vectors.shape[1]):
             unit[row, k] = vectors[row, k] / lengths[row]
     return unit, lengths

@@ -33,6 +33,7 @@ def forward(maps: Floats, weight: Floats, scale: Floats, shift: Floats, out_pool
     patches = np.empty((4 * strips * across, 9 * inputs), np.float32)
     products = np.empty((4 * strips * across, outputs), np.float32)
     padded = _padded(maps, inputs)
+    # Pooling squares in one line, whatever row and strip they are of.
     flat = out_pooled.reshape(rows * down * across, outputs)
     # Strips of several rows are taken together: late maps have few squares, and a product of many
     # lines costs little more than one of a few, since it reads the weight once for all of them.
@@ -41,6 +42,7 @@ def forward(maps: Floats, weight: Floats, scale: Floats, shift: Floats, out_pool
         for strip in range(start, stop):
             first = 4 * (strip - start) * across
             _copy_patches(padded[strip // down], strip % down, inputs, patches[first:])
+        # ``weight`` is stored with the outputs outermost; BLAS takes it transposed as it lies.
         used = (stop - start) * across
         np.dot(patches[: 4 * used], weight.T, products[: 4 * used])
         _pool(products, scale, shift, flat[start * across : stop * across])
@@ -50,6 +52,7 @@ def forward(maps: Floats, weight: Floats, scale: Floats, shift: Floats, out_pool
 def _padded(maps: Floats, inputs: int) -> Floats:
     """`(row, height, width * inputs)` with zeros all around."""
     rows, height, length = maps.shape
+    # Padding few rows costs little, and spares every patch the question where an edge is.
     padded = np.zeros((rows, height + 2, length + 2 * inputs), np.float32)
     for row in range(rows):
         for y in range(height):
@@ -84,6 +87,7 @@ def _pool(products: Floats, scale: Floats, shift: Floats, out_pooled: Floats) ->
     """
     for square in range(len(out_pooled)):
         kept = out_pooled[square]
+        # The four outputs of a square are neighbours, so that pooling reads memory once, in order.
         a, b = products[4 * square], products[4 * square + 1]
         c, d = products[4 * square + 2], products[4 * square + 3]
         for o in range(len(kept)):

@@ -27,13 +27,17 @@ def compiled(function: Function) -> Function:
 
     Sums may be reordered, so that they run in the processor's wide registers.
     """
+    # numba reads the setting when a function is decorated, and has no argument for it.
     folder = kept_folder()
     before, config.CACHE_DIR = config.CACHE_DIR, str(folder or "")
     try:
         made = numba.njit(
             cache=folder is not None,
+            # Other threads may run Python meanwhile: arrays alone are touched.
             nogil=True,
+            # Division by zero gives infinity, as in torch, without a branch that raises.
             error_model="numpy",
+            # Not all of fastmath: that would let the compiler suppose that there is no NaN.
             fastmath={"reassoc", "contract"},
         )(function)
     finally:

@@ -20,8 +20,10 @@ def sample(images: Floats, corners: NDArray[np.int64], shares: Floats, out_seen:
     it lies between, ``corners`` `(view, height * width, 4)`, with their ``shares`` in it; writes
     ``out_seen`` `(image * (1 + view), height * width)`.
     """
+    # An image and its views lie together, since they are averaged together in the end.
     n_seen = 1 + len(corners)
     for row in range(len(out_seen)):
+        # A view moves all images alike: corners and shares are read again from the cache.
         image, seen, view = images[row // n_seen], out_seen[row], row % n_seen - 1
         if view < 0:
             seen[:] = image

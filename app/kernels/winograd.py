@@ -105,6 +105,8 @@ def forward(
     inputs = transformed.shape[1]
     # Strips are whole lines of tiles: only so can `input_tiles` share sums between neighbours.
     strips = max(1, TILES_AT_ONCE // across)
+    # Room for the strips at hand, never for all maps: a pass allocates as much for 5 rows as for
+    # 500.
     tiles = np.empty((TILE_NUMBERS, strips * across, inputs), np.float32)
     products = np.empty((TILE_NUMBERS, strips * across, outputs), np.float32)
     flat = out_pooled.reshape(rows * down * across, outputs)
@@ -114,6 +116,7 @@ def forward(
         for strip in range(start, stop):
             input_tiles(maps[strip // down], strip % down, across, (strip - start) * across, tiles)
         used, first = (stop - start) * across, start * across
+        # The sum over channels, which is nearly all of the arithmetic.
         for number in range(TILE_NUMBERS):
             np.dot(tiles[number, :used], transformed[number], products[number, :used])
         pool(products, shift, flat[first : first + used], out_argmax[first : first + used])
@@ -141,8 +144,10 @@ def backward(
     strips = max(1, TILES_AT_ONCE // across)
     tiles = np.empty((TILE_NUMBERS, strips * across, inputs), np.float32)
     d_products = np.empty((TILE_NUMBERS, strips * across, outputs), np.float32)
+    # numba wants one type whichever way this goes: an empty view stands for no array.
     turned = _turned(transformed) if len(out_d_maps) else transformed[:0]
     flat = d_pooled.reshape(rows * down * across, outputs)
+    # All three gradients are sums over tiles.
     out_d_transformed[:] = 0
     out_d_shift[:] = 0
     out_d_maps[:] = 0
@@ -153,6 +158,8 @@ def backward(
         for strip in range(start, stop):
             input_tiles(maps[strip // down], strip % down, across, (strip - start) * across, tiles)
         used, first = (stop - start) * across, start * across
+        # d_U is the sum of V_T d_M over tiles, d_V is d_M U_T: both need d_M, which is there for
+        # these strips alone.
         unpool(flat[first : first + used], argmax[first : first + used], d_products, out_d_shift)
         _add_weight_products(tiles, d_products, used, out_d_transformed)
         if len(out_d_maps):

@@ -41,6 +41,7 @@ def input_tiles(image: Floats, strip: int, across: int, start: int, out_tiles: F
     length = np.uint64(2 * across + 2) * channels
     # The last tile sees one column beyond those that are pooled: padding, unless the width is odd.
     kept = min(np.uint64(image.shape[1]), length - channels)
+    # Lines above and below the image are read from here: a pointer in place of a branch a pixel.
     beyond = np.zeros(image.shape[1], np.float32)
     lines = np.zeros((TILE, length), np.float32)
     # B_T d for whole lines first: neighbouring tiles overlap by two columns, whose sums they share.
@@ -56,6 +57,7 @@ def input_tiles(image: Floats, strip: int, across: int, start: int, out_tiles: F
         line, plane = lines[number // TILE], out_tiles[number]
         first, second = PLUS[number % TILE], OTHER[number % TILE]
         sign = SIGN[number % TILE]
+        # Tiles overlap by two columns, so that they begin at every second one.
         for tile in range(np.uint64(across)):
             at, left = np.uint64(start) + tile, np.uint64(2) * tile
             plus_at, other_at = (left + first) * channels, (left + second) * channels
@@ -74,6 +76,7 @@ def add_input_gradient(
     """
     channels = np.uint64(d_tiles.shape[2])
     run, begin = np.uint64(across) * channels, np.uint64(start) * channels
+    # One axis for tile and channel: a strip of a plane is one long run of memory.
     planes = d_tiles.reshape(TILE_NUMBERS, d_tiles.shape[1] * d_tiles.shape[2])
     columns = np.empty((TILE, run), np.float32)
     evens, odds = np.empty(run + channels, np.float32), np.empty(run, np.float32)
@@ -132,6 +135,7 @@ def _interleave(evens: Floats, odds: Floats, channels: np.uint64, out_line: Floa
     Reads ``evens`` and ``odds`` as `_overlap` wrote them; adds to ``out_line``
     `(width * channel,)`.
     """
+    # Two inner loops with one destination each, which the compiler can widen.
     for at in range(np.uint64(0), np.uint64(len(odds)), channels):
         for channel in range(channels):
             out_line[at + at + channel] += evens[at + channel]
@@ -160,30 +164,11 @@ def pool(products: Floats, shift: Floats, out_pooled: Floats, out_argmax: Argmax
     for tile in range(len(out_pooled)):
         kept, own_argmax = out_pooled[tile], out_argmax[tile]
         # Sixteen names leave the inner loop one index, along the outputs.
-        p00, p01, p02, p03 = (
-            products[0, tile],
-            products[1, tile],
-            products[2, tile],
-            products[3, tile],
-        )
-        p10, p11, p12, p13 = (
-            products[4, tile],
-            products[5, tile],
-            products[6, tile],
-            products[7, tile],
-        )
-        p20, p21, p22, p23 = (
-            products[8, tile],
-            products[9, tile],
-            products[10, tile],
-            products[11, tile],
-        )
-        p30, p31, p32, p33 = (
-            products[12, tile],
-            products[13, tile],
-            products[14, tile],
-            products[15, tile],
-        )
+        m = products
+        p00, p01, p02, p03 = m[0, tile], m[1, tile], m[2, tile], m[3, tile]
+        p10, p11, p12, p13 = m[4, tile], m[5, tile], m[6, tile], m[7, tile]
+        p20, p21, p22, p23 = m[8, tile], m[9, tile], m[10, tile], m[11, tile]
+        p30, p31, p32, p33 = m[12, tile], m[13, tile], m[14, tile], m[15, tile]
         for o in range(len(kept)):
             # A_T's rows are 1 1 1 0 and 0 1 -1 -1: the upper outputs, then the lower ones. The
             # shift is the same for all four, so that it is added to the highest alone.
@@ -226,6 +211,7 @@ def unpool(d_pooled: Floats, argmax: Argmax, out_d_products: Floats, out_d_shift
         for k in range(used * outputs):
             square[k] = flat[k] if where[k] == number else np.float32(0)
     planes = out_d_products.reshape(TILE_NUMBERS, out_d_products.shape[1] * outputs)
+    # Number (i, j) of A d_Y A_T is d_Y weighted by columns i and j of A_T.
     a, b, c, d = squares[0], squares[1], squares[2], squares[3]
     for number in range(TILE_NUMBERS):
         plane = planes[number]
@@ -233,6 +219,7 @@ def unpool(d_pooled: Floats, argmax: Argmax, out_d_products: Floats, out_d_shift
         left, right = UPPER[number % TILE], LOWER[number % TILE]
         for k in range(used * outputs):
             plane[k] = up * (left * a[k] + right * b[k]) + down * (left * c[k] + right * d[k])
+    # The shift reaches all four outputs alike, but a gradient comes through the kept one alone.
     for tile in range(used):
         gradient, own_argmax = d_pooled[tile], argmax[tile]
         for o in range(outputs):
