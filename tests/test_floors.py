@@ -13,7 +13,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 MOST_LINES, MEDIAN_LINES = 60, 8
-LINES_A_COMMENT = 30
+LINES_A_COMMENT = 10
 
 
 def test_imports_run_downward_only() -> None:

@@ -1,9 +1,8 @@
 """The inner loop of Conv4 with stored statistics on a CPU, by kernels.
 
 `meta.inner_loop` is the definition; this gives the same numbers, to rounding, at a multiple of
-its speed (see tests/benchmarks/README.md): no graph is built, no operation is started from Python
-but a whole pass or a whole loop, convolutions run by Winograd's algorithm with the norm folded in,
-and images are divided into shards among free threads.
+its speed (see tests/benchmarks/README.md): no graph is built, Python starts whole passes in place
+of operations, and shards of the rows are spread over the threads that are free.
 """
 
 from __future__ import annotations
@@ -14,32 +13,35 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import torch
 
-from ..kernels import conv4
-from ..kernels import head as head_kernels
-from ..kernels.conv4 import BlockTape, BlockWeights, Shard
-from ..kernels.head import Head, Labels
+from ..kernels.head import CLASS_MEANS, COSINE, ZERO, Head, logits, loss_and_gradients, step
 from ..kernels.jit import Floats
 from ..meta import head
 from ..meta.episode import Support
+from ..meta.head import HeadStart
 from ..meta.inner_loop import Initialization, first_adapted
 from ..meta.network import Network
 from ..meta.params import Params, array_of
 from ..meta.views import sampling_grid
 from ..networks.conv4 import Conv4
-from .adapted_blocks import AdaptedBlocks, step_sizes_of
+from .conv4_blocks import (
+    AdaptedBlocks,
+    Forward,
+    Views,
+    channels_innermost,
+    frozen_forward,
+    sizes_of,
+)
+from .conv4_passes import Passes
 from .executor import PREDICTED_TOGETHER, Outcome
-from .frozen_blocks import FrozenBlock, first_step
 from .helper_pool import HelperPool
 
 FLOPS_WORTH_SHARING = 5e7
 """Forward operations of a shard below which handing it to another thread costs more than it
 gives."""
-FEW_ROWS = 16
-"""Queries times views whose blocks are quicker without transforming a session's weights."""
-STARTS: dict[head.HeadStart, int] = {
-    "zero": head_kernels.ZERO,
-    "class_means": head_kernels.CLASS_MEANS,
-    "cosine": head_kernels.COSINE,
+STARTS: dict[HeadStart, int] = {
+    "zero": ZERO,
+    "class_means": CLASS_MEANS,
+    "cosine": COSINE,
 }
 
 
@@ -55,27 +57,24 @@ class Conv4Executor:
         self._first = first_adapted(network, initialization)
         convolutions = network.convolutions()
         self._flops = [
-            2.0 * 9 * each.inputs * each.outputs * (network.image_size >> block) ** 2
-            for block, each in enumerate(convolutions)
+            2.0 * 9 * convolution.inputs * convolution.outputs * (network.image_size >> block) ** 2
+            for block, convolution in enumerate(convolutions)
         ]
         params, sizes = initialization.params, initialization.step_sizes
-        folded = [each.folded(params) for each in convolutions[: self._first]]
-        self._behind_first = [FrozenBlock(*each) for each in folded[1:]]
+        self._frozen = [frozen_forward(each, params) for each in convolutions[: self._first]]
         # Views are all of the initialization's, or none where queries are not seen in them.
-        image = torch.zeros(1, *network.input_shape)
-        self._first_step = {
-            len(views): first_step(sampling_grid(views, image), folded[0] if folded else None)
+        self._views = {
+            len(views): Views(sampling_grid(views, torch.zeros(1, *network.input_shape)))
             for views in (initialization.views, initialization.query_views())
         }
         steps, adapted = initialization.inner_loop.steps, convolutions[self._first :]
         side = network.image_size >> self._first
         self._blocks = AdaptedBlocks(adapted, side, params, sizes, steps) if adapted else None
-        self._start = STARTS[initialization.inner_loop.head_start]
-        self._scale = np.float32(params[head.SCALE])
-        names = (head.WEIGHT, head.BIAS)
         self._head_sizes = np.concatenate(
-            [step_sizes_of(sizes.get(name), steps, 1) for name in names], 1
+            [sizes_of(sizes.get(name), steps, 1) for name in (head.WEIGHT, head.BIAS)], 1
         )
+        self._head_start = STARTS[initialization.inner_loop.head_start]
+        self._scale = np.float32(params[head.SCALE])
 
     @staticmethod
     def serves(network: Network, initialization: Initialization) -> bool:
@@ -88,31 +87,27 @@ class Conv4Executor:
         )
 
     def warm_up(self) -> None:
-        """See `Executor`."""
+        """See `Executor`: have every kernel compiled, those for few and for many rows."""
         images = torch.zeros(2, *self._network.input_shape)
         frozen = self.frozen_features(images, self._initialization.views)
-        support = Support(frozen, torch.tensor([0, 1]), 2)
-        everything = [slice(0, frozen.shape[0] * frozen.shape[1])]
-        outcome = self._adapt(support, 1, everything)
-        if self._blocks is not None:
-            self._adapt(support, 1, [*everything, *everything])
+        (outcome,) = self.adapt([Support(frozen, torch.tensor([0, 1]), 2)], 1)
         queries = self.frozen_features(images, self._initialization.query_views())
-        for n_queries in (1, FEW_ROWS + 1):
-            self._logits(outcome.adapted, queries[:1].repeat_interleave(n_queries, 0))
+        for many in (1, 2 * PREDICTED_TOGETHER):
+            self.logits([outcome.adapted], [queries[:1].repeat_interleave(many, 0)])
 
     def frozen_features(self, images: torch.Tensor, views: torch.Tensor) -> torch.Tensor:
         """See `Executor`."""
         flops = (1 + len(views)) * sum(self._flops[: self._first])
 
-        def freeze(part: torch.Tensor) -> torch.Tensor:
-            hidden = self._first_step[len(views)](part)
-            for block in self._behind_first:
-                hidden = block(hidden)
+        def forward(shard: torch.Tensor) -> torch.Tensor:
+            maps = _through(self._frozen, self._views[len(views)](shard))
+            # Channels first for whoever reads them as images, in the memory as they are.
+            frozen = torch.from_numpy(maps).permute(0, 3, 1, 2)
             if self._blocks is None:
-                hidden = hidden.flatten(1)
-            return hidden.reshape(len(part), -1, *hidden.shape[1:])
+                frozen = frozen.flatten(1)
+            return frozen.reshape(len(shard), -1, *frozen.shape[1:])
 
-        return self._in_shards(freeze, images, self._bounds(len(images), flops))
+        return self._by_shards(forward, images, self._bounds(len(images), flops))
 
     def bucket(self, n_images: int) -> int:
         """See `Executor`."""
@@ -120,15 +115,7 @@ class Conv4Executor:
 
     def adapt(self, frozen: Sequence[Support], steps: int) -> list[Outcome]:
         """See `Executor`."""
-        flops = sum(self._flops[self._first :])
-        return [
-            self._adapt(
-                support,
-                steps,
-                self._bounds(support.images.shape[0] * support.images.shape[1], flops),
-            )
-            for support in frozen
-        ]
+        return [self._adapt(support, steps) for support in frozen]
 
     def logits(
         self, adapted: Sequence[Params], frozen: Sequence[torch.Tensor]
@@ -137,136 +124,91 @@ class Conv4Executor:
         return [self._logits(own, queries) for own, queries in zip(adapted, frozen, strict=True)]
 
     def _logits(self, adapted: Params, frozen: torch.Tensor) -> torch.Tensor:
-        views = frozen[:, : 1 + len(self._initialization.query_views())]
-        rows = [array_of(adapted[name]) for name in (head.WEIGHT, head.BIAS)]
-        blocks = self._blocks
-        if blocks is None:
-            return self._over_views(array_of(views.flatten(0, 1)), len(views), *rows)
-        params = {**self._initialization.params, **adapted}
-        few = views.shape[0] * views.shape[1] <= FEW_ROWS
-        features_of = blocks.features_of_few if few else blocks.features
-
-        def classify(queries: torch.Tensor) -> torch.Tensor:
-            features = features_of(params, queries.flatten(0, 1))
-            return self._over_views(features, len(queries), *rows)
-
-        flops = views.shape[1] * sum(self._flops[self._first :])
-        return self._in_shards(classify, views, self._bounds(len(views), flops))
-
-    def _adapt(self, frozen: Support, steps: int, bounds: Sequence[slice]) -> Outcome:
-        n_images, n_views = frozen.images.shape[:2]
-        rows, size = frozen.images.flatten(0, 1), self._network.feature_size
-        labels, classifier = _labels(frozen, n_views), self._head(frozen.n_way, size)
-        losses = np.empty(steps + 1, np.float32)
-        adapted: dict[str, torch.Tensor] = {}
+        seen = frozen[:, : 1 + len(self._initialization.query_views())]
+        weight, bias = array_of(adapted[head.WEIGHT]), array_of(adapted[head.BIAS])
         if self._blocks is None:
-            features = array_of(rows)
-            conv4.inner_loop_of_head(labels, classifier, features, losses)
-        else:
-            features = np.empty((len(rows), size), np.float32)
-            blocks = self._blocks.start()
-            shards = [self._blocks.shard(rows[bound]) for bound in bounds]
-            if len(shards) == 1:
-                conv4.inner_loop(
-                    blocks, self._blocks.settings, shards[0], labels, classifier, features, losses
-                )
-            else:
-                self._inner_loop_in_shards(
-                    blocks, list(zip(shards, bounds, strict=True)), labels, classifier, features,
-                    losses,
-                )  # fmt: skip
-            adapted |= self._blocks.named(blocks)
-        adapted[head.WEIGHT] = torch.from_numpy(classifier.weight)
-        adapted[head.BIAS] = torch.from_numpy(classifier.bias)
-        logits = self._over_views(features, n_images, classifier.weight, classifier.bias)
+            return self._logits_over_views(array_of(seen.flatten(0, 1)), len(seen), weight, bias)
+        rows = seen.shape[0] * seen.shape[1]
+        forwards = self._blocks.forwards({**self._initialization.params, **adapted}, rows)
+
+        def forward(queries: torch.Tensor) -> torch.Tensor:
+            maps = _through(forwards, channels_innermost(queries.flatten(0, 1)))
+            features = np.ascontiguousarray(maps.transpose(0, 3, 1, 2).reshape(len(maps), -1))
+            return self._logits_over_views(features, len(queries), weight, bias)
+
+        flops = seen.shape[1] * sum(self._flops[self._first :])
+        return self._by_shards(forward, seen, self._bounds(len(seen), flops))
+
+    def _adapt(self, support: Support, steps: int) -> Outcome:
+        n_images, n_seen = support.images.shape[:2]
+        rows = support.images.flatten(0, 1)
+        labels = np.repeat(support.labels.numpy(), n_seen)
+        shares = (1 / np.bincount(labels, minlength=support.n_way))[labels].astype(np.float32)
+        own = _head_at_zero(support.n_way, self._network.feature_size)
+        losses = np.empty(steps + 1, np.float32)
+        passes: Passes | None = None
+        features, d_features = (
+            array_of(rows),
+            np.empty((len(rows), own.weight.shape[1]), np.float32),
+        )
+        if self._blocks is not None:
+            bounds = self._bounds(len(rows), sum(self._flops[self._first :]))
+            passes = Passes(self._blocks, rows, bounds, self._helpers)
+            features = np.empty_like(d_features)
+        for number in range(steps + 1):
+            if passes is not None:
+                passes.forward(features)
+            losses[number] = loss_and_gradients(
+                features, labels, shares, self._head_start, self._scale, own, d_features
+            )
+            if number < steps:
+                # Steps beyond the learned ones take the sizes of the last of these.
+                learned = min(number, len(self._head_sizes) - 1)
+                if passes is not None:
+                    passes.backward(d_features)
+                    passes.step(learned)
+                step(self._head_sizes[learned], own)
+        adapted = {head.WEIGHT: torch.from_numpy(own.weight), head.BIAS: torch.from_numpy(own.bias)}
+        if passes is not None:
+            adapted |= passes.adapted()
+        logits = self._logits_over_views(features, n_images, own.weight, own.bias)
         return Outcome(adapted, torch.from_numpy(losses), logits)
 
-    def _head(self, n_way: int, size: int) -> Head:
-        """A head that has not stepped yet."""
-        weight, bias = np.zeros((3, n_way, size), np.float32), np.zeros((3, n_way), np.float32)
-        return Head(
-            *(weight[0], bias[0], weight[1], bias[1], weight[2], bias[2]),
-            start=self._start,
-            scale=self._scale,
-            step_sizes=self._head_sizes,
-        )
-
-    def _over_views(
+    def _logits_over_views(
         self, features: Floats, n_images: int, weight: Floats, bias: Floats
     ) -> torch.Tensor:
-        """`(image, n_way)` logits of images, from the features of all their views."""
-        logits = np.empty((n_images, len(bias)), np.float32)
-        n_views = 1 + len(self._initialization.query_views())
-        head_kernels.logits_over_views(features, n_views, weight, bias, self._scale, logits)
-        return torch.from_numpy(logits)
+        """`(image, n_way)` logits from the `(image * seen, feature)` features of images."""
+        out = np.empty((n_images, len(bias)), np.float32)
+        n_seen = 1 + len(self._initialization.query_views())
+        logits(features, n_seen, weight, bias, self._scale, out)
+        return torch.from_numpy(out)
 
-    def _inner_loop_in_shards(
-        self,
-        blocks: tuple[BlockWeights, ...],
-        shards: Sequence[tuple[Shard, slice]],
-        labels: Labels,
-        classifier: Head,
-        features: Floats,
-        losses: Floats,
-    ) -> None:
-        """`conv4.inner_loop` with its passes in shards, each of which any free thread may take."""
-        d_features = np.empty_like(features)
-        settings = self._blocks.settings if self._blocks else ()
-
-        def forward(index: int) -> None:
-            shard, bound = shards[index]
-            conv4.forward(blocks, shard, features[bound])
-
-        def backward(index: int) -> None:
-            shard, bound = shards[index]
-            conv4.backward(blocks, shard, d_features[bound])
-
-        def step(block: int) -> None:
-            tape = _summed([shard.tapes[block] for shard, _ in shards])
-            conv4.step(blocks[block], settings[block], tape, learned)
-
-        last = len(losses) - 1
-        for number in range(last + 1):
-            self._helpers.map(forward, len(shards))
-            losses[number] = head_kernels.loss_and_gradients(
-                features, labels, classifier, d_features
-            )
-            if number < last:
-                learned = min(number, len(classifier.step_sizes) - 1)
-                self._helpers.map(backward, len(shards))
-                self._helpers.map(step, len(blocks))
-                head_kernels.step(classifier, learned)
-
-    def _in_shards(
+    def _by_shards(
         self,
         run: Callable[[torch.Tensor], torch.Tensor],
         rows: torch.Tensor,
         bounds: Sequence[slice],
     ) -> torch.Tensor:
-        """Run something row by row, in shards that any free thread may take."""
+        """Run a function of rows on each shard, on any thread that is free."""
         if len(bounds) == 1:
             return run(rows)
         return torch.cat(self._helpers.map(lambda shard: run(rows[bounds[shard]]), len(bounds)))
 
     def _bounds(self, rows: int, flops: float) -> list[slice]:
-        """Even shards of rows, each worth a thread."""
+        """Even shards of rows, each worth a thread; ``flops`` are those of a row."""
         worth = max(1, int(rows * flops / FLOPS_WORTH_SHARING))
         shards = min(self._helpers.hands(), worth, rows)
         edges = [rows * shard // shards for shard in range(shards + 1)]
         return [slice(*pair) for pair in itertools.pairwise(edges)]
 
 
-def _labels(frozen: Support, n_views: int) -> Labels:
-    """The classes of all views of a support set, whose loss weighs classes equally."""
-    classes = np.repeat(frozen.labels.numpy(), n_views)
-    counts = np.bincount(classes, minlength=frozen.n_way)
-    in_mean = (1 / counts)[classes].astype(np.float32)
-    return Labels(classes, in_mean, in_mean / np.float32(frozen.n_way))
+def _head_at_zero(n_way: int, feature_size: int) -> Head:
+    """A head that has not stepped from its start."""
+    rows, bias = (n_way, feature_size), (n_way,)
+    return Head(*(np.zeros(shape, np.float32) for shape in (rows, bias, rows, bias, rows, bias)))
 
 
-def _summed(tapes: Sequence[BlockTape]) -> BlockTape:
-    """The first tape, with the sum of all their gradients by what the block folds into."""
-    for tape in tapes[1:]:
-        np.add(tapes[0].d_folded, tape.d_folded, out=tapes[0].d_folded)
-        np.add(tapes[0].d_shift, tape.d_shift, out=tapes[0].d_shift)
-    return tapes[0]
+def _through(blocks: Sequence[Forward], maps: Floats) -> Floats:
+    for block in blocks:
+        maps = block(maps)
+    return maps

@@ -32,6 +32,7 @@ def kept_folder() -> Path | None:
     """
     folder = _base() / _state()
     try:
+        # Written to, not asked: permissions do not tell of file systems that are mounted read-only.
         folder.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=folder).close()
         os.utime(folder)  # used last, so kept longest
@@ -43,6 +44,7 @@ def kept_folder() -> Path | None:
 
 def _forget_older(folder: Path) -> None:
     """Keep the states that were used last, this one among them."""
+    # Each state takes megabytes, and every change of a kernel begins a new one.
     used: dict[Path, float] = {}
     for other in folder.parent.iterdir():
         with contextlib.suppress(OSError):  # another process may be at it too
@@ -58,11 +60,13 @@ def _base() -> Path:
         cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     except RuntimeError:  # a user without a home
         cache = tempfile.gettempdir()
+    # Not numba's own folder, so that deleting older states can touch nobody else's.
     return Path(config.CACHE_DIR or cache) / "inkling"
 
 
 def _state() -> str:
     """A name for the sources as they are: numba looks at the one that a function lies in alone."""
+    # A kernel that another module's kernel is compiled into may change without its file changing.
     digest = hashlib.sha256()
     for source in sorted(Path(__file__).parent.glob("*.py")):
         digest.update(source.read_bytes())
@@ -71,6 +75,7 @@ def _state() -> str:
 
 def _copy(folder: Path) -> Path | None:
     try:
+        # numba leaves a folder alone that it cannot write to, even to read from it.
         copy = Path(tempfile.mkdtemp(prefix="inkling-"))
         atexit.register(shutil.rmtree, copy, ignore_errors=True)
         if folder.is_dir():

@@ -1,8 +1,12 @@
-"""The blocks of Conv4 that adapt: forward, backward, step, and the whole inner loop as one call.
+"""The adapted blocks of Conv4: forward, backward and step.
 
-Gradients are written by hand, in the order of the definition (`meta.inner_loop`). The norm of
-stored statistics is affine, so it is folded into the convolution: scale = gain / deviation,
-shift = bias - mean * scale. Weights are `(3 * 3, input, output)`, maps have channels innermost.
+`networks.conv4` and `meta.inner_loop` define them. With w a weight, g a gain, b a bias, and the
+stored mean m and deviation s, a block is a convolution by w g / s and a shift of b - m g / s: both
+are folded once a step, and the gradients of w, g and b are taken from those of these two. So the
+norm costs a pass over the weights in place of several over the maps.
+
+Layout: weights are `(3 * 3, inputs, outputs)`, maps `(row, height, width, channel)`. Blocks lie in
+tuples of equal types, which numba indexes and compiles once for any number of blocks.
 """
 
 from __future__ import annotations
@@ -11,17 +15,16 @@ from typing import NamedTuple
 
 import numpy as np
 
-from . import direct_conv, head, winograd
-from .head import Head, Labels
+from . import direct_conv, winograd
 from .jit import Floats, compiled
-from .winograd import Argmax
+from .winograd_tiles import TILE_NUMBERS, Argmax
 
 
-class BlockSettings(NamedTuple):
-    """What stays of a block: stored statistics `(output,)`, and learned step sizes.
+class Constants(NamedTuple):
+    """What stays of a block: the stored ``mean`` and ``deviation`` `(outputs,)`, and step sizes.
 
-    The latter are `(steps, output)`, those of the weight `(steps, number)` or `(steps, 1)`; zero
-    for what does not adapt.
+    The latter are `(step, outputs)`, those of the weight `(step, 3 * 3 * inputs * outputs)` or
+    `(step, 1)`; zero for what does not adapt.
     """
 
     mean: Floats
@@ -31,11 +34,11 @@ class BlockSettings(NamedTuple):
     bias_sizes: Floats
 
 
-class BlockWeights(NamedTuple):
-    """What adapts of a block, and the weight and the shift that it folds into.
+class Weights(NamedTuple):
+    """What adapts of a block, and the weight and the ``shift`` `(outputs,)` that it folds into.
 
-    ``folded`` is transformed for `winograd`, `(4 * 4, input, output)`, or for `direct_conv`
-    `(3 * 3, input, output)`: its length tells which of the two computes the block.
+    ``folded`` is transformed for `winograd`, `(4 * 4, inputs, outputs)`, or as it is for
+    `direct_conv`, `(3 * 3, inputs, outputs)`.
     """
 
     weight: Floats
@@ -45,8 +48,13 @@ class BlockWeights(NamedTuple):
     shift: Floats
 
 
-class BlockTape(NamedTuple):
-    """What a block's forward leaves for its backward, and what that writes, for one shard."""
+class Tape(NamedTuple):
+    """What a block leaves behind in a pass over one shard of the rows.
+
+    Forward ``pooled`` and ``argmax``, backward the gradients of what the names say. ``pooled`` is
+    `(row, height, width, outputs)`, ``argmax`` `(row * height * width, outputs)`, ``d_folded``
+    and ``d_shift`` are shaped as in `Weights`.
+    """
 
     pooled: Floats
     argmax: Argmax
@@ -55,106 +63,115 @@ class BlockTape(NamedTuple):
     d_shift: Floats
 
 
-class Shard(NamedTuple):
-    """Rows of a support set that one thread computes, `(row, height, width * input)`."""
-
-    images: Floats
-    tapes: tuple[BlockTape, ...]
-
-
 @compiled
-def fold(weights: BlockWeights, settings: BlockSettings) -> None:
-    """Bring ``folded`` and ``shift`` up to date with weight, gain and bias."""
+def fold(constants: Constants, weights: Weights) -> None:
+    """Fold the norm into the convolution.
+
+    Reads the mean and deviation of ``constants`` and the weight, gain and bias of ``weights``;
+    writes its folded weight and shift.
+    """
+    # Divided by s anew: the gain has moved, the deviation is stored.
     scale = np.empty(len(weights.gain), np.float32)
     for o in range(len(scale)):
-        scale[o] = weights.gain[o] / settings.deviation[o]
-        weights.shift[o] = weights.bias[o] - settings.mean[o] * scale[o]
-    if len(weights.folded) == winograd.PLANES:
-        winograd.transform(weights.weight, scale, weights.folded)
+        scale[o] = weights.gain[o] / constants.deviation[o]
+        weights.shift[o] = weights.bias[o] - constants.mean[o] * scale[o]
+    # The number of planes tells which kernel a block is for: see `Weights`.
+    if len(weights.folded) == TILE_NUMBERS:
+        winograd.transform_weight(weights.weight, scale, weights.folded)
     else:
-        for tap in range(direct_conv.TAPS):
-            for i in range(weights.weight.shape[1]):
-                for o in range(len(scale)):
-                    weights.folded[tap, i, o] = weights.weight[tap, i, o] * scale[o]
+        direct_conv.scale_weight(weights.weight, scale, weights.folded)
 
 
 @compiled
-def forward(blocks: tuple[BlockWeights, ...], shard: Shard, features: Floats) -> None:
-    """Run all blocks on a shard.
+def forward(
+    images: Floats, weights: tuple[Weights, ...], tapes: tuple[Tape, ...], out_features: Floats
+) -> None:
+    """Run a shard of rows through all blocks.
 
-    Reads the blocks' ``folded`` and ``shift`` and the shard's images; writes its tapes' ``pooled``
-    and ``argmax``, and ``features`` `(row, feature)`.
+    Reads ``images`` `(row, height, width * inputs)`, which are what frozen blocks made of them
+    where there are such, and the folded ``weights``; writes the forward half of ``tapes`` and
+    ``out_features`` `(row, outputs * height * width)` of the last maps.
     """
-    hidden = shard.images
-    for block in range(len(blocks)):
-        tape, weights = shard.tapes[block], blocks[block]
-        if len(weights.folded) == winograd.PLANES:
-            winograd.forward(hidden, weights.folded, weights.shift, tape.pooled, tape.argmax)
+    maps = images
+    for block in range(len(weights)):
+        own, tape = weights[block], tapes[block]
+        if len(own.folded) == TILE_NUMBERS:
+            winograd.forward(maps, own.folded, own.shift, tape.pooled, tape.argmax)
         else:
-            direct_conv.forward(hidden, weights.folded, weights.shift, tape.pooled, tape.argmax)
-        hidden = _flat(tape.pooled)
-    # Features are flattened channel by channel, as the definition has them.
-    last = shard.tapes[len(blocks) - 1].pooled
+            direct_conv.forward(maps, own.folded, own.shift, tape.pooled, tape.argmax)
+        # Pooled maps stay on the tape: the next block reads them twice, in both directions.
+        maps = _flat(tape.pooled)
+    # Feature vectors have channels outermost, as `torch.flatten` leaves them: the rows of stored
+    # heads are in this order.
+    last = tapes[len(weights) - 1].pooled
     rows, down, across, outputs = last.shape
     for row in range(rows):
         for y in range(down):
             for x in range(across):
                 for o in range(outputs):
-                    features[row, (o * down + y) * across + x] = last[row, y, x, o]
+                    out_features[row, (o * down + y) * across + x] = last[row, y, x, o]
 
 
 @compiled
-def backward(blocks: tuple[BlockWeights, ...], shard: Shard, d_features: Floats) -> None:
-    """The gradients of all blocks, from that by the features that `forward` wrote.
+def backward(
+    images: Floats, weights: tuple[Weights, ...], d_features: Floats, tapes: tuple[Tape, ...]
+) -> None:
+    """The gradients of all blocks, for a shard of rows.
 
-    Reads what `forward` read and wrote, and ``d_features`` `(row, feature)`; writes the tapes'
-    ``d_pooled``, ``d_folded`` and ``d_shift``.
+    Reads ``images``, ``weights`` and the forward half of ``tapes`` as `forward` has left them,
+    and ``d_features`` in the shape of its features; writes the backward half of ``tapes``.
     """
-    last = shard.tapes[len(blocks) - 1].d_pooled
+    # The transposition of `forward`'s last lines, which a feature's gradient takes back.
+    last = tapes[len(weights) - 1].d_pooled
     rows, down, across, outputs = last.shape
     for row in range(rows):
         for y in range(down):
             for x in range(across):
                 for o in range(outputs):
                     last[row, y, x, o] = d_features[row, (o * down + y) * across + x]
-    for block in range(len(blocks) - 1, -1, -1):
-        # Before the first block lie frozen features: no gradient goes on from there.
-        hidden, d_hidden = shard.images, shard.images[:0]
+    for block in range(len(weights) - 1, -1, -1):
+        # Nothing before the first of these adapts: no rows, no gradient of its input.
+        maps, d_maps = images, images[:0]
         if block > 0:
-            before = shard.tapes[block - 1]
-            hidden, d_hidden = _flat(before.pooled), _flat(before.d_pooled)
-        folded, tape = blocks[block].folded, shard.tapes[block]
-        if len(folded) == winograd.PLANES:
+            before = tapes[block - 1]
+            maps, d_maps = _flat(before.pooled), _flat(before.d_pooled)
+        folded, tape = weights[block].folded, tapes[block]
+        if len(folded) == TILE_NUMBERS:
             winograd.backward(
-                hidden, folded, tape.argmax, tape.d_pooled, tape.d_folded, tape.d_shift, d_hidden
+                maps, folded, tape.argmax, tape.d_pooled, tape.d_folded, tape.d_shift, d_maps
             )
         else:
-            direct_conv.backward(hidden, tape.argmax, tape.d_pooled, tape.d_folded, tape.d_shift)
+            direct_conv.backward(maps, tape.argmax, tape.d_pooled, tape.d_folded, tape.d_shift)
 
 
 @compiled
-def step(weights: BlockWeights, settings: BlockSettings, tape: BlockTape, number: int) -> None:
-    """Move a block along its gradients, by the step sizes of a ``number``.
+def step(constants: Constants, tape: Tape, number: int, weights: Weights) -> None:
+    """Take one step with a block, and fold it again.
 
-    Reads ``d_folded`` and ``d_shift``; writes all of ``weights``.
+    Reads ``constants``, whose step sizes are those of the learned step ``number``, and the
+    gradients of ``tape``, summed over shards; writes all of ``weights``.
     """
     d_weight = tape.d_folded
-    if len(d_weight) == winograd.PLANES:
+    if len(d_weight) == TILE_NUMBERS:
+        # G is linear and fixed, so the weight can step where it is stored, and is transformed anew.
         d_weight = np.empty_like(weights.weight)
-        winograd.transform_backward(tape.d_folded, d_weight)
+        winograd.weight_gradient(tape.d_folded, d_weight)
+    # What comes here is the gradient by w g / s; the chain rule gives those by w and by g.
     taps, inputs, outputs = d_weight.shape
     scale, d_scale = np.empty(outputs, np.float32), np.empty(outputs, np.float32)
-    # The scale acts by way of the folded weight and of the shift, and so does its gradient.
+    # The gain acts through the scale g / s of the weight, and of the mean in the shift.
     for o in range(outputs):
-        scale[o] = weights.gain[o] / settings.deviation[o]
-        d_scale[o] = -tape.d_shift[o] * settings.mean[o]
-    sizes = settings.weight_sizes[number]
+        scale[o] = weights.gain[o] / constants.deviation[o]
+        d_scale[o] = -tape.d_shift[o] * constants.mean[o]
+    # One size for the whole weight, or one for each of its numbers (Meta-SGD).
+    sizes = constants.weight_sizes[number]
     for row in range(taps * inputs):
+        # A line of outputs at a time, along which sizes and scale lie as well.
         own, d_own = (
             weights.weight[row // inputs, row % inputs],
             d_weight[row // inputs, row % inputs],
         )
-        # Before the step: the gradient by the scale is that at the weight as it was.
+        # The weight before its step counts: the gain's gradient is of the same point.
         for o in range(outputs):
             d_scale[o] += d_own[o] * own[o]
         if len(sizes) == 1:
@@ -164,54 +181,15 @@ def step(weights: BlockWeights, settings: BlockSettings, tape: BlockTape, number
             each = sizes[row * outputs : (row + 1) * outputs]
             for o in range(outputs):
                 own[o] -= each[o] * d_own[o] * scale[o]
+    # After the weight, whose step needs the gain as it was (in ``scale``).
     for o in range(outputs):
-        weights.gain[o] -= settings.gain_sizes[number, o] * d_scale[o] / settings.deviation[o]
-        weights.bias[o] -= settings.bias_sizes[number, o] * tape.d_shift[o]
-    fold(weights, settings)
-
-
-@compiled
-def inner_loop(
-    blocks: tuple[BlockWeights, ...],
-    settings: tuple[BlockSettings, ...],
-    shard: Shard,
-    labels: Labels,
-    classifier: Head,
-    features: Floats,
-    losses: Floats,
-) -> None:
-    """The inner loop by one thread, all rows in one shard: a step for each loss but the last.
-
-    Reads settings, the shard's images and the labels; writes the blocks and the head as they end,
-    ``features`` `(row, feature)` and ``losses`` `(steps + 1,)`.
-    """
-    d_features = np.empty_like(features)
-    last = len(losses) - 1
-    for number in range(last + 1):
-        forward(blocks, shard, features)
-        losses[number] = head.loss_and_gradients(features, labels, classifier, d_features)
-        if number < last:
-            # Steps beyond the learned ones reuse the last step sizes.
-            learned = min(number, len(classifier.step_sizes) - 1)
-            backward(blocks, shard, d_features)
-            for block in range(len(blocks)):
-                step(blocks[block], settings[block], shard.tapes[block], learned)
-            head.step(classifier, learned)
-
-
-@compiled
-def inner_loop_of_head(labels: Labels, classifier: Head, features: Floats, losses: Floats) -> None:
-    """`inner_loop` where the head alone adapts, whose ``features`` stay."""
-    d_features = np.empty_like(features)
-    last = len(losses) - 1
-    for number in range(last + 1):
-        losses[number] = head.loss_and_gradients(features, labels, classifier, d_features)
-        if number < last:
-            head.step(classifier, min(number, len(classifier.step_sizes) - 1))
+        weights.gain[o] -= constants.gain_sizes[number, o] * d_scale[o] / constants.deviation[o]
+        weights.bias[o] -= constants.bias_sizes[number, o] * tape.d_shift[o]
+    fold(constants, weights)
 
 
 @compiled
 def _flat(maps: Floats) -> Floats:
-    """View `(row, height, width, channel)` maps as `(row, height, width * channel)`."""
+    """`(row, height, width, channel)` to `(row, height, width * channel)`, in place."""
     rows, height, width, channels = maps.shape
     return maps.reshape(rows, height, width * channels)

@@ -51,31 +51,40 @@ def draw(
     light, solid, opaque = _planes(rgba)
     height, width, _ = rgba.shape
     cells = COARSE * size
+    # The first look is at the whole sheet, as a square around its middle.
     middle_down, middle_across, side = height / 2, width / 2, float(max(height, width))
     small = SMALL * side
     ground, paper, gain = 0.0, 0.0, 0.0
     for look in range(REFINEMENTS + 1):
+        # Looks before the last only seek the ink, on a finer grid than the output's.
         if look == REFINEMENTS:
             cells = size
+        # Filters along the axes are separable, and the same for light and opacity.
         down = _taps(middle_down, side, cells, height)
         across = _taps(middle_across, side, cells, width)
         ink = _resampled(light, down, across)
         frame = _frame(down[3], across[3])
+        # An opaque image, as most are, spares the second resampling.
         covered = frame if opaque else _resampled(solid, down, across)
+        # Told from the whole sheet, once: a closer look may see ink alone.
         if look == 0:
             ground = _ground(ink, covered, frame)
         _composite(ink, covered, frame, ground)
         if look == 0:
+            # So are paper and ink, by which all looks must agree.
             paper, gain = _tones(ink, frame)
         _to_ink(ink, frame, paper, gain)
         if look < REFINEMENTS:
             total, off_down, off_across, spread = _moments(ink)
+            # A sheet without ink is seen whole, whatever noise there is.
             if total > SOME_INK:
+                # A window in proportion to the ink's deviation is hardly moved by a stray dot.
                 closer = extent * spread * side
                 if look < REFINEMENTS - 1 and closer < small:
                     closer *= LOOSE
                 middle_down += off_down * side
                 middle_across += off_across * side
+                # Below a few pixels there is nothing left to resample.
                 side = max(closer, NARROWEST)
         else:
             _standardise(ink, mean, std, out)
@@ -93,6 +102,7 @@ def _planes(rgba: NDArray[np.uint8]) -> tuple[Floats, Floats, bool]:
         np.float32(LUMINANCE[1] / 255),
         np.float32(LUMINANCE[2] / 255),
     )
+    # Opacity is looked for on the way: one pass is enough where all is opaque.
     light = np.empty((height, width), np.float32)
     least = np.uint8(255)
     for y in range(height):
@@ -101,6 +111,7 @@ def _planes(rgba: NDArray[np.uint8]) -> tuple[Floats, Floats, bool]:
             least = min(least, rgba[y, x, 3])
     if least == 255:
         return light, np.empty((0, 0), np.float32), True
+    # Premultiplied: averages over cells are then those of light that arrives, edges included.
     solid = np.empty((height, width), np.float32)
     for y in range(height):
         for x in range(width):
@@ -113,12 +124,15 @@ def _planes(rgba: NDArray[np.uint8]) -> tuple[Floats, Floats, bool]:
 def _taps(centre: float, side: float, cells: int, length: int) -> Taps:
     """A triangle filter as wide as the reduction: `drawing._resampling` without its zeros."""
     step = side / cells
+    # Enlarging interpolates between neighbours; reducing averages over as much as a cell covers.
     reach = max(step, 1.0)
     first = np.empty(cells, np.int64)
     count = np.zeros(cells, np.int64)
+    # Only pixels under the triangle have a weight: at most twice its reach, and two for the ends.
     weight = np.empty((cells, min(length, int(2 * reach) + 2)), np.float32)
     total = np.zeros(cells, np.float32)
     for cell in range(cells):
+        # Half a pixel off, since pixels lie around their centres.
         middle = centre + (cell + 0.5 - cells / 2) * step - 0.5
         start = max(0, math.ceil(middle - reach))
         end = min(length, math.floor(middle + reach) + 1)
@@ -127,6 +141,7 @@ def _taps(centre: float, side: float, cells: int, length: int) -> Taps:
         for place in range(count[cell]):
             share = max(0.0, 1 - abs(start + place - middle) / reach) / reach
             weight[cell, place] = share
+            # Not normalised: the sum tells how much of a cell lies on the sheet.
             total[cell] += np.float32(share)
     return first, count, weight, total
 
@@ -136,11 +151,13 @@ def _resampled(plane: Floats, down: Taps, across: Taps) -> Floats:
     """What each cell sees of a `(height, width)` plane: `(cell, cell)`."""
     above, rows, by_row, _ = down
     left, columns, by_column, _ = across
+    # Down first, into one line of pixels that all cells of a row share; then across.
     strip = np.empty(plane.shape[1], np.float32)
     seen = np.empty((len(rows), len(columns)), np.float32)
     for i in range(len(rows)):
         strip[:] = 0
         for row in range(rows[i]):
+            # Along a line of pixels, which lie side by side.
             share, pixels = by_row[i, row], plane[above[i] + row]
             for x in range(len(strip)):
                 strip[x] += share * pixels[x]
@@ -158,6 +175,7 @@ def _frame(down: Floats, across: Floats) -> Floats:
     frame = np.empty((len(down), len(across)), np.float32)
     for y in range(len(down)):
         for x in range(len(across)):
+            # Outside the sheet weights are missing on either axis: their product counts both.
             frame[y, x] = down[y] * across[x]
     return frame
 
@@ -171,7 +189,9 @@ def _ground(light: Floats, solid: Floats, frame: Floats) -> float:
             shown += light[y, x]
             covered += solid[y, x]
             whole += frame[y, x]
+    # The mean luminance of what is drawn, opaque or not.
     tone = shown / max(covered, TINY)
+    # Where most is transparent, what is opaque is the ink, and the ground its contrary.
     if 1 - covered / whole > 0.5:
         tone = 1 - tone
     return 1.0 if tone >= 0.5 else 0.0
@@ -182,6 +202,7 @@ def _composite(seen: Floats, solid: Floats, frame: Floats, ground: float) -> Non
     """Lay premultiplied luminance on the ground, in place."""
     for y in range(len(seen)):
         for x in range(len(seen)):
+            # Divided by the frame, a cell at the edge has the luminance of its part on the sheet.
             behind = np.float32(ground) * (frame[y, x] - solid[y, x])
             seen[y, x] = (seen[y, x] + behind) / max(frame[y, x], np.float32(TINY))
 
@@ -192,11 +213,13 @@ def _tones(seen: Floats, frame: Floats) -> tuple[float, float]:
     low, high, total, inside = 1.0, 0.0, 0.0, 0
     for y in range(len(seen)):
         for x in range(len(seen)):
+            # Cells beyond the sheet have no luminance of their own.
             if frame[y, x] >= ON_SHEET:
                 low, high = min(low, seen[y, x]), max(high, seen[y, x])
                 total += seen[y, x]
                 inside += 1
     contrast = max(high - low, MIN_CONTRAST)
+    # Ink is what covers less: the paper is at the end of the range that the mean is nearer to.
     if total / inside < (low + high) / 2 - EVEN:
         return low, 1 / contrast
     return high, -1 / contrast
@@ -207,6 +230,7 @@ def _to_ink(seen: Floats, frame: Floats, paper: float, gain: float) -> None:
     """Turn luminance into ink, in place."""
     for y in range(len(seen)):
         for x in range(len(seen)):
+            # Weighted by the frame, since beyond the sheet nothing is drawn.
             ink = (seen[y, x] - np.float32(paper)) * np.float32(gain) * frame[y, x]
             seen[y, x] = max(ink, np.float32(0))
 
@@ -222,6 +246,7 @@ def _moments(ink: Floats) -> tuple[float, float, float, float]:
     total, middle_down, middle_across = 0.0, 0.0, 0.0
     for y in range(cells):
         for x in range(cells):
+            # Faint grey, as from a scan or a shadow, has no say in where the drawing is.
             weight = max(ink[y, x] - np.float32(INK_THRESHOLD), np.float32(0))
             by_row[y] += weight
             by_column[x] += weight
@@ -230,6 +255,7 @@ def _moments(ink: Floats) -> tuple[float, float, float, float]:
         total += by_row[cell]
         middle_down += by_row[cell] * offset
         middle_across += by_column[cell] * offset
+    # Sums by row and column are enough: moments of each axis need no more.
     divisor = max(total, TINY)
     middle_down /= divisor
     middle_across /= divisor
@@ -244,6 +270,7 @@ def _moments(ink: Floats) -> tuple[float, float, float, float]:
 @compiled
 def _standardise(ink: Floats, mean: float, std: float, out: Floats) -> None:
     """Stretch ink to reach 1, and take off the training images' mean and deviation."""
+    # Thin strokes are grey once reduced; stretched, they are as dark as thick ones.
     darkest = np.float32(FAINTEST)
     for y in range(len(ink)):
         for x in range(len(ink)):

@@ -1,7 +1,8 @@
-"""The head: its logits, its loss and the gradients of that in closed form.
+"""The head: its logits, its loss, and the gradients of that in closed form.
 
-`meta.head` and `meta.inner_loop` define them. A row is one view of one image: support sets have
-`(row, feature)` features, image by image, each image's views one after another.
+`meta.head` and `meta.inner_loop` define them. With f a feature vector, u = f / |f|, m a class mean
+of unit vectors, W and b the rows of the head and s the scale, the logits are s (W u + b); W and b
+are a start, which may depend on m, plus an offset that steps.
 """
 
 from __future__ import annotations
@@ -15,25 +16,15 @@ from numpy.typing import NDArray
 from .jit import Floats, compiled
 
 ZERO, CLASS_MEANS, COSINE = 0, 1, 2
-"""Where a head starts."""
+"""Where the rows start: at zero, at m and -|m|^2 / 2, or at m / |m|."""
 EPSILON = np.float32(1e-12)
 """Shortest length that a vector is divided by, as `torch.nn.functional.normalize` has it."""
 
 
-class Labels(NamedTuple):
-    """The classes of rows `(row,)`, the part of each in its class's mean, and in the loss."""
-
-    classes: NDArray[np.int64]
-    in_mean: Floats
-    in_loss: Floats
-
-
 class Head(NamedTuple):
-    """A head in an inner loop: where it is, how far it stepped, and the gradients by that.
+    """The rows of a head, how far they stepped from their start, and their gradients.
 
-    ``weight`` `(n_way, feature)` and ``bias`` `(n_way,)` are its start (`ZERO` and so on) plus the
-    offsets, which are what steps. ``scale`` multiplies the logits; ``step_sizes`` `(steps, 2)`
-    are those of weight and bias.
+    Each weight is `(way, feature)`, each bias `(way,)`.
     """
 
     weight: Floats
@@ -42,73 +33,100 @@ class Head(NamedTuple):
     offset_bias: Floats
     d_weight: Floats
     d_bias: Floats
-    start: int
-    scale: np.float32
-    step_sizes: Floats
 
 
 @compiled
-def logits_over_views(
+def logits(
     features: Floats,
-    n_views: int,
+    n_seen: int,
     weight: Floats,
     bias: Floats,
     scale: np.float32,
-    logits: Floats,
+    out_logits: Floats,
 ) -> None:
-    """Classify each image by the mean of the unit features of its first ``n_views`` rows.
+    """The logits of images that are classified by their mean over views: `logits_over_views`.
 
-    Reads ``features`` `(image * view, feature)`, ``weight`` `(n_way, feature)` and ``bias``
-    `(n_way,)`; writes ``logits`` `(image, n_way)`.
+    Reads ``features`` `(image * view, feature)`, of which the first ``n_seen`` of each image
+    count, and the head's ``weight`` `(way, feature)` and ``bias`` `(way,)`; writes ``out_logits``
+    `(image, way)`.
     """
-    each, size = len(features) // len(logits), features.shape[1]
-    for image in range(len(logits)):
-        middle, direction = np.zeros(size, np.float32), np.zeros(size, np.float32)
-        for view in range(n_views):
-            _add_unit(features[image * each + view], middle)
-        # The sum stands for the mean: only its direction counts.
-        _add_unit(middle, direction)
+    # Support images bring all views, though queries may count fewer of them.
+    n_views, size = len(features) // len(out_logits), features.shape[1]
+    for image in range(len(out_logits)):
+        mean, direction = np.zeros(size, np.float32), np.zeros(size, np.float32)
+        for view in range(n_seen):
+            _add_unit(features[image * n_views + view], mean)
+        # The sum serves as the mean: only its direction is compared with the rows.
+        _add_unit(mean, direction)
         for label in range(len(bias)):
-            logits[image, label] = scale * (_dot(direction, weight[label]) + bias[label])
+            out_logits[image, label] = scale * (_dot(direction, weight[label]) + bias[label])
 
 
 @compiled
-def loss_and_gradients(features: Floats, labels: Labels, head: Head, d_features: Floats) -> float:
-    """Give the support loss in nats, and its gradients by the head's offsets and the features.
+def loss_and_gradients(
+    features: Floats,
+    labels: NDArray[np.int64],
+    shares: Floats,
+    start: int,
+    scale: np.float32,
+    head: Head,
+    out_d_features: Floats,
+) -> float:
+    """The class-balanced cross-entropy in nats, and its gradients.
 
-    Reads ``features`` `(row, feature)`, ``labels`` and the head's offsets; writes its weight,
-    bias and gradients, and ``d_features`` `(row, feature)`.
+    Reads ``features`` `(row, feature)`, the class of each row, ``labels`` `(row,)`, one n-th for
+    each row of a class with n, ``shares`` `(row,)`, and the offsets of ``head``; writes the rows
+    and the gradients of ``head``, and ``out_d_features`` `(row, feature)`.
     """
+    # Lengths are kept for the way back, which divides by them.
     unit, lengths = _units(features)
+    # Means of unit vectors are shorter than 1, the more so the more a class varies.
     means = np.zeros(head.weight.shape, np.float32)
-    if head.start != ZERO:
+    if start != ZERO:
         for row in range(len(unit)):
-            _add(unit[row], labels.in_mean[row], means[labels.classes[row]])
+            _add(unit[row], shares[row], means[labels[row]])
     directions, mean_lengths = _units(means)
-    _from_start(head, means, directions)
-    # One array for both: a row's logits are done with when its gradient is written.
+    _place(head, means, directions, start)
+    # From here on `d_logits` holds W u, then the gradient by it: small, it stays in the cache.
     d_logits = np.dot(unit, head.weight.T)
-    loss = _cross_entropy(d_logits, labels, head)
+    loss = _cross_entropy(d_logits, head.bias, labels, shares, scale)
+    # The offset is added to the start, so that the gradient by a row is that by its offset.
     np.dot(d_logits.T, unit, head.d_weight)
     head.d_bias[:] = 0
     for row in range(len(unit)):
         _add(d_logits[row], np.float32(1), head.d_bias)
-    np.dot(d_logits, head.weight, d_features)
-    if head.start != ZERO:
-        _add_through_means(head, labels, means, directions, mean_lengths, d_features)
+    np.dot(d_logits, head.weight, out_d_features)
+    if start != ZERO:
+        # The start follows the features in every step, so that their gradient runs through the
+        # class means as well (see `meta.inner_loop`).
+        d_means = means
+        for label in range(len(means)):
+            d_row = head.d_weight[label]
+            if start == COSINE:
+                _through_unit(d_row, directions[label], mean_lengths[label], d_means[label])
+            else:
+                for k in range(len(d_row)):
+                    # The bias is -|m|^2 / 2, whose gradient is -m.
+                    d_norm = head.d_bias[label] * means[label, k]
+                    d_means[label, k] = d_row[k] - d_norm
+        for row in range(len(unit)):
+            _add(d_means[labels[row]], shares[row], out_d_features[row])
+    # Both ways to a feature vector, by its logits and by its class mean, end in its length.
     for row in range(len(unit)):
-        _through_unit(d_features[row], unit[row], lengths[row], d_features[row])
+        _through_unit(out_d_features[row], unit[row], lengths[row], out_d_features[row])
     return loss
 
 
 @compiled
-def step(head: Head, number: int) -> None:
-    """Move the offsets along their gradients, by the step sizes of a ``number``.
+def step(sizes: Floats, head: Head) -> None:
+    """Move the offsets against their gradients.
 
-    The loss weighs classes equally, so a row gets one n-th of the gradient: it steps n times as
-    far, and learns as fast at any number of classes.
+    Reads the step ``sizes`` `(2,)` of the weight and the bias, and the gradients of ``head``;
+    writes its offsets.
     """
-    n_way, sizes = len(head.bias), head.step_sizes[number]
+    # The loss weighs classes equally, which leaves each row one n-th of a gradient: it steps n
+    # times as far, and so learns at the same speed at any number of classes.
+    n_way = len(head.bias)
     for label in range(n_way):
         head.offset_bias[label] -= sizes[1] * n_way * head.d_bias[label]
         for k in range(head.weight.shape[1]):
@@ -116,106 +134,84 @@ def step(head: Head, number: int) -> None:
 
 
 @compiled
-def _from_start(head: Head, means: Floats, directions: Floats) -> None:
-    """Write weight and bias: the start, from class ``means`` or ``directions``, and the offset."""
+def _place(head: Head, means: Floats, directions: Floats, start: int) -> None:
+    """The rows of a head: its start plus its offset.
+
+    Reads the offsets, ``means`` and ``directions`` `(way, feature)`; writes the rows.
+    """
     for label in range(len(means)):
+        # The offset first: what the start adds depends on the features, and changes in every step.
         row = head.weight[label]
         row[:] = head.offset_weight[label]
         head.bias[label] = head.offset_bias[label]
-        if head.start == CLASS_MEANS:
-            # f.m - |m|^2 / 2 is -|f - m|^2 / 2, but for what is the same for all classes.
+        if start == CLASS_MEANS:
+            # Logits of nearest centroids: -|u - m|^2 / 2 but for a constant (see `meta.head`).
             _add(means[label], np.float32(1), row)
             head.bias[label] -= _dot(means[label], means[label]) / 2
-        elif head.start == COSINE:
+        elif start == COSINE:
             _add(directions[label], np.float32(1), row)
 
 
 @compiled
-def _cross_entropy(products: Floats, labels: Labels, head: Head) -> float:
-    """Turn ``products`` `(row, n_way)` of features and weight into the gradients by them.
-
-    Gives the loss in nats, which weighs classes equally.
-    """
-    loss, bias, scale = 0.0, head.bias, head.scale
+def _cross_entropy(
+    products: Floats, bias: Floats, labels: NDArray[np.int64], shares: Floats, scale: np.float32
+) -> float:
+    """The loss in nats; ``products`` `(row, way)`, W u, become the gradients by themselves."""
+    loss = 0.0
     for row in range(len(products)):
-        logits, label, share = products[row], labels.classes[row], labels.in_loss[row]
+        own, label, weight = products[row], labels[row], shares[row] / np.float32(len(bias))
+        # All of a row happens while it is in registers and the level 1 cache.
+        # The highest logit is subtracted first, so that no exponential is beyond float32.
         highest = np.float32(-np.inf)
         for k in range(len(bias)):
-            logits[k] = scale * (logits[k] + bias[k])
-            highest = max(highest, logits[k])
-        # Beside the highest logit no exponential overflows.
-        chosen, total = logits[label] - highest, np.float32(0)
+            own[k] = scale * (own[k] + bias[k])
+            highest = max(highest, own[k])
+        chosen, total = own[label] - highest, np.float32(0)
         for k in range(len(bias)):
-            logits[k] = math.exp(logits[k] - highest)
-            total += logits[k]
-        loss -= share * (chosen - math.log(total))
+            own[k] = math.exp(own[k] - highest)
+            total += own[k]
+        loss -= weight * (chosen - math.log(total))
+        # d loss / d logits is softmax - onehot, in the weight that the row has in the loss.
         for k in range(len(bias)):
-            logits[k] *= share * scale / total
-        logits[label] -= share * scale
+            own[k] *= weight * scale / total
+        own[label] -= weight * scale
     return loss
 
 
 @compiled
-def _add_through_means(
-    head: Head,
-    labels: Labels,
-    means: Floats,
-    directions: Floats,
-    mean_lengths: Floats,
-    d_features: Floats,
-) -> None:
-    """Add what the features move by way of the class means that the head starts at.
-
-    Reads the head's gradients; adds to ``d_features`` `(row, feature)`; ``means`` are lost.
-    """
-    # Their room takes the gradient by them, row by row.
-    d_means = means
-    for label in range(len(means)):
-        d_row = head.d_weight[label]
-        if head.start == COSINE:
-            _through_unit(d_row, directions[label], mean_lengths[label], d_means[label])
-        else:
-            for k in range(len(d_row)):
-                d_norm = head.d_bias[label] * means[label, k]
-                d_means[label, k] = d_row[k] - d_norm
-    for row in range(len(d_features)):
-        _add(d_means[labels.classes[row]], labels.in_mean[row], d_features[row])
+def _add_unit(vector: Floats, out_total: Floats) -> None:
+    """Add a vector at length 1 to a sum."""
+    # A feature vector may be all zeros, where ReLU has silenced every channel.
+    length = max(np.float32(math.sqrt(_dot(vector, vector))), EPSILON)
+    for k in range(len(vector)):
+        out_total[k] += vector[k] / length
 
 
 @compiled
 def _units(vectors: Floats) -> tuple[Floats, Floats]:
-    """Give `(row, feature)` vectors at length 1, and their lengths `(row,)`."""
+    """`(row, feature)` rows at length 1, and their `(row,)` lengths."""
     unit, lengths = np.empty_like(vectors), np.empty(len(vectors), np.float32)
     for row in range(len(vectors)):
         length = np.float32(math.sqrt(_dot(vectors[row], vectors[row])))
         lengths[row] = max(length, EPSILON)
+        # Divided, not multiplied by an inverse, as `normalize` does: the last bit stays the same.
         for k in range(vectors.shape[1]):
             unit[row, k] = vectors[row, k] / lengths[row]
     return unit, lengths
 
 
 @compiled
-def _add_unit(vector: Floats, total: Floats) -> None:
-    """Add a vector at length 1 to ``total``, both `(feature,)`."""
-    length = max(np.float32(math.sqrt(_dot(vector, vector))), EPSILON)
-    for k in range(len(vector)):
-        total[k] += vector[k] / length
-
-
-@compiled
-def _through_unit(d_unit: Floats, unit: Floats, length: np.float32, d_vector: Floats) -> None:
-    """Write the gradient by a vector of ``length`` from that by it at length 1.
-
-    All `(feature,)`; the two gradients may be the same array.
-    """
-    # What points along the vector changes nothing: the length is divided out.
+def _through_unit(d_unit: Floats, unit: Floats, length: np.float32, out_d_vector: Floats) -> None:
+    """The gradient by a vector from that by its unit vector; both may be the same array."""
+    # u = v / |v| has the Jacobian (I - u u_T) / |v|: what points along u is lost.
     along = _dot(unit, d_unit)
     for k in range(len(unit)):
-        d_vector[k] = (d_unit[k] - unit[k] * along) / length
+        out_d_vector[k] = (d_unit[k] - unit[k] * along) / length
 
 
 @compiled
 def _dot(left: Floats, right: Floats) -> np.float32:
+    # A call of BLAS costs more than the few numbers of a feature vector do.
     total = np.float32(0)
     for k in range(len(left)):
         total += left[k] * right[k]
@@ -223,6 +219,6 @@ def _dot(left: Floats, right: Floats) -> np.float32:
 
 
 @compiled
-def _add(vector: Floats, factor: np.float32, total: Floats) -> None:
+def _add(vector: Floats, factor: np.float32, out_total: Floats) -> None:
     for k in range(len(vector)):
-        total[k] += factor * vector[k]
+        out_total[k] += factor * vector[k]

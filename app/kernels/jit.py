@@ -12,7 +12,7 @@ from typing import Any, TypeVar, cast
 
 import numba
 import numpy as np
-import scipy.linalg  # noqa: F401 - whose BLAS products run by: loaded before threads are limited
+import scipy.linalg  # noqa: F401 - numba's np.dot calls its BLAS, which is to be loaded, so limited
 from numpy.typing import NDArray
 
 from .cache import config, kept_folder
@@ -27,13 +27,17 @@ def compiled(function: Function) -> Function:
 
     Sums may be reordered, so that they run in the processor's wide registers.
     """
+    # numba reads the setting when a function is decorated, and has no argument for it.
     folder = kept_folder()
     before, config.CACHE_DIR = config.CACHE_DIR, str(folder or "")
     try:
         made = numba.njit(
             cache=folder is not None,
+            # Other threads may run Python meanwhile: arrays alone are touched.
             nogil=True,
+            # Division by zero gives infinity, as in torch, without a branch that raises.
             error_model="numpy",
+            # Not all of fastmath: that would let the compiler suppose that there is no NaN.
             fastmath={"reassoc", "contract"},
         )(function)
     finally:
