@@ -9,8 +9,9 @@ import torch
 from ..meta.inner_loop import Initialization
 from ..meta.network import Network
 from .conv4_executor import Conv4Executor
-from .executor import EagerExecutor, Executor
+from .executor import Executor
 from .helper_pool import HelperPool
+from .shard_executor import ShardExecutor
 from .vmap_executor import VmapExecutor
 
 if TYPE_CHECKING:
@@ -25,4 +26,4 @@ def executor_of(
         return VmapExecutor(network, initialization)
     if Conv4Executor.serves(network, initialization):
         return Conv4Executor(cast("Conv4", network), initialization, helpers)
-    return EagerExecutor(network, initialization)
+    return ShardExecutor(network, initialization, helpers)

@@ -113,15 +113,9 @@ def trajectory_from_frozen(
 
     def loss_at(adapted: Params) -> tuple[torch.Tensor, Params]:
         features = network.through({**params, **adapted}, flat.images, first, stop)
-        start = head.start(inner_loop.head_start, features, flat)
-        rows = {name: start[name] + adapted.get(name, 0) for name in HEAD}
-        return support_loss(head.logits({**params, **rows}, features), flat), rows
+        return loss_of_features(initialization, adapted, features, flat)
 
-    offset = {
-        head.WEIGHT: flat.images.new_zeros(flat.n_way, network.feature_size),
-        head.BIAS: flat.images.new_zeros(flat.n_way),
-    }
-    adapted: Params = {name: {**params, **offset}[name] for name in initialization.step_sizes}
+    adapted = start_of_adapted(network, initialization, flat.n_way)
     # The last state needs no gradient.
     for number in range(n_steps):
         gradients, (loss, rows) = torch.func.grad_and_value(loss_at, has_aux=True)(adapted)
@@ -131,7 +125,8 @@ def trajectory_from_frozen(
         learned = min(number, inner_loop.steps - 1)
         adapted = {
             name: tensor
-            - _step_size(name, initialization.step_sizes[name][learned], flat) * gradients[name]
+            - step_size(name, initialization.step_sizes[name][learned], flat.n_way)
+            * gradients[name]
             for name, tensor in adapted.items()
         }
     loss, rows = loss_at(adapted)
@@ -174,6 +169,28 @@ def first_adapted(network: Network, initialization: Initialization) -> int:
     return next((i for i, names in enumerate(parts) if names & trunk), len(parts))
 
 
+def start_of_adapted(network: Network, initialization: Initialization, n_way: int) -> Params:
+    """What adapts before the first step: parameters, and offsets of the head, which are 0."""
+    zero = initialization.views.new_zeros
+    offset = {head.WEIGHT: zero(n_way, network.feature_size), head.BIAS: zero(n_way)}
+    return {name: {**initialization.params, **offset}[name] for name in initialization.step_sizes}
+
+
+def loss_of_features(
+    initialization: Initialization, adapted: Params, features: torch.Tensor, support: Support
+) -> tuple[torch.Tensor, Params]:
+    """The support loss of `(support, feature)` features, and the rows of the head there."""
+    params = {**initialization.params, **adapted}
+    start = head.start(initialization.inner_loop.head_start, features, support)
+    rows = {name: start[name] + adapted.get(name, 0) for name in HEAD}
+    return support_loss(head.logits({**params, **rows}, features), support), rows
+
+
+def step_size(name: str, learned: torch.Tensor, n_way: int) -> torch.Tensor:
+    """How far a tensor steps by its ``learned`` step size: rows of the head n_way times as far."""
+    return learned * n_way if name in HEAD else learned
+
+
 def support_loss(logits: torch.Tensor, support: Support) -> torch.Tensor:
     """The class-balanced cross-entropy of a support set's `(support, n_way)` logits, in nats."""
     log_likelihoods = (logits.log_softmax(1) * support.membership()).sum(1)
@@ -213,7 +230,3 @@ def logits_over_views(fast_weights: Params, features: torch.Tensor) -> torch.Ten
     if features.shape[1] == 1:
         return head.logits(fast_weights, features[:, 0])
     return head.logits(fast_weights, head.unit(features.flatten(0, 1)).view_as(features).mean(1))
-
-
-def _step_size(name: str, learned: torch.Tensor, support: Support) -> torch.Tensor:
-    return learned * support.n_way if name in HEAD else learned

@@ -69,6 +69,10 @@ class NormalisedConvolution:
         if self.norm != "stored":
             groups = GROUPS if self.norm == "group" else 1
             return functional.group_norm(self._convolve(images, weight), groups, gain, bias)
+        # Affine either way: whichever of the maps and the weight has fewer numbers is scaled.
+        if images.shape[0] * images.shape[2] * images.shape[3] < weight[0].numel():
+            scale, shift = (tensor.reshape(-1, 1, 1) for tensor in self._affine(params))
+            return self._convolve(images, weight) * scale + shift
         return self._convolve(images, *self.folded(params))
 
     def folded(self, params: Params) -> tuple[torch.Tensor, torch.Tensor]:
@@ -76,10 +80,8 @@ class NormalisedConvolution:
 
         They make normalisation affine, so that it folds into the convolution before it.
         """
-        weight, gain, bias = self._of(params, "weight", "gain", "bias")
-        mean, variance = self._of(params, "mean", "variance")
-        scale = gain * torch.rsqrt(variance + EPSILON)
-        return weight * scale.reshape(-1, 1, 1, 1), bias - mean * scale
+        scale, shift = self._affine(params)
+        return params[f"{self.name}.weight"] * scale.reshape(-1, 1, 1, 1), shift
 
     def while_learning_statistics(
         self, params: Params, images: torch.Tensor
@@ -100,6 +102,12 @@ class NormalisedConvolution:
             eps=EPSILON,
         )
         return normalised, {f"{self.name}.mean": mean, f"{self.name}.variance": variance}
+
+    def _affine(self, params: Params) -> tuple[torch.Tensor, torch.Tensor]:
+        """The `(outputs,)` scale and shift that stored statistics make of the norm."""
+        gain, bias, mean, variance = self._of(params, "gain", "bias", "mean", "variance")
+        scale = gain * torch.rsqrt(variance + EPSILON)
+        return scale, bias - mean * scale
 
     def _convolve(
         self, images: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None

@@ -12,6 +12,7 @@ from inkling.engine.conv4_executor import Conv4Executor
 from inkling.engine.executor import EagerExecutor, Executor
 from inkling.engine.executors import executor_of
 from inkling.engine.helper_pool import HelperPool
+from inkling.engine.shard_executor import ShardExecutor
 from inkling.engine.vmap_executor import VmapExecutor
 from inkling.meta.episode import Support
 from inkling.meta.head import HeadStart
@@ -214,15 +215,41 @@ def test_stacked_uneven_support_sets_on_every_network(network: Network) -> None:
     check(executor, network, initialization, *supports)
 
 
+@pytest.mark.parametrize(
+    "network",
+    [
+        SMALL,
+        Conv4(channels=8, norm="group"),
+        ResNet12(image_channels=1, image_size=16, channels=8),
+        Lstm(image_size=16),
+    ],
+    ids=["stored", "group", "resnet12", "lstm"],
+)
+@pytest.mark.parametrize("start", ["zero", "class_means", "cosine"])
+def test_shards_on_every_network_and_start(
+    helpers: HelperPool, network: Network, start: HeadStart
+) -> None:
+    initialization = initialization_of(network, start, view_pairs=1, query_views=start == "cosine")
+    executor = ShardExecutor(network, initialization, helpers)
+    check(executor, network, initialization, support_of(network, (2, 1, 3)))
+
+
+@pytest.mark.parametrize("adapting", [LAST, frozenset(), frozenset({"head.scale"})])
+def test_shards_whatever_adapts(helpers: HelperPool, adapting: frozenset[str]) -> None:
+    initialization = initialization_of(SMALL, adapting=adapting, each_number=adapting == LAST)
+    executor = ShardExecutor(SMALL, initialization, helpers)
+    check(executor, SMALL, initialization, support_of(SMALL, (1, 1, 2)))
+
+
 def test_what_serves_which_initialization(helpers: HelperPool) -> None:
     def chosen(network: Network, adapting: frozenset[str] | None = None) -> str:
         initialization = initialization_of(network, adapting=adapting)
         return executor_of(network, initialization, CPU, helpers).name
 
     assert chosen(SMALL) == "conv4"
-    assert chosen(Conv4(channels=8, norm="group")) == "eager"
-    assert chosen(Lstm(image_size=16)) == "eager"
-    assert chosen(SMALL, adapting=frozenset({"head.scale"})) == "eager"
+    assert chosen(Conv4(channels=8, norm="group")) == "shards"
+    assert chosen(Lstm(image_size=16)) == "shards"
+    assert chosen(SMALL, adapting=frozenset({"head.scale"})) == "shards"
 
 
 def test_a_part_that_fails_raises_where_the_work_was_asked_for(helpers: HelperPool) -> None:
