@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ..kernels import direct_conv, im2col, views, winograd
+from ..kernels import direct_conv, first_block, im2col, views, winograd
 from ..kernels.conv4 import Constants, Tape, Weights, fold
 from ..kernels.jit import Floats
 from ..kernels.winograd_tiles import TILE_NUMBERS
@@ -146,6 +146,26 @@ class Views:
         seen = torch.empty(len(images), channels, n_seen, height, width)
         views.sample(flat, self._corners, self._shares, seen.view(-1, height * width).numpy())
         return channels_innermost(seen.transpose(1, 2).flatten(0, 1))
+
+
+class FirstBlock:
+    """`Views`, and behind them a frozen first block of one input channel, in one kernel."""
+
+    def __init__(
+        self, grid: torch.Tensor, convolution: NormalisedConvolution, params: Params
+    ) -> None:
+        weight, bias = convolution.folded(params)
+        self._corners, self._shares = _bilinear(grid)
+        self._weight, self._bias = array_of(weight.flatten(1).T), array_of(bias)
+
+    def __call__(self, images: torch.Tensor) -> Floats:
+        """`(image, 1, height, width)` to `(image * (1 + view), height // 2, ..., output)`."""
+        pixels = array_of(images.squeeze(1))
+        n_images, height, width = pixels.shape
+        rows = n_images * (1 + len(self._corners))
+        pooled = np.empty((rows, height // 2, width // 2, len(self._bias)), np.float32)
+        first_block.forward(pixels, self._corners, self._shares, self._weight, self._bias, pooled)
+        return pooled
 
 
 def frozen_forward(convolution: NormalisedConvolution, params: Params) -> Forward:

@@ -25,6 +25,7 @@ from ..meta.views import sampling_grid
 from ..networks.conv4 import Conv4
 from .conv4_blocks import (
     AdaptedBlocks,
+    FirstBlock,
     Forward,
     Views,
     channels_innermost,
@@ -61,11 +62,19 @@ class Conv4Executor:
             for block, convolution in enumerate(convolutions)
         ]
         params, sizes = initialization.params, initialization.step_sizes
-        self._frozen = [frozen_forward(each, params) for each in convolutions[: self._first]]
+        # On one channel, views and a frozen first block are one kernel.
+        fused = self._first > 0 and network.image_channels == 1
+        behind = convolutions[int(fused) : self._first]
+        self._frozen = [frozen_forward(each, params) for each in behind]
         # Views are all of the initialization's, or none where queries are not seen in them.
-        self._views = {
-            len(views): Views(sampling_grid(views, torch.zeros(1, *network.input_shape)))
+        image = torch.zeros(1, *network.input_shape)
+        grids = {
+            len(views): sampling_grid(views, image)
             for views in (initialization.views, initialization.query_views())
+        }
+        self._seen: dict[int, Views | FirstBlock] = {
+            n_views: FirstBlock(grid, convolutions[0], params) if fused else Views(grid)
+            for n_views, grid in grids.items()
         }
         steps, adapted = initialization.inner_loop.steps, convolutions[self._first :]
         side = network.image_size >> self._first
@@ -100,7 +109,7 @@ class Conv4Executor:
         flops = (1 + len(views)) * sum(self._flops[: self._first])
 
         def forward(shard: torch.Tensor) -> torch.Tensor:
-            maps = _through(self._frozen, self._views[len(views)](shard))
+            maps = _through(self._frozen, self._seen[len(views)](shard))
             # Channels first for whoever reads them as images, in the memory as they are.
             frozen = torch.from_numpy(maps).permute(0, 3, 1, 2)
             if self._blocks is None:
