@@ -57,7 +57,7 @@ class Compute:
         if not prepared:
             return results
         images = [_with_kept(job.work, just_sent) for job, just_sent in prepared.items()]
-        frozen = self._frozen(handle, torch.cat(images), handle.views)
+        frozen = self._frozen(handle, _joined(images), handle.views)
         supports = [
             Support(features, self._placed(job.work.labels), job.work.n_way)
             for job, features in zip(
@@ -80,10 +80,10 @@ class Compute:
         if not prepared:
             return results
         sizes = [len(queries) for queries in prepared.values()]
-        images = torch.cat([queries.images for queries in prepared.values()])
+        images = _joined([queries.images for queries in prepared.values()])
         frozen = torch.split(self._frozen(handle, images, handle.query_views), sizes)
         adapted = [mapped(self._placed, job.work.adapted) for job in prepared]
-        logits = torch.cat(handle.executor.logits(adapted, frozen)).cpu()
+        logits = _joined(handle.executor.logits(adapted, frozen)).cpu()
         counts = [
             job.work.image_counts
             for job, size in zip(prepared, sizes, strict=True)
@@ -113,12 +113,12 @@ class Compute:
 
     def _frozen(self, handle: Handle, images: torch.Tensor, views: torch.Tensor) -> torch.Tensor:
         """`(image, 1 + view, ...)` frozen features, computed in parts that fit the caches."""
-        together = max(1, TRUNK_BYTES // (images[0].numel() * images.element_size()))
+        together = max(1, TRUNK_BYTES * len(images) // images.nbytes)
         features = [
             handle.executor.frozen_features(self._placed(part), views)
             for part in torch.split(images, together)
         ]
-        return features[0] if len(features) == 1 else torch.cat(features)
+        return _joined(features)
 
     def _placed(self, tensor: torch.Tensor) -> torch.Tensor:
         """On the device; through pinned memory, which a GPU reads beside its work."""
@@ -161,6 +161,11 @@ def _decoded(images: Sequence[Image.Image]) -> list[torch.Tensor]:
     if bad:
         raise BadImages(bad)
     return decoded
+
+
+def _joined(tensors: Sequence[torch.Tensor]) -> torch.Tensor:
+    """All rows of some tensors; those of a single one are not copied."""
+    return tensors[0] if len(tensors) == 1 else torch.cat(list(tensors))
 
 
 def _with_kept(support: SupportSet, just_sent: Prepared) -> torch.Tensor:
