@@ -9,10 +9,9 @@ from dataclasses import replace
 from typing import Any
 
 import torch
-from PIL import Image
 
 from ..errors import BadImage, BadImages, InnerLoopDiverged
-from ..images.decode import pixels
+from ..images.decode import decode
 from ..images.prepared import Prepared, split
 from ..images.preprocessing import Preprocessing
 from ..meta.episode import Support
@@ -149,13 +148,13 @@ def decode_together(
     return prepared, refused
 
 
-def _decoded(images: Sequence[Image.Image]) -> list[torch.Tensor]:
+def _decoded(images: Sequence[bytes]) -> list[torch.Tensor]:
     """`(height, width, 4)` of each image. Raises BadImages for all that have no pixels."""
     decoded: list[torch.Tensor] = []
     bad: dict[int, BadImage] = {}
     for position, image in enumerate(images):
         try:
-            decoded.append(pixels(image))
+            decoded.append(decode(image))
         except BadImage as damaged:
             bad[position] = damaged
     if bad:

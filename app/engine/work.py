@@ -6,13 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import torch
-from PIL import Image
 
 from ..images.prepared import Prepared
 from ..meta.params import Params
 
-Images = Sequence[Image.Image] | Prepared
-"""Small images whose headers were read, which their job decodes; or images that are prepared."""
+Images = Sequence[bytes] | Prepared
+"""Encoded images that are small, which their job decodes; or images that are prepared."""
 
 
 @dataclass(frozen=True)

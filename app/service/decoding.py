@@ -1,6 +1,6 @@
 """The first third of the road: from sent bytes to what a job works on.
 
-Of small calls the headers are read, and their jobs decode them; all others are decoded and
+Of small calls the sizes are looked at, and their jobs decode them; all others are decoded and
 prepared here, by a bounded number of threads, before they wait for the engine.
 """
 
@@ -13,12 +13,10 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TypeVar
 
-from PIL import Image
-
 from ..engine.allocator import hand_back_freed_memory
 from ..engine.work import Images, Timing
 from ..errors import BadImage, BadImages, InvalidInput, Problem
-from ..images.decode import decode, opened
+from ..images.decode import decode, told_size
 from ..images.prepared import Prepared, joined
 from ..images.preprocessing import Preprocessing
 from .validation import TOO_MANY_IMAGES
@@ -104,16 +102,16 @@ async def result_of(job: Future[Result], images: Sequence[SentImage]) -> Result:
         ) from None
 
 
-def _small(images: Sequence[SentImage]) -> list[Image.Image] | None:
-    """The images with their headers read; None where decoding them may hold other calls up."""
+def _small(images: Sequence[SentImage]) -> list[bytes] | None:
+    """The images as they were sent; None where decoding them may hold other calls up."""
     if len(images) > FEW_IMAGES or sum(len(image.content) for image in images) > SMALL_BYTES:
         return None
     try:
-        headers = [opened(image.content) for image in images]
+        sizes = [told_size(image.content) for image in images]
     except BadImage:
         return None
-    small = all(header.width * header.height <= SMALL_PIXELS for header in headers)
-    return headers if small else None
+    small = all(width * height <= SMALL_PIXELS for width, height in sizes)
+    return [image.content for image in images] if small else None
 
 
 def _prepare_chunk(preprocessing: Preprocessing, images: Sequence[SentImage]) -> _Chunk:

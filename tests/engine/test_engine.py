@@ -14,7 +14,6 @@ from inkling.engine.engine import Engine
 from inkling.engine.handle import Handle
 from inkling.engine.work import Adaptation, Fold, Images, Queries, SupportSet
 from inkling.errors import BadImages, BadSetting, InnerLoopDiverged
-from inkling.images.decode import opened
 from inkling.images.prepared import Prepared
 from inkling.meta.episode import Episode
 from inkling.meta.inner_loop import adapt, logits
@@ -120,9 +119,9 @@ def test_a_damaged_image_ends_its_own_job_alone_and_is_named(
     def adapted(images: Images) -> SupportSet:
         return SupportSet(images, labels, 2)
 
-    good = [engine.adapt(handle, adapted([opened(whole), opened(more[0])])) for _ in range(3)]
+    good = [engine.adapt(handle, adapted([whole, more[0]])) for _ in range(3)]
     cut_off = more[1][: len(more[1]) // 2]
-    bad = engine.adapt(handle, adapted([opened(whole), opened(cut_off)]))
+    bad = engine.adapt(handle, adapted([whole, cut_off]))
     with pytest.raises(BadImages) as refused:
         bad.result()
     assert {position: each.code for position, each in refused.value.by_position.items()} == {

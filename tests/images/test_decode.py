@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from inkling.errors import BadImage
-from inkling.images.decode import decode
+from inkling.images.decode import decode, told_size
 from PIL import Image
 
 from ..pictures import huge_png
@@ -116,3 +116,11 @@ def test_a_large_image_is_averaged_down(mode: str) -> None:
 def test_images_too_small_or_too_narrow_to_show_anything_are_refused() -> None:
     assert refused(png(Image.new("L", (7, 100)))).code == "too_small"
     assert refused(png(Image.new("L", (10, 300)))).code == "too_narrow"
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "GIF", "BMP"])
+def test_the_size_that_a_header_tells_is_the_decoded_one(kind: str) -> None:
+    written = io.BytesIO()
+    Image.new("RGB", (40, 30)).save(written, kind)
+    assert told_size(written.getvalue()) == (40, 30)
+    assert decode(written.getvalue()).shape[:2] == (30, 40)
