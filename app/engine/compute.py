@@ -67,7 +67,11 @@ class Compute:
         for job, outcome in zip(prepared, outcomes, strict=True):
             try:
                 adaptation = _adaptation(outcome, job.work, prepared[job])
-                results[job] = replace(adaptation, timing=_timing(job, began, decoded))
+                results[job] = replace(
+                    adaptation,
+                    unlikeness=handle.unlikeness(prepared[job].statistics),
+                    timing=_timing(job, began, decoded),
+                )
             except InnerLoopDiverged as diverged:
                 results[job] = diverged
         return results

@@ -37,6 +37,16 @@ class Handle:
         """How decoded images become its network's input."""
         return self.checkpoint.preprocessing
 
+    def unlikeness(self, statistics: torch.Tensor) -> float | None:
+        """How unlike its training images others are, above 1 beyond its limit; None if unknown.
+
+        ``statistics`` are `(image, statistic)`, those of `Prepared`.
+        """
+        calibration = self.checkpoint.config.calibration
+        if calibration is None:
+            return None
+        return calibration.likeness.unlikeness(statistics) / calibration.likeness.threshold
+
     @property
     def steps(self) -> int:
         """The steps of its inner loop, unless a call asks for another number."""

@@ -62,7 +62,7 @@ class Adaptation:
     ``adapted`` holds the tensors that differ from the initialization's, the head among them;
     ``losses`` the support loss before each step and after the last, in nats;
     ``support_predictions`` the class that each support image is taken for; ``prepared`` the
-    images that were not kept from before.
+    images that were not kept from before, ``unlikeness`` that of these, see `Handle`.
     """
 
     adapted: Params
@@ -70,6 +70,7 @@ class Adaptation:
     support_predictions: tuple[int, ...]
     support_accuracy: float
     prepared: Prepared
+    unlikeness: float | None = None
     timing: Timing = field(default_factory=Timing)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -38,8 +39,8 @@ class LabelledSupport:
 
     def image_counts(self) -> tuple[int, ...]:
         """The images of each class."""
-        counts: list[int] = self.positions.bincount(minlength=len(self.names)).tolist()
-        return tuple(counts)
+        counts = Counter(self.labels)
+        return tuple(counts[name] for name in self.names)
 
     def images_with(self, just_sent: torch.Tensor) -> torch.Tensor:
         """All prepared images, from those that were just sent."""

@@ -33,7 +33,7 @@ async def support_notices(
         *same_images(support.images_with(prepared.images), support.labels),
         *blank_images(support.sent, prepared.blank),
         *one_class_wins(support.names, adaptation.support_predictions),
-        *await unlike_training_data(service, handle, support.sent, prepared.statistics, deadline),
+        *await unlike_training_data(service, handle, support.sent, adaptation.unlikeness, deadline),
     )
 
 
@@ -82,11 +82,10 @@ async def unlike_training_data(
     service: Service,
     handle: Handle,
     images: Sequence[SentImage],
-    statistics: torch.Tensor,
+    unlikeness: float | None,
     deadline: float,
 ) -> tuple[Notice, ...]:
     """A notice where images are unlike the training data, with what fits them better if any."""
-    unlikeness = _unlikeness(handle, statistics)
     if unlikeness is None or unlikeness <= 1:
         return ()
     better = await _better_fit(service, handle, images, deadline)
@@ -113,20 +112,12 @@ async def _better_fit(
                 if other is handle or other.checkpoint.config.calibration is None:
                     continue
                 prepared, _ = await service.decoder.prepare(some, other.preprocessing)
-                unlikeness = _unlikeness(other, prepared.statistics)
+                unlikeness = other.unlikeness(prepared.statistics)
                 if unlikeness is not None and unlikeness <= 1:
                     fitting[name] = unlikeness
     except TimeoutError:
         return None
     return min(fitting, key=lambda name: fitting[name], default=None)
-
-
-def _unlikeness(handle: Handle, statistics: torch.Tensor) -> float | None:
-    """How unlike the training data a support set is, in units of the threshold."""
-    calibration = handle.checkpoint.config.calibration
-    if calibration is None:
-        return None
-    return calibration.likeness.unlikeness(statistics) / calibration.likeness.threshold
 
 
 def _quoted(labels: Sequence[str]) -> str:
