@@ -13,7 +13,16 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import torch
 
-from ..kernels.head import CLASS_MEANS, COSINE, ZERO, Head, logits, loss_and_gradients, step
+from ..kernels.head import (
+    CLASS_MEANS,
+    COSINE,
+    ZERO,
+    Head,
+    HeadSettings,
+    logits,
+    loss_and_gradients,
+    step,
+)
 from ..kernels.jit import Floats
 from ..meta import head
 from ..meta.episode import Support
@@ -99,7 +108,10 @@ class Conv4Executor:
         """See `Executor`: have every kernel compiled, those for few and for many rows."""
         images = torch.zeros(2, *self._network.input_shape)
         frozen = self.frozen_features(images, self._initialization.views)
-        (outcome,) = self.adapt([Support(frozen, torch.tensor([0, 1]), 2)], 1)
+        support = Support(frozen, torch.tensor([0, 1]), 2)
+        n_rows = frozen.shape[0] * frozen.shape[1]
+        for bounds in ([slice(0, n_rows)], [slice(0, 1), slice(1, n_rows)]):
+            outcome = self._adapt(support, 1, bounds)
         queries = self.frozen_features(images, self._initialization.query_views())
         for many in (1, 2 * PREDICTED_TOGETHER):
             self.logits([outcome.adapted], [queries[:1].repeat_interleave(many, 0)])
@@ -124,7 +136,15 @@ class Conv4Executor:
 
     def adapt(self, frozen: Sequence[Support], steps: int) -> list[Outcome]:
         """See `Executor`."""
-        return [self._adapt(support, steps) for support in frozen]
+        flops = sum(self._flops[self._first :])
+        return [
+            self._adapt(
+                support,
+                steps,
+                self._bounds(support.images.shape[0] * support.images.shape[1], flops),
+            )
+            for support in frozen
+        ]
 
     def logits(
         self, adapted: Sequence[Params], frozen: Sequence[torch.Tensor]
@@ -148,7 +168,7 @@ class Conv4Executor:
         flops = seen.shape[1] * sum(self._flops[self._first :])
         return self._by_shards(forward, seen, self._bounds(len(seen), flops))
 
-    def _adapt(self, support: Support, steps: int) -> Outcome:
+    def _adapt(self, support: Support, steps: int, bounds: Sequence[slice]) -> Outcome:
         n_images, n_seen = support.images.shape[:2]
         rows = support.images.flatten(0, 1)
         labels = np.repeat(support.labels.numpy(), n_seen)
@@ -156,32 +176,45 @@ class Conv4Executor:
         own = _head_at_zero(support.n_way, self._network.feature_size)
         losses = np.empty(steps + 1, np.float32)
         passes: Passes | None = None
-        features, d_features = (
-            array_of(rows),
-            np.empty((len(rows), own.weight.shape[1]), np.float32),
-        )
+        features = array_of(rows)
         if self._blocks is not None:
-            bounds = self._bounds(len(rows), sum(self._flops[self._first :]))
             passes = Passes(self._blocks, rows, bounds, self._helpers)
-            features = np.empty_like(d_features)
-        for number in range(steps + 1):
-            if passes is not None:
-                passes.forward(features)
-            losses[number] = loss_and_gradients(
-                features, labels, shares, self._head_start, self._scale, own, d_features
-            )
-            if number < steps:
-                # Steps beyond the learned ones take the sizes of the last of these.
-                learned = min(number, len(self._head_sizes) - 1)
-                if passes is not None:
-                    passes.backward(d_features)
-                    passes.step(learned)
-                step(self._head_sizes[learned], own)
+            features = np.empty((len(rows), own.weight.shape[1]), np.float32)
+        settings = HeadSettings(labels, shares, self._head_start, self._scale, self._head_sizes)
+        if passes is not None and passes.in_one_shard:
+            passes.run(settings, own, features, losses)
+        else:
+            self._step_by_step(passes, settings, own, features, losses)
         adapted = {head.WEIGHT: torch.from_numpy(own.weight), head.BIAS: torch.from_numpy(own.bias)}
         if passes is not None:
             adapted |= passes.adapted()
         logits = self._logits_over_views(features, n_images, own.weight, own.bias)
         return Outcome(adapted, torch.from_numpy(losses), logits)
+
+    def _step_by_step(
+        self,
+        passes: Passes | None,
+        settings: HeadSettings,
+        own: Head,
+        features: Floats,
+        losses: Floats,
+    ) -> None:
+        """The inner loop in shards, or of the head alone, whose features stay."""
+        labels, shares, start, scale, sizes = settings
+        d_features = np.empty_like(features)
+        for number in range(len(losses)):
+            if passes is not None:
+                passes.forward(features)
+            losses[number] = loss_and_gradients(
+                features, labels, shares, start, scale, own, d_features
+            )
+            if number < len(losses) - 1:
+                # Steps beyond the learned ones take the sizes of the last of these.
+                learned = min(number, len(sizes) - 1)
+                if passes is not None:
+                    passes.backward(d_features)
+                    passes.step(learned)
+                step(sizes[learned], own)
 
     def _logits_over_views(
         self, features: Floats, n_images: int, weight: Floats, bias: Floats

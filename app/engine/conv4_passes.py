@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from ..kernels import conv4
+from ..kernels import conv4, inner_loop
+from ..kernels.head import Head, HeadSettings
 from ..kernels.jit import Floats
 from ..meta.params import Params
 from .conv4_blocks import AdaptedBlocks, channels_innermost
@@ -32,6 +33,30 @@ class Passes:
         lines = maps.reshape(*maps.shape[:2], -1)
         self._maps = [lines[bound] for bound in bounds]
         self._tapes = [blocks.tapes(len(shard)) for shard in self._maps]
+
+    @property
+    def in_one_shard(self) -> bool:
+        """Whether one thread computes all rows."""
+        return len(self._maps) == 1
+
+    def run(
+        self,
+        settings: HeadSettings,
+        classifier: Head,
+        out_features: Floats,
+        out_losses: Floats,
+    ) -> None:
+        """The whole inner loop, of rows in one shard: see `kernels.inner_loop`."""
+        inner_loop.of_blocks(
+            self._maps[0],
+            self._blocks.constants,
+            settings,
+            self._weights,
+            self._tapes[0],
+            classifier,
+            out_features,
+            out_losses,
+        )
 
     def forward(self, out_features: Floats) -> None:
         """Write the `(row, feature)` features."""

@@ -21,6 +21,20 @@ EPSILON = np.float32(1e-12)
 """Shortest length that a vector is divided by, as `torch.nn.functional.normalize` has it."""
 
 
+class HeadSettings(NamedTuple):
+    """What stays of a head in an inner loop: rows' classes, its start, scale and step sizes.
+
+    ``labels`` `(row,)`; ``shares`` `(row,)` one n-th for each row of a class with n; ``sizes``
+    `(step, 2)`.
+    """
+
+    labels: NDArray[np.int64]
+    shares: Floats
+    start: int
+    scale: np.float32
+    sizes: Floats
+
+
 class Head(NamedTuple):
     """The rows of a head, how far they stepped from their start, and their gradients.
 
