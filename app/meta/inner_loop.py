@@ -171,7 +171,7 @@ def first_adapted(network: Network, initialization: Initialization) -> int:
 
 def start_of_adapted(network: Network, initialization: Initialization, n_way: int) -> Params:
     """What adapts before the first step: parameters, and offsets of the head, which are 0."""
-    zero = initialization.views.new_zeros
+    zero = initialization.params[head.SCALE].new_zeros
     offset = {head.WEIGHT: zero(n_way, network.feature_size), head.BIAS: zero(n_way)}
     return {name: {**initialization.params, **offset}[name] for name in initialization.step_sizes}
 
