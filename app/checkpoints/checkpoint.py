@@ -68,8 +68,8 @@ def load_checkpoint(folder: Path) -> Checkpoint:
     """Read a checkpoint and check all of it.
 
     Raises BadCheckpoint when a file is missing, the weights are not those of the config (names,
-    shapes, dtypes, sha256), the likeness is not of the preprocessing's statistics, or a number is
-    not finite.
+    shapes, dtypes, sha256), the preprocessing does not make what the network takes, the likeness
+    is not of the preprocessing's statistics, or a number is not finite.
     """
     try:
         text = (folder / CONFIG_FILE).read_bytes()
@@ -84,6 +84,7 @@ def load_checkpoint(folder: Path) -> Checkpoint:
     tensors, _ = read_tensors(folder / WEIGHTS_FILE)
     network = build_network(config.network, str(folder))
     preprocessing = build_preprocessing(config.preprocessing, str(folder))
+    _check_input(network, preprocessing, str(folder))
     _check_likeness(config, preprocessing, str(folder))
     initialization = _initialization(tensors, network, config, str(folder))
     return Checkpoint(
@@ -155,6 +156,16 @@ def from_tensors(tensors: Params, inner_loop: InnerLoop) -> Initialization:
         inner_loop=inner_loop,
         views=tensors.get(VIEWS, no_views()),
     )
+
+
+def _check_input(network: Network, preprocessing: Preprocessing, where: str) -> None:
+    blank = torch.zeros(network.input_shape[1], network.input_shape[2], 4, dtype=torch.uint8)
+    got = tuple(preprocessing(blank).shape)
+    if got != network.input_shape:
+        raise BadCheckpoint(
+            f"{where}: preprocessing makes images of shape {got}, the network takes "
+            f"{network.input_shape}"
+        )
 
 
 def _check_likeness(config: Config, preprocessing: Preprocessing, where: str) -> None:

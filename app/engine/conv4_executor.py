@@ -7,7 +7,6 @@ of operations, and shards of the rows are spread over the threads that are free.
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -43,7 +42,7 @@ from .conv4_blocks import (
 )
 from .conv4_passes import Passes
 from .executor import PREDICTED_TOGETHER, Outcome
-from .helper_pool import HelperPool
+from .helper_pool import HelperPool, shards_of
 
 FLOPS_WORTH_SHARING = 5e7
 """Forward operations of a shard below which handing it to another thread costs more than it
@@ -239,9 +238,7 @@ class Conv4Executor:
     def _bounds(self, rows: int, flops: float) -> list[slice]:
         """Even shards of rows, each worth a thread; ``flops`` are those of a row."""
         worth = max(1, int(rows * flops / FLOPS_WORTH_SHARING))
-        shards = min(self._helpers.hands(), worth, rows)
-        edges = [rows * shard // shards for shard in range(shards + 1)]
-        return [slice(*pair) for pair in itertools.pairwise(edges)]
+        return shards_of(rows, min(self._helpers.free_threads(), worth))
 
 
 def _head_at_zero(n_way: int, feature_size: int) -> Head:

@@ -20,7 +20,7 @@ from ..meta.network import Network
 from ..meta.params import Params
 
 PREDICTED_TOGETHER = 32
-"""Sessions whose queries go through the parts at rest in one pass on a CPU."""
+"""Sessions whose queries go through the frozen parts in one pass on a CPU."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class Executor(Protocol):
         ...
 
     def bucket(self, n_images: int) -> int:
-        """Support sets of equal ways and buckets may be given to `adapt` together."""
+        """Support sets, or queries, of equal ways and buckets may be given together."""
         ...
 
     def frozen_features(self, images: torch.Tensor, views: torch.Tensor) -> torch.Tensor:
@@ -79,7 +79,7 @@ class Executor(Protocol):
 
 
 class EagerExecutor:
-    """Runs the functions of `meta` as they stand, for every network and on every device."""
+    """The functions of `meta` as they stand: what every other executor has to agree with."""
 
     name = "eager"
     max_adapt_batch = 1
@@ -101,7 +101,7 @@ class EagerExecutor:
 
     def adapt(self, frozen: Sequence[Support], steps: int) -> list[Outcome]:
         """See `Executor`."""
-        return [Outcome(*self._run(one, steps)) for one in frozen]
+        return [Outcome(*self.run(support, steps)) for support in frozen]
 
     def logits(
         self, adapted: Sequence[Params], frozen: Sequence[torch.Tensor]
@@ -109,20 +109,20 @@ class EagerExecutor:
         """See `Executor`."""
         return [
             logits_from_frozen(
-                self._network, self._initialization, {**self._initialization.params, **own}, rest
+                self._network, self._initialization, {**self._initialization.params, **own}, queries
             )
-            for own, rest in zip(adapted, frozen, strict=True)
+            for own, queries in zip(adapted, frozen, strict=True)
         ]
 
-    def _run(self, frozen: Support, steps: int) -> tuple[Params, torch.Tensor, torch.Tensor]:
-        """The parts of an `Outcome`."""
+    def run(self, frozen: Support, steps: int) -> tuple[Params, torch.Tensor, torch.Tensor]:
+        """The parts of the `Outcome` of one support set."""
         states = list(
             trajectory_from_frozen(self._network, self._initialization, frozen, steps=steps)
         )
         last = states[-1].fast_weights
-        moved = self._initialization.step_sizes.keys() | HEAD
+        adapted = self._initialization.step_sizes.keys() | HEAD
         return (
-            {name: tensor for name, tensor in last.items() if name in moved},
+            {name: tensor for name, tensor in last.items() if name in adapted},
             torch.stack([state.loss for state in states]),
             logits_from_frozen(self._network, self._initialization, last, frozen.images),
         )

@@ -6,6 +6,7 @@ free, so that a thread that the operating system holds up delays no more than th
 
 from __future__ import annotations
 
+import itertools
 import queue
 import threading
 from collections.abc import Callable
@@ -30,8 +31,8 @@ class HelperPool:
         for thread in self._threads:
             thread.start()
 
-    def hands(self) -> int:
-        """How many threads may work on something now, the calling one among them."""
+    def free_threads(self) -> int:
+        """How many threads may compute now, the calling one among them."""
         return 1 + min(self._idle(), len(self._threads))
 
     def map(self, work: Callable[[int], Part], parts: int) -> list[Part]:
@@ -39,7 +40,7 @@ class HelperPool:
 
         Raises what ``work`` raises for the first of the parts that failed.
         """
-        helpers = min(self.hands(), parts) - 1
+        helpers = min(self.free_threads(), parts) - 1
         if helpers < 1:
             return [work(part) for part in range(parts)]
         untaken = iter(range(parts))
@@ -75,3 +76,10 @@ class HelperPool:
         on_start()
         while (offer := self._offers.get()) is not None:
             offer()
+
+
+def shards_of(rows: int, shards: int) -> list[slice]:
+    """``rows`` in even shards, of one row at least, in order."""
+    shards = max(1, min(shards, rows))
+    edges = [rows * shard // shards for shard in range(shards + 1)]
+    return [slice(*pair) for pair in itertools.pairwise(edges)]

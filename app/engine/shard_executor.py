@@ -9,7 +9,6 @@ a ResNet-12 takes half the time or less on two threads.
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Sequence
 
 import torch
@@ -28,7 +27,7 @@ from ..meta.inner_loop import (
 from ..meta.network import Network
 from ..meta.params import Params
 from .executor import EagerExecutor, Outcome
-from .helper_pool import HelperPool
+from .helper_pool import HelperPool, shards_of
 
 Forward = tuple[torch.Tensor, Params]
 """`(row, feature)` features with the graph behind them, and the leaves that it begins at."""
@@ -131,7 +130,7 @@ class ShardExecutor:
                     if name in part:
                         adapted[name].addcmul_(part[name], size, value=-1)
 
-        threads = self._helpers.hands()
+        threads = self._helpers.free_threads()
         self._helpers.map(step, threads)
 
     def _forward(self, adapted: Params, images: torch.Tensor) -> Forward:
@@ -169,9 +168,7 @@ class ShardExecutor:
 
     def _bounds(self, rows: int) -> list[slice]:
         """Even shards of rows, one for each free thread."""
-        shards = max(1, min(self._helpers.hands(), rows))
-        edges = [rows * shard // shards for shard in range(shards + 1)]
-        return [slice(*pair) for pair in itertools.pairwise(edges)]
+        return shards_of(rows, self._helpers.free_threads())
 
 
 def _backward(features: torch.Tensor, leaves: Params, d_features: torch.Tensor) -> Params:

@@ -7,77 +7,78 @@ networks take every image by itself, so that it changes no other one.
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Sequence
 
 import torch
 from torch.nn import functional
 
 from ..meta.episode import Support
+from ..meta.inner_loop import Initialization
+from ..meta.network import Network
 from ..meta.params import Params
 from .executor import EagerExecutor, Outcome
 
 NO_CLASS = -1
 
 
-class VmapExecutor(EagerExecutor):
+class VmapExecutor:
     """The executor of one initialization that stacks what it is given."""
 
     name = "vmap"
     max_adapt_batch = 64
     max_predict_batch = 256
 
+    def __init__(self, network: Network, initialization: Initialization) -> None:
+        self._eager = EagerExecutor(network, initialization)
+
+    def warm_up(self) -> None:
+        """See `Executor`: there is nothing."""
+
     def bucket(self, n_images: int) -> int:
         """The next power of two: at most as many images are padded as there are."""
         return 1 << (n_images - 1).bit_length()
 
+    def frozen_features(self, images: torch.Tensor, views: torch.Tensor) -> torch.Tensor:
+        """See `Executor`."""
+        return self._eager.frozen_features(images, views)
+
     def adapt(self, frozen: Sequence[Support], steps: int) -> list[Outcome]:
         """See `Executor`."""
         if len(frozen) == 1:
-            return super().adapt(frozen, steps)
-        counts = [len(one.images) for one in frozen]
-        images, labels = (
-            _padded([one.images for one in frozen], 0.0),
-            _padded([one.labels for one in frozen], NO_CLASS),
-        )
+            return self._eager.adapt(frozen, steps)
         n_way = frozen[0].n_way
 
-        def one(
+        def alone(
             images: torch.Tensor, labels: torch.Tensor
         ) -> tuple[Params, torch.Tensor, torch.Tensor]:
-            return self._run(Support(images, labels, n_way), steps)
+            return self._eager.run(Support(images, labels, n_way), steps)
 
-        adapted, losses, scores = torch.func.vmap(one)(images, labels)
+        adapted, losses, scores = torch.func.vmap(alone)(
+            _padded([support.images for support in frozen], 0.0),
+            _padded([support.labels for support in frozen], NO_CLASS),
+        )
         return [
             Outcome(
-                adapted={name: tensor[place] for name, tensor in adapted.items()},
-                losses=losses[place],
-                scores=scores[place, :count],
+                {name: tensor[row] for name, tensor in adapted.items()},
+                losses[row],
+                scores[row, : len(support.images)],
             )
-            for place, count in enumerate(counts)
+            for row, support in enumerate(frozen)
         ]
 
     def logits(
         self, adapted: Sequence[Params], frozen: Sequence[torch.Tensor]
     ) -> list[torch.Tensor]:
-        """See `Executor`. Sessions of one number of classes and bucket are stacked."""
-        groups: dict[tuple[torch.Size, int], list[int]] = defaultdict(list)
-        for place, (own, queries) in enumerate(zip(adapted, frozen, strict=True)):
-            groups[own["head.weight"].shape, self.bucket(len(queries))].append(place)
-        found: dict[int, torch.Tensor] = {}
-        for places in groups.values():
-            if len(places) == 1:
-                found[places[0]] = super().logits([adapted[places[0]]], [frozen[places[0]]])[0]
-                continue
-            stack = {
-                name: torch.stack([adapted[place][name] for place in places])
-                for name in adapted[places[0]]
-            }
-            scores = torch.func.vmap(
-                lambda own, queries: super(VmapExecutor, self).logits([own], [queries])[0]
-            )(stack, _padded([frozen[place] for place in places], 0.0))
-            found |= {place: scores[row, : len(frozen[place])] for row, place in enumerate(places)}
-        return [found[place] for place in range(len(adapted))]
+        """See `Executor`."""
+        if len(frozen) == 1:
+            return self._eager.logits(adapted, frozen)
+
+        def alone(own: Params, queries: torch.Tensor) -> torch.Tensor:
+            return self._eager.logits([own], [queries])[0]
+
+        stack = {name: torch.stack([own[name] for own in adapted]) for name in adapted[0]}
+        scores = torch.func.vmap(alone)(stack, _padded(frozen, 0.0))
+        return [scores[row, : len(queries)] for row, queries in enumerate(frozen)]
 
 
 def _padded(tensors: Sequence[torch.Tensor], value: float) -> torch.Tensor:

@@ -63,6 +63,10 @@ def test_the_identity_is_of_what_answers_depend_on(copy: Path, checkpoint: Check
         (lambda config: config["network"].update(norm="group"), "do not belong"),
         (lambda config: config["inner_loop"].update(steps=4), "expected float32 (4,)"),
         (lambda config: config["preprocessing"].update(name="photo"), "'photo'"),
+        (
+            lambda config: config["preprocessing"].update(size=32),
+            "preprocessing makes images of shape (1, 32, 32), the network takes (1, 28, 28)",
+        ),
     ],
 )
 def test_a_config_that_does_not_fit_is_told(

@@ -99,6 +99,30 @@ class Eager:
         return self._definition.logits([adapted], [frozen])[0]
 
 
+class Compiled(Eager):
+    """`inkling.meta`, compiled by `torch.compile` for each shape: needs a C++ compiler."""
+
+    def __init__(self, case: Case) -> None:
+        super().__init__(case)
+        self._compiled_adapt = torch.compile(self._adapted, fullgraph=True, dynamic=False)
+        self._compiled_predict = torch.compile(super().predict, fullgraph=True, dynamic=False)
+
+    @torch.no_grad()
+    def adapt(self, support: Support) -> Any:
+        """The whole inner loop as one graph."""
+        return self._compiled_adapt(support.images, support.labels, support.n_way)
+
+    @torch.no_grad()
+    def predict(self, adapted: Any, queries: torch.Tensor) -> torch.Tensor:
+        """The same for queries."""
+        logits: torch.Tensor = self._compiled_predict(adapted, queries)
+        return logits
+
+    def _adapted(self, images: torch.Tensor, labels: torch.Tensor, n_way: int) -> Params:
+        frozen = self._definition.frozen_features(images, self._views)
+        return self._definition.run(Support(frozen, labels, n_way), self._steps)[0]
+
+
 @dataclass(frozen=True)
 class Setting:
     """A contestant and the intra-op threads that it runs with."""
@@ -121,6 +145,8 @@ def build(name: str, case: Case, trees: Trees) -> Contestant:
         return Inkling(case)
     if name == "inkling-eager":
         return Eager(case)
+    if name == "compiled":
+        return Compiled(case)
     if name in ("plain", "plain-channels-last"):
         return plain_of(case, channels_last=name != "plain")
     if name == "learn2learn" and trees.learn2learn is not None:
@@ -261,13 +287,14 @@ class Answering:
         return self._built[key]
 
 
-def names(trees: Trees) -> Sequence[str]:
-    """The contestants that can be built."""
+def names(trees: Trees, *, compiled: bool) -> Sequence[str]:
+    """The contestants that can be built; compiled code only where it is asked for."""
     given = [("learn2learn", trees.learn2learn), ("higher", trees.higher)]
     return [
         "inkling",
         "inkling-eager",
         "plain",
         "plain-channels-last",
+        *(["compiled"] if compiled else []),
         *(name for name, tree in given if tree is not None),
     ]

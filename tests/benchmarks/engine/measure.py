@@ -50,9 +50,9 @@ class Row:
 
 
 @contextlib.contextmanager
-def running(trees: Trees) -> Iterator[dict[str, Remote]]:
+def running(trees: Trees, *, compiled: bool = False) -> Iterator[dict[str, Remote]]:
     """A process for each contestant."""
-    remotes = {name: Remote(name, trees) for name in names(trees)}
+    remotes = {name: Remote(name, trees) for name in names(trees, compiled=compiled)}
     try:
         yield remotes
     finally:
@@ -220,6 +220,9 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--learn2learn", type=Path, help="its source tree; skipped without")
     parser.add_argument("--higher", type=Path, help="its source tree; skipped without")
+    parser.add_argument(
+        "--compiled", action="store_true", help="torch.compile, too: minutes a case"
+    )
     parser.add_argument("--json", type=Path, help="where the rows go; else to standard output")
     parser.add_argument("--only", choices=sorted(MODELS), help="one model instead of all")
     parser.add_argument("--busy", action="store_true", help="beside a process that never sleeps")
@@ -230,7 +233,9 @@ def main() -> None:
             print(f"SKIPPED {library}: no source tree was given", file=sys.stderr)
     cases = [case for case in CASES if given.only in (None, case[0])]
     with contextlib.ExitStack() as stack:
-        remotes = stack.enter_context(running(Trees(given.learn2learn, given.higher)))
+        remotes = stack.enter_context(
+            running(Trees(given.learn2learn, given.higher), compiled=given.compiled)
+        )
         if given.busy:
             stack.enter_context(busy_neighbour())
         rows = measure_latency(remotes, cases, given.rounds)
