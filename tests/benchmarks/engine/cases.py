@@ -128,7 +128,8 @@ def adapting_flops(case: Case) -> float | None:
 
 def prepared(images: torch.Tensor) -> Prepared:
     """Images as preprocessing hands them to the engine; what kind they are is not measured."""
-    return Prepared(images, (False,) * len(images), torch.zeros(len(images), 0))
+    statistics = torch.zeros(len(images), len(Drawing().statistic_names))
+    return Prepared(images, (False,) * len(images), statistics)
 
 
 def support_set(support: Support) -> SupportSet:
