@@ -23,17 +23,18 @@ class InnerLoopConfig(Strict):
     """The inner loop's settings; ``max_steps`` is the most that its adaptation curve validated.
 
     ``query_views`` tells that queries are classified by their mean features over the views too;
-    None, which older files have, that they are not.
+    None, which older files have, that they are not. ``damping`` is that of steps by curvature.
     """
 
     steps: Annotated[int, Field(ge=1)]
     max_steps: Annotated[int, Field(ge=1)]
     head_start: HeadStart
     query_views: bool | None = None
+    damping: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
 
     def inner_loop(self) -> InnerLoop:
         """The inner loop that these settings describe."""
-        return InnerLoop(self.steps, self.head_start, bool(self.query_views))
+        return InnerLoop(self.steps, self.head_start, bool(self.query_views), self.damping)
 
 
 class Result(Strict):
@@ -137,6 +138,7 @@ def name_inner_loop(inner_loop: InnerLoop, max_steps: int) -> InnerLoopConfig:
         max_steps=max_steps,
         head_start=inner_loop.head_start,
         query_views=inner_loop.query_views or None,
+        damping=inner_loop.damping,
     )
 
 

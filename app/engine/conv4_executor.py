@@ -99,6 +99,7 @@ class Conv4Executor:
         return (
             isinstance(network, Conv4)
             and network.norm == "stored"
+            and initialization.inner_loop.damping is None
             and head.SCALE not in initialization.step_sizes
             and not network.fixed() & initialization.step_sizes.keys()
         )

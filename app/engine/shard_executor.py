@@ -21,6 +21,7 @@ from ..meta.inner_loop import (
     first_adapted,
     logits_over_views,
     loss_of_features,
+    preconditioned,
     start_of_adapted,
     step_size,
 )
@@ -80,10 +81,6 @@ class ShardExecutor:
         rows = Support(
             frozen.images.flatten(0, 1), frozen.labels.repeat_interleave(n_views), frozen.n_way
         )
-        sizes, learned_steps = (
-            self._initialization.step_sizes,
-            self._initialization.inner_loop.steps,
-        )
         adapted = {
             name: tensor.clone()
             for name, tensor in start_of_adapted(
@@ -98,10 +95,11 @@ class ShardExecutor:
             losses.append(loss)
             if number < steps:
                 parts = self._backward_all(shards, [d_features[bound] for bound in bounds])
-                learned = {
-                    name: size[min(number, learned_steps - 1)] for name, size in sizes.items()
+                sizes = {
+                    name: step_size(self._initialization, name, number, frozen.n_way)
+                    for name in adapted
                 }
-                self._step(adapted, [gradients, *parts], learned, frozen.n_way)
+                self._step(adapted, [gradients, *parts], sizes)
         own_tensors = {name: tensor for name, tensor in adapted.items() if name not in HEAD}
         fast_weights = {**self._initialization.params, **own_tensors, **head_rows}
         n_seen = 1 + len(self._initialization.query_views())
@@ -119,16 +117,15 @@ class ShardExecutor:
         """The gradients that each shard has a part in."""
         return self._helpers.map(lambda k: _backward(*shards[k], d_features[k]), len(shards))
 
-    def _step(self, adapted: Params, parts: Sequence[Params], sizes: Params, n_way: int) -> None:
+    def _step(self, adapted: Params, parts: Sequence[Params], sizes: Params) -> None:
         """Move what adapts along the sum of the gradients' parts, in place, by free threads."""
         names = sorted(adapted, key=lambda name: adapted[name].numel())
 
         def step(thread: int) -> None:
             for name in names[thread::threads]:
-                size = step_size(name, sizes[name], n_way)
                 for part in parts:
                     if name in part:
-                        adapted[name].addcmul_(part[name], size, value=-1)
+                        adapted[name].addcmul_(part[name], sizes[name], value=-1)
 
         threads = self._helpers.free_threads()
         self._helpers.map(step, threads)
@@ -146,7 +143,7 @@ class ShardExecutor:
 
     def _head_loss(
         self, adapted: Params, features: torch.Tensor, rows: Support
-    ) -> tuple[torch.Tensor, Params, dict[str, torch.Tensor], torch.Tensor]:
+    ) -> tuple[torch.Tensor, dict[str, torch.Tensor], Params, torch.Tensor]:
         """The loss, the head's rows, and the gradients by what adapts of the head and features."""
         with torch.enable_grad():
             leaf = features.detach().requires_grad_()
@@ -158,7 +155,14 @@ class ShardExecutor:
             loss, head_rows = loss_of_features(self._initialization, own, leaf, rows)
             d_features, *gradients = torch.autograd.grad(loss, [leaf, *own.values()])
         told = {name: tensor.detach() for name, tensor in head_rows.items()}
-        return loss.detach(), told, dict(zip(own, gradients, strict=True)), d_features
+        steps = preconditioned(
+            self._initialization,
+            dict(zip(own, gradients, strict=True)),
+            {**own, **told},
+            features,
+            rows,
+        )
+        return loss.detach(), told, steps, d_features
 
     def _in_shards(self, run: Callable[[slice], torch.Tensor], rows: int) -> torch.Tensor:
         bounds = self._bounds(rows)

@@ -5,7 +5,8 @@
 (MAML, Finn et al., ICML 2017, eq. 1) with step sizes alpha learned per tensor and step (MAML++,
 Antoniou et al., ICLR 2019, sec. 4). L_support weighs classes equally, so each of its n_way rows
 of the head gets 1/n_way of a gradient; their step is therefore n_way times as long, which makes
-the head learn at the same speed at any number of classes.
+the head learn at the same speed at any number of classes. Where an initialization says so, the
+head steps in units of curvature instead (`curvature`), whatever its number of classes.
 
 The head is its start plus an offset, and it is the offset that steps. A head that starts at the
 class means starts at those of the fast weights' own features in every step: it follows the
@@ -21,6 +22,7 @@ from dataclasses import dataclass, field, replace
 import torch
 
 from . import head
+from .curvature import head_direction
 from .episode import Support
 from .network import Network
 from .params import Params, mapped
@@ -33,12 +35,14 @@ HEAD = frozenset({head.WEIGHT, head.BIAS})
 class InnerLoop:
     """How an initialization adapts: its number of steps and where the head starts.
 
-    With ``query_views`` a query is classified by its mean features over the views too.
+    With ``query_views`` a query is classified by its mean features over the views too. With
+    ``damping``, above 0, the head steps in units of curvature, see `curvature`.
     """
 
     steps: int
     head_start: head.HeadStart = "class_means"
     query_views: bool = False
+    damping: float | None = None
 
 
 @dataclass(frozen=True)
@@ -111,25 +115,26 @@ def trajectory_from_frozen(
     )
     first, stop = first_adapted(network, initialization), len(network.parts)
 
-    def loss_at(adapted: Params) -> tuple[torch.Tensor, Params]:
+    def loss_at(adapted: Params) -> tuple[torch.Tensor, tuple[Params, torch.Tensor]]:
         features = network.through({**params, **adapted}, flat.images, first, stop)
-        return loss_of_features(initialization, adapted, features, flat)
+        loss, rows = loss_of_features(initialization, adapted, features, flat)
+        return loss, (rows, features)
 
     adapted = start_of_adapted(network, initialization, flat.n_way)
     # The last state needs no gradient.
     for number in range(n_steps):
-        gradients, (loss, rows) = torch.func.grad_and_value(loss_at, has_aux=True)(adapted)
+        gradients, (loss, (rows, features)) = torch.func.grad_and_value(loss_at, has_aux=True)(
+            adapted
+        )
         yield Step(number, {**params, **adapted, **rows}, loss)
+        gradients = preconditioned(initialization, gradients, {**adapted, **rows}, features, flat)
         if not second_order:
             gradients = mapped(torch.Tensor.detach, gradients)
-        learned = min(number, inner_loop.steps - 1)
         adapted = {
-            name: tensor
-            - step_size(name, initialization.step_sizes[name][learned], flat.n_way)
-            * gradients[name]
+            name: tensor - step_size(initialization, name, number, flat.n_way) * gradients[name]
             for name, tensor in adapted.items()
         }
-    loss, rows = loss_at(adapted)
+    loss, (rows, _) = loss_at(adapted)
     yield Step(n_steps, {**params, **adapted, **rows}, loss)
 
 
@@ -186,9 +191,32 @@ def loss_of_features(
     return support_loss(head.logits({**params, **rows}, features), support), rows
 
 
-def step_size(name: str, learned: torch.Tensor, n_way: int) -> torch.Tensor:
-    """How far a tensor steps by its ``learned`` step size: rows of the head n_way times as far."""
-    return learned * n_way if name in HEAD else learned
+def preconditioned(
+    initialization: Initialization,
+    gradients: Params,
+    adapted: Params,
+    features: torch.Tensor,
+    support: Support,
+) -> Params:
+    """The gradients that steps follow: those of the head by curvature where that is so.
+
+    ``adapted`` holds what adapted so far, with the rows of the head; ``features`` are theirs.
+    """
+    damping = initialization.inner_loop.damping
+    if damping is None:
+        return gradients
+    direction = head_direction({**initialization.params, **adapted}, features, support, damping)
+    return {name: direction.get(name, gradient) for name, gradient in gradients.items()}
+
+
+def step_size(initialization: Initialization, name: str, number: int, n_way: int) -> torch.Tensor:
+    """How far a tensor moves in a step: rows of the head n_way times as far, unless by curvature.
+
+    Steps beyond the learned ones take the sizes of the last of these.
+    """
+    inner_loop = initialization.inner_loop
+    learned = initialization.step_sizes[name][min(number, inner_loop.steps - 1)]
+    return learned * n_way if name in HEAD and inner_loop.damping is None else learned
 
 
 def support_loss(logits: torch.Tensor, support: Support) -> torch.Tensor:

@@ -81,6 +81,8 @@ class InnerLoopTable(Strict):
     view_jitter: Jitter = Jitter()
     query_views: bool = False
     """Queries are classified by their mean features over the views too."""
+    damping: Rate | None = None
+    """The head steps in units of curvature, with this damping; None for plain gradients."""
     step_sizes_per: Literal["tensor", "number"] = "tensor"
     """A step size for each tensor of the network, or for each of its values (Meta-SGD)."""
     step_size: Rate

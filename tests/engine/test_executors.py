@@ -45,6 +45,7 @@ def initialization_of(
     each_number: bool = False,
     view_pairs: int = 0,
     query_views: bool = False,
+    damping: float | None = None,
 ) -> Initialization:
     """Drawn parameters; all that may adapt does unless ``adapting`` says what."""
     generator = torch.Generator().manual_seed(1)
@@ -60,7 +61,7 @@ def initialization_of(
     return Initialization(
         params=params,
         step_sizes={name: size(name) for name in sorted(names)},
-        inner_loop=InnerLoop(steps, start, query_views=query_views),
+        inner_loop=InnerLoop(steps, start, query_views, damping),
         views=draw_views(view_pairs, torch.full((6,), 0.1), generator),
     )
 
@@ -241,15 +242,31 @@ def test_shards_whatever_adapts(helpers: HelperPool, adapting: frozenset[str]) -
     check(executor, SMALL, initialization, support_of(SMALL, (1, 1, 2)))
 
 
+@pytest.mark.parametrize("adapting", [LAST, frozenset()], ids=["last", "head"])
+@pytest.mark.parametrize("start", ["zero", "class_means"])
+def test_steps_by_curvature(
+    helpers: HelperPool, start: HeadStart, adapting: frozenset[str]
+) -> None:
+    initialization = initialization_of(SMALL, start, adapting, view_pairs=1, damping=0.1)
+    supports = [support_of(SMALL, counts) for counts in ((2, 1, 3), (1, 1, 1), (9, 8, 9))]
+    check(ShardExecutor(SMALL, initialization, helpers), SMALL, initialization, *supports)
+    check(VmapExecutor(SMALL, initialization), SMALL, initialization, *supports)
+
+
 def test_what_serves_which_initialization(helpers: HelperPool) -> None:
-    def chosen(network: Network, adapting: frozenset[str] | None = None) -> str:
-        initialization = initialization_of(network, adapting=adapting)
+    def chosen(
+        network: Network,
+        adapting: frozenset[str] | None = None,
+        damping: float | None = None,
+    ) -> str:
+        initialization = initialization_of(network, adapting=adapting, damping=damping)
         return executor_of(network, initialization, CPU, helpers).name
 
     assert chosen(SMALL) == "conv4"
     assert chosen(Conv4(channels=8, norm="group")) == "shards"
     assert chosen(Lstm(image_size=16)) == "shards"
     assert chosen(SMALL, adapting=frozenset({"head.scale"})) == "shards"
+    assert chosen(SMALL, damping=0.1) == "shards"
 
 
 def test_a_part_that_fails_raises_where_the_work_was_asked_for(helpers: HelperPool) -> None:

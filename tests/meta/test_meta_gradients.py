@@ -22,9 +22,11 @@ def head_alone(initialization: Initialization) -> Initialization:
     return replace(initialization, step_sizes=sizes)
 
 
-def query_loss(*, second_order: bool, head_start: HeadStart) -> Callable[..., torch.Tensor]:
+def query_loss(
+    *, second_order: bool, head_start: HeadStart, damping: float | None = None
+) -> Callable[..., torch.Tensor]:
     """The query loss after adaptation as a function of the layer and its step sizes."""
-    initialization = toy_initialization(NETWORK, steps=2, head_start=head_start)
+    initialization = toy_initialization(NETWORK, 2, head_start, damping)
     episode = toy_episode()
 
     def loss(layer: torch.Tensor, sizes: torch.Tensor) -> torch.Tensor:
@@ -51,6 +53,11 @@ def inputs() -> tuple[torch.Tensor, torch.Tensor]:
 @pytest.mark.parametrize("head_start", ["class_means", "zero"])
 def test_second_order_agrees_with_finite_differences(head_start: HeadStart) -> None:
     assert torch.autograd.gradcheck(query_loss(second_order=True, head_start=head_start), inputs())
+
+
+def test_second_order_goes_through_steps_by_curvature() -> None:
+    loss = query_loss(second_order=True, head_start="class_means", damping=0.2)
+    assert torch.autograd.gradcheck(loss, inputs())
 
 
 @pytest.mark.parametrize("head_start", ["class_means", "zero"])

@@ -46,7 +46,10 @@ class SmoothNetwork:
 
 
 def toy_initialization(
-    network: SmoothNetwork, steps: int = 3, head_start: HeadStart = "class_means"
+    network: SmoothNetwork,
+    steps: int = 3,
+    head_start: HeadStart = "class_means",
+    damping: float | None = None,
 ) -> Initialization:
     generator = torch.Generator().manual_seed(1)
     sizes = {"layer": 0.3, WEIGHT: 0.2, BIAS: 0.1}
@@ -58,7 +61,7 @@ def toy_initialization(
         step_sizes={
             name: torch.full((steps,), size, dtype=torch.float64) for name, size in sizes.items()
         },
-        inner_loop=InnerLoop(steps, head_start),
+        inner_loop=InnerLoop(steps, head_start, damping=damping),
     )
 
 
