@@ -5,9 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from .conv4 import Conv4
+from .efficientnet_lite import EfficientNetLite
 from .lstm import Lstm
 from .resnet12 import ResNet12
 
-NetworkKind = type[Conv4] | type[ResNet12] | type[Lstm]
+NetworkKind = type[Conv4] | type[ResNet12] | type[Lstm] | type[EfficientNetLite]
 
-NETWORKS: Mapping[str, NetworkKind] = {"conv4": Conv4, "resnet12": ResNet12, "lstm": Lstm}
+NETWORKS: Mapping[str, NetworkKind] = {
+    "conv4": Conv4,
+    "resnet12": ResNet12,
+    "lstm": Lstm,
+    "efficientnet_lite": EfficientNetLite,
+}

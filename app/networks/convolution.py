@@ -27,10 +27,10 @@ MOMENTUM = 0.05
 
 @dataclass(frozen=True)
 class NormalisedConvolution:
-    """A square convolution of stride 1 that keeps height and width, then a normalisation.
+    """A square convolution that divides height and width by ``stride``, then a normalisation.
 
-    Its tensors are called ``name`` with `.weight` `(outputs, inputs, size, size)`, `.gain` and
-    `.bias` `(outputs,)`, and with stored statistics `.mean` and `.variance` `(outputs,)`.
+    Its tensors are called ``name`` with `.weight` `(outputs, inputs / groups, size, size)`, `.gain`
+    and `.bias` `(outputs,)`, and with stored statistics `.mean` and `.variance` `(outputs,)`.
     """
 
     name: str
@@ -38,11 +38,15 @@ class NormalisedConvolution:
     outputs: int
     norm: Norm
     size: int = 3
+    stride: int = 1
+    groups: int = 1
+    epsilon: float = EPSILON
 
     def initialize(self, generator: torch.Generator) -> Params:
         """Draw the convolution after He et al. (ICCV 2015); the norm starts as the identity."""
-        deviation = math.sqrt(2 / (self.inputs * self.size**2))
-        shape = (self.outputs, self.inputs, self.size, self.size)
+        inputs = self.inputs // self.groups
+        deviation = math.sqrt(2 / (inputs * self.size**2))
+        shape = (self.outputs, inputs, self.size, self.size)
         params = {
             f"{self.name}.weight": torch.randn(shape, generator=generator) * deviation,
             f"{self.name}.gain": torch.ones(self.outputs),
@@ -99,20 +103,33 @@ class NormalisedConvolution:
             bias,
             training=True,
             momentum=MOMENTUM,
-            eps=EPSILON,
+            eps=self.epsilon,
         )
         return normalised, {f"{self.name}.mean": mean, f"{self.name}.variance": variance}
 
     def _affine(self, params: Params) -> tuple[torch.Tensor, torch.Tensor]:
         """The `(outputs,)` scale and shift that stored statistics make of the norm."""
         gain, bias, mean, variance = self._of(params, "gain", "bias", "mean", "variance")
-        scale = gain * torch.rsqrt(variance + EPSILON)
+        scale = gain * torch.rsqrt(variance + self.epsilon)
         return scale, bias - mean * scale
 
     def _convolve(
         self, images: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None
     ) -> torch.Tensor:
-        return functional.conv2d(images, weight, bias, padding=self.size // 2)
+        if self.stride == 1:
+            padding = self.size // 2
+        else:
+            images, padding = functional.pad(images, self._edges(images)), 0
+        return functional.conv2d(images, weight, bias, self.stride, padding, groups=self.groups)
+
+    def _edges(self, images: torch.Tensor) -> list[int]:
+        """Left, right, top and bottom padding: what is odd is on the right and at the bottom."""
+        edges = []
+        for length in (images.shape[3], images.shape[2]):
+            outputs = -(-length // self.stride)
+            total = max(0, (outputs - 1) * self.stride + self.size - length)
+            edges += [total // 2, total - total // 2]
+        return edges
 
     def _of(self, params: Params, *kinds: str) -> tuple[torch.Tensor, ...]:
         return tuple(params[f"{self.name}.{kind}"] for kind in kinds)
