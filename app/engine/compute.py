@@ -142,7 +142,7 @@ def decode_together(
             prepared[job] = job.work.images
             continue
         try:
-            decoded[job] = _decoded(job.work.images)
+            decoded[job] = _decoded(job.work.images, preprocessing.useful_side)
         except BadImages as bad:
             refused[job] = bad
     if decoded:
@@ -152,13 +152,13 @@ def decode_together(
     return prepared, refused
 
 
-def _decoded(images: Sequence[bytes]) -> list[torch.Tensor]:
+def _decoded(images: Sequence[bytes], useful_side: int | None) -> list[torch.Tensor]:
     """`(height, width, 4)` of each image. Raises BadImages for all that have no pixels."""
     decoded: list[torch.Tensor] = []
     bad: dict[int, BadImage] = {}
     for position, image in enumerate(images):
         try:
-            decoded.append(decode(image))
+            decoded.append(decode(image, useful_side))
         except BadImage as damaged:
             bad[position] = damaged
     if bad:

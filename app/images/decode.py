@@ -6,6 +6,7 @@ the header, before any pixel is decoded.
 
 from __future__ import annotations
 
+import functools
 import io
 import math
 import struct
@@ -37,15 +38,22 @@ ORIENTATIONS = {
 _SIXTEEN_BIT_GREY = ("I;16", "I;16B", "I;16L", "I;16N", "I")
 
 
-def decode(content: bytes) -> torch.Tensor:
+def decode(content: bytes, useful_side: int | None = None) -> torch.Tensor:
     """Decode an image to `(height, width, 4)` uint8 RGBA, upright as its EXIF orientation says.
 
-    Sixteen-bit grey is scaled to eight bits and of an animation the first frame is taken. An
-    image with a side of more than `MAX_SIDE_KEPT` pixels is averaged down below that.
+    Sixteen-bit grey is scaled to eight bits, colours of a profile become those of sRGB, and of an
+    animation the first frame is taken. An image with a side of more than `MAX_SIDE_KEPT` pixels is
+    averaged down below that. A JPEG is decoded at a half, quarter or eighth of its size where its
+    shorter side keeps ``useful_side`` pixels.
 
     Raises BadImage for anything that is not a whole image of an accepted format and size.
     """
-    return pixels(opened(content))
+    image = opened(content)
+    if useful_side is not None:
+        scale = useful_side / min(image.size)
+        # Does nothing for other formats, nor where the image is not twice as large.
+        image.draft(None, (math.ceil(image.width * scale), math.ceil(image.height * scale)))
+    return pixels(image)
 
 
 def told_size(content: bytes) -> tuple[int, int]:
@@ -87,7 +95,7 @@ def pixels(image: Image.Image) -> torch.Tensor:
         warnings.simplefilter("ignore")
         try:
             image.load()
-            rgba = _reduced(_to_rgba(image))
+            rgba = _to_rgba(image)
         except (OSError, SyntaxError, ValueError, EOFError, IndexError) as broken:
             raise BadImage("damaged", f"the image is truncated or damaged: {broken}") from None
     return torch.from_numpy(np.array(rgba, dtype=np.uint8))
@@ -117,7 +125,9 @@ def _to_rgba(image: Image.Image) -> Image.Image:
         upright = _eight_bit(upright)
     elif upright.mode == "CMYK":
         upright = _cmyk_to_rgb(upright)
-    return upright.convert("RGBA")
+    elif upright.mode == "RGB":
+        return _in_srgb(_reduced(upright), image.info.get("icc_profile")).convert("RGBA")
+    return _reduced(upright.convert("RGBA"))
 
 
 def _upright(image: Image.Image) -> Image.Image:
@@ -165,6 +175,24 @@ def _cmyk_to_rgb(image: Image.Image) -> Image.Image:
         if converted is not None:
             return converted
     return image.convert("RGB")
+
+
+def _in_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
+    """Colours as sRGB has them, of an image with the profile of another space."""
+    transform = _to_srgb(profile) if profile else None
+    return image if transform is None else transform.apply(image)
+
+
+@functools.lru_cache(16)
+def _to_srgb(profile: bytes) -> ImageCms.ImageCmsTransform | None:
+    """None where a profile is sRGB's own, or cannot be read."""
+    try:
+        known = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        if "srgb" in ImageCms.getProfileDescription(known).lower():
+            return None
+        return ImageCms.buildTransform(known, ImageCms.createProfile("sRGB"), "RGB", "RGB")
+    except (ImageCms.PyCMSError, OSError):
+        return None
 
 
 def _formats() -> str:

@@ -80,6 +80,11 @@ class Drawing:
         return Prepared(prepared, tuple(blank.tolist()), self.statistics(prepared))
 
     @property
+    def useful_side(self) -> None:
+        """See `Preprocessing`: thin ink shows in every pixel."""
+        return
+
+    @property
     def statistic_names(self) -> tuple[str, ...]:
         """See `Preprocessing`."""
         return STATISTICS

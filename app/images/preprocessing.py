@@ -8,6 +8,7 @@ from typing import Protocol
 import torch
 
 from .drawing import Drawing
+from .photograph import Photograph
 from .prepared import Prepared
 
 
@@ -20,6 +21,11 @@ class Preprocessing(Protocol):
     @property
     def background(self) -> torch.Tensor:
         """`(channel, 1, 1)`: the values that empty image area has in a network's input."""
+        ...
+
+    @property
+    def useful_side(self) -> int | None:
+        """Pixels of an image's shorter side beyond which more show it nothing more, if any."""
         ...
 
     @property
@@ -43,18 +49,18 @@ class Preprocessing(Protocol):
         ...
 
     def fitted(self, images: Sequence[torch.Tensor]) -> Preprocessing:
-        """The same with the mean and deviation of training images.
+        """The same with what it takes from training images, such as their mean and deviation.
 
         ``images`` are any number of `(image, channel, height, width)`, preprocessed by `self`,
-        which has no mean and deviation yet.
+        which has nothing of the kind yet.
         """
         ...
 
     def normalized(self, images: torch.Tensor) -> torch.Tensor:
-        """Apply mean and deviation to images that were preprocessed without."""
+        """Apply what `fitted` has added to images that were preprocessed without."""
         ...
 
 
-PreprocessingKind = type[Drawing]
+PreprocessingKind = type[Drawing] | type[Photograph]
 
-PREPROCESSINGS: Mapping[str, PreprocessingKind] = {"drawing": Drawing}
+PREPROCESSINGS: Mapping[str, PreprocessingKind] = {"drawing": Drawing, "photograph": Photograph}

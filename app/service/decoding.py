@@ -120,7 +120,7 @@ def _prepare_chunk(preprocessing: Preprocessing, images: Sequence[SentImage]) ->
     problems: list[Problem] = []
     for image in images:
         try:
-            rgba = decode(image.content)
+            rgba = decode(image.content, preprocessing.useful_side)
         except BadImage as bad:
             problems.append(_problem(bad, image))
             continue

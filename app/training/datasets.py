@@ -51,7 +51,9 @@ def preprocess_classes(
         names.append(encoded.name)
         groups.append(encoded.group)
         images.append(
-            preprocessing.prepare([_image(encoded, *file) for file in encoded.files]).images
+            preprocessing.prepare(
+                [_image(encoded, *file, preprocessing.useful_side) for file in encoded.files]
+            ).images
         )
     if not names:
         raise BadData("expected at least one class of images, got none")
@@ -63,8 +65,10 @@ def normalized(classes: ClassImages, preprocessing: Preprocessing) -> ClassImage
     return replace(classes, images=tuple(map(preprocessing.normalized, classes.images)))
 
 
-def _image(encoded: EncodedClass, file_name: str, content: bytes) -> torch.Tensor:
+def _image(
+    encoded: EncodedClass, file_name: str, content: bytes, useful_side: int | None
+) -> torch.Tensor:
     try:
-        return decode(content)
+        return decode(content, useful_side)
     except BadImage as bad:
         raise BadData(f"{encoded.name}/{file_name}: {bad}") from None

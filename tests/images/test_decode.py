@@ -10,7 +10,7 @@ import pytest
 import torch
 from inkling.errors import BadImage
 from inkling.images.decode import decode, told_size
-from PIL import Image
+from PIL import Image, ImageCms
 
 from ..pictures import huge_png
 
@@ -124,3 +124,66 @@ def test_the_size_that_a_header_tells_is_the_decoded_one(kind: str) -> None:
     Image.new("RGB", (40, 30)).save(written, kind)
     assert told_size(written.getvalue()) == (40, 30)
     assert decode(written.getvalue()).shape[:2] == (30, 40)
+
+
+def photograph(width: int, height: int, **options: object) -> bytes:
+    """A JPEG of a smooth gradient."""
+    across = np.linspace(0, 255, width, dtype=np.uint8)
+    pixels = np.stack([np.tile(across, (height, 1))] * 3, 2)
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "JPEG", **options)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("size", "decoded"),
+    [((1024, 768), (256, 192)), ((400, 300), (200, 150)), ((299, 299), (299, 299))],
+)
+def test_a_large_jpeg_is_decoded_no_larger_than_is_of_use(
+    size: tuple[int, int], decoded: tuple[int, int]
+) -> None:
+    assert decode(photograph(*size), useful_side=150).shape[:2] == decoded[::-1]
+    assert decode(photograph(*size)).shape[:2] == size[::-1]
+
+
+def test_other_formats_keep_their_size_whatever_is_of_use() -> None:
+    assert decode(png(Image.new("RGB", (400, 300))), useful_side=20).shape[:2] == (300, 400)
+
+
+def test_a_reduced_jpeg_is_turned_as_its_orientation_says() -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    found = decode(photograph(800, 400, exif=exif), useful_side=100)
+    assert found.shape[:2] == (200, 100)
+    assert int(found[0, 50, 0]) < int(found[-1, 50, 0])
+
+
+def swapped_profile() -> bytes:
+    """sRGB with the red and the green primary exchanged."""
+    profile = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
+    tags = {bytes(profile[at : at + 4]): at for at in range(132, 132 + 12 * profile[131], 12)}
+    red, green = tags[b"rXYZ"] + 4, tags[b"gXYZ"] + 4
+    profile[red : red + 8], profile[green : green + 8] = (
+        profile[green : green + 8],
+        profile[red : red + 8],
+    )
+    name = profile.find("sRGB".encode("utf-16-be"))
+    profile[name : name + 8] = "test".encode("utf-16-be")
+    return bytes(profile)
+
+
+def test_colours_of_a_profile_become_those_of_srgb() -> None:
+    red = Image.new("RGB", (20, 20), (255, 0, 0))
+    shown = decode(png(red, icc_profile=swapped_profile()))[0, 0]
+    assert int(shown[1]) > 200
+    assert int(shown[0]) < 60
+
+
+@pytest.mark.parametrize(
+    "profile",
+    [b"no profile", ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()],
+    ids=["broken", "srgb"],
+)
+def test_a_profile_that_is_broken_or_srgb_changes_nothing(profile: bytes) -> None:
+    image = Image.new("RGB", (20, 20), (200, 100, 50))
+    assert decode(png(image, icc_profile=profile))[0, 0].tolist() == [200, 100, 50, 255]

@@ -8,20 +8,23 @@ import random
 import warnings
 
 import onnxruntime
-import pytest
 import torch
 from inkling.images.decode import decode
 from inkling.images.drawing import Drawing
+from inkling.images.photograph import Photograph
 from PIL import Image
 
 
-class Preprocessing(torch.nn.Module):
+class Module(torch.nn.Module):
+    def __init__(self, preprocessing: Drawing | Photograph) -> None:
+        super().__init__()
+        self._preprocessing = preprocessing
+
     def forward(self, rgba: torch.Tensor) -> torch.Tensor:
-        return Drawing()(rgba)
+        return self._preprocessing(rgba)
 
 
-@pytest.fixture(scope="module")
-def exported() -> onnxruntime.InferenceSession:
+def exported(preprocessing: Drawing | Photograph) -> onnxruntime.InferenceSession:
     sides = {
         axis: torch.export.Dim(name, min=8, max=25_000) for axis, name in enumerate(("h", "w"))
     }
@@ -30,17 +33,26 @@ def exported() -> onnxruntime.InferenceSession:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the exporter's own deprecations
         program = torch.onnx.export(
-            Preprocessing().eval(), (example,), dynamo=True, dynamic_shapes=(sides,), verbose=False
+            Module(preprocessing).eval(),
+            (example,),
+            dynamo=True,
+            dynamic_shapes=(sides,),
+            verbose=False,
         )
     assert program is not None
     return onnxruntime.InferenceSession(program.model_proto.SerializeToString())
 
 
-def test_two_hundred_images_of_mixed_sizes_agree_in_onnx_runtime(
-    exported: onnxruntime.InferenceSession,
+def run(session: onnxruntime.InferenceSession, rgba: torch.Tensor) -> torch.Tensor:
+    (found,) = session.run(None, {session.get_inputs()[0].name: rgba.numpy()})
+    return torch.from_numpy(found)
+
+
+def test_two_hundred_drawings_of_mixed_sizes_agree_in_onnx_runtime(
     drawings: dict[str, list[bytes]],
     chooser: random.Random,
 ) -> None:
+    session = exported(Drawing())
     contents = [content for drawn in drawings.values() for content in drawn]
     for number in range(200):
         image = Image.open(io.BytesIO(chooser.choice(contents))).convert("L")
@@ -51,9 +63,21 @@ def test_two_hundred_images_of_mixed_sizes_agree_in_onnx_runtime(
         buffer = io.BytesIO()
         resized.save(buffer, "PNG")
         rgba = decode(buffer.getvalue())
-        (found,) = exported.run(None, {exported.get_inputs()[0].name: rgba.numpy()})
         # Ink is 0 to 1. The window's place comes out of sums of 32-bit floats over up to 400
         # pixels, and an edge of ink moves with it.
-        difference = (torch.from_numpy(found) - Preprocessing()(rgba)).abs()
+        difference = (run(session, rgba) - Drawing()(rgba)).abs()
         assert float(difference.max()) < 2e-3
         assert float(difference.mean()) < 5e-5
+
+
+def test_photographs_of_mixed_sizes_agree_in_onnx_runtime(
+    photographs: list[bytes], chooser: random.Random
+) -> None:
+    session = exported(Photograph())
+    for content in photographs * 3:
+        image = Image.open(io.BytesIO(content))
+        size = (chooser.randint(20, 600), chooser.randint(20, 600))
+        buffer = io.BytesIO()
+        image.resize(size).save(buffer, "PNG")
+        rgba = decode(buffer.getvalue())
+        torch.testing.assert_close(run(session, rgba), Photograph()(rgba), rtol=0, atol=1e-4)

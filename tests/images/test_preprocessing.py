@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 from inkling.images.decode import decode
+from inkling.images.drawing import Drawing
 from inkling.images.prepared import joined, split
 from inkling.images.preprocessing import PREPROCESSINGS, Preprocessing
 
@@ -36,16 +37,29 @@ def test_each_image_is_prepared_by_itself(
 
 
 @EVERY
-def test_fitted_to_images_it_gives_them_mean_0_and_deviation_1(
+def test_what_is_fitted_to_images_is_applied_to_them_and_to_others_alike(
     preprocessing: Preprocessing, rgba: list[torch.Tensor]
 ) -> None:
     bare = preprocessing.prepare(rgba).images
     fitted = preprocessing.fitted([bare[:5], bare[5:]])
     normalized = fitted.normalized(bare)
     torch.testing.assert_close(fitted.prepare(rgba).images, normalized, rtol=0, atol=1e-5)
-    mean, deviation = normalized.mean((0, 2, 3)), normalized.transpose(0, 1).flatten(1).std(1)
-    torch.testing.assert_close(mean, torch.zeros_like(mean), rtol=0, atol=1e-4)
-    torch.testing.assert_close(deviation, torch.ones_like(deviation), rtol=0, atol=1e-4)
+
+
+def test_drawings_get_mean_0_and_deviation_1(rgba: list[torch.Tensor]) -> None:
+    bare = Drawing().prepare(rgba).images
+    normalized = Drawing().fitted([bare]).normalized(bare)
+    assert float(normalized.mean()) == pytest.approx(0, abs=1e-4)
+    assert float(normalized.std()) == pytest.approx(1, abs=1e-4)
+
+
+@EVERY
+def test_the_kernel_gives_what_the_definition_says(
+    preprocessing: Preprocessing, rgba: list[torch.Tensor]
+) -> None:
+    prepared = preprocessing.prepare(rgba).images
+    for image, found in zip(rgba, prepared, strict=True):
+        torch.testing.assert_close(found, preprocessing(image), rtol=0, atol=1e-4)
 
 
 @EVERY

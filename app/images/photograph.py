@@ -1,0 +1,144 @@
+"""A photograph to a network's input: the middle of it, resampled without aliasing.
+
+Part of an initialization, defined by tensor operations that ONNX has.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch.nn import functional
+
+from .prepared import Prepared
+
+BLANK = 12.0
+"""Levels of 255 between the darkest and the lightest pixel, below which nothing is shown."""
+WHITE = 255.0
+LUMINANCE = (0.299, 0.587, 0.114)
+STATISTICS = ("mean", "deviation", "colour", "roughness", "white")
+EIGHTHS = 7
+"""The window's side as a share of the shorter side of the image, in eighths: what lies further
+out is seldom what the photograph is of, and pre-training did not look at it either."""
+
+
+@dataclass(frozen=True)
+class Photograph:
+    """A square window in the middle to `(3, size, size)` float32.
+
+    Its side is seven eighths of the shorter side. Transparent pixels lie on white. Values are
+    (pixel - `mean`) / `std` of 0..255, which the backbone's pre-training decides.
+    """
+
+    size: int = 224
+    mean: float = 127.0
+    std: float = 128.0
+
+    def __call__(self, rgba: torch.Tensor) -> torch.Tensor:
+        """Turn `(..., height, width, 4)` uint8 RGBA into `(..., 3, size, size)` float32."""
+        images = _on_white(rgba.reshape(-1, *rgba.shape[-3:]))
+        down, across = (_resampling(images, axis, self.size) for axis in (2, 3))
+        resampled = down @ images @ across.mT
+        return self._scaled(resampled).reshape(*rgba.shape[:-3], 3, self.size, self.size)
+
+    def prepare(self, images: Sequence[torch.Tensor]) -> Prepared:
+        """See `Preprocessing`: the same by torch's own antialiased resampling."""
+        prepared = torch.stack([self._resampled(image) for image in images])
+        levels = prepared * self.std
+        luminance = _luminance(levels).flatten(1)
+        blank = luminance.amax(1) - luminance.amin(1) < BLANK
+        return Prepared(prepared, tuple(blank.tolist()), self.statistics(prepared))
+
+    @property
+    def useful_side(self) -> int:
+        """See `Preprocessing`."""
+        return -(-8 * self.size // EIGHTHS)
+
+    @property
+    def statistic_names(self) -> tuple[str, ...]:
+        """See `Preprocessing`."""
+        return STATISTICS
+
+    def statistics(self, images: torch.Tensor) -> torch.Tensor:
+        """See `Preprocessing`: `(image, 5)`, of levels in 0..1.
+
+        The mean and deviation of luminance, the mean distance between the colours of a pixel, the
+        mean step between neighbours, and the share of pixels that are nearly white.
+        """
+        levels = (images * self.std + self.mean) / 255
+        luminance = _luminance(levels)
+        steps = luminance.diff(dim=1).abs().mean((1, 2)) + luminance.diff(dim=2).abs().mean((1, 2))
+        return torch.stack(
+            [
+                luminance.mean((1, 2)),
+                luminance.flatten(1).std(1),
+                (levels.amax(1) - levels.amin(1)).mean((1, 2)),
+                steps / 2,
+                (luminance > 0.9).to(luminance.dtype).mean((1, 2)),
+            ],
+            1,
+        )
+
+    def fitted(self, images: Sequence[torch.Tensor]) -> Photograph:  # noqa: ARG002 - a protocol
+        """See `Preprocessing`: mean and deviation are the backbone's, and stay."""
+        return self
+
+    def normalized(self, images: torch.Tensor) -> torch.Tensor:
+        """See `Preprocessing`: there is nothing left to apply."""
+        return images
+
+    @property
+    def background(self) -> torch.Tensor:
+        """See `Preprocessing`: white, `(3, 1, 1)`."""
+        return torch.full((3, 1, 1), (WHITE - self.mean) / self.std)
+
+    def _resampled(self, rgba: torch.Tensor) -> torch.Tensor:
+        height, width = rgba.shape[:2]
+        side = _window(min(height, width))
+        top, left = (height - side) // 2, (width - side) // 2
+        window = _on_white(rgba[top : top + side, left : left + side].unsqueeze(0))
+        resampled = functional.interpolate(
+            window, (self.size, self.size), mode="bilinear", align_corners=False, antialias=True
+        )
+        return self._scaled(resampled)[0]
+
+    def _scaled(self, levels: torch.Tensor) -> torch.Tensor:
+        return (levels - self.mean) / self.std
+
+
+def _window(shorter: int) -> int:
+    """The side of the window, for an image whose shorter side is given."""
+    return max(1, EIGHTHS * shorter // 8)
+
+
+def _on_white(rgba: torch.Tensor) -> torch.Tensor:
+    """`(image, height, width, 4)` uint8 to `(image, 3, height, width)` levels of 0..255."""
+    levels = rgba.permute(0, 3, 1, 2).to(torch.float32)
+    opacity = levels[:, 3:] / 255
+    return levels[:, :3] * opacity + WHITE * (1 - opacity)
+
+
+def _luminance(images: torch.Tensor) -> torch.Tensor:
+    """`(image, 3, height, width)` to `(image, height, width)`."""
+    weights = torch.tensor(LUMINANCE).to(images).view(3, 1, 1)
+    return (images * weights).sum(1)
+
+
+def _resampling(images: torch.Tensor, axis: int, cells: int) -> torch.Tensor:
+    """`(cells, length)`: a triangle filter as wide as the reduction, over the window alone.
+
+    Sides are counted by sums, so that an export keeps them dynamic.
+    """
+    down, across = (torch.ones_like(images[0, 0].select(1 - n, 0)) for n in (0, 1))
+    height, width = down.sum(), across.sum()
+    side = (torch.minimum(height, width) * EIGHTHS / 8).floor().clamp(min=1)
+    length, ones = (height, down) if axis == 2 else (width, across)
+    start = ((length - side) / 2).floor()
+    pixels = ones.cumsum(0) - 0.5 - start
+    step = side / cells
+    reach = step.clamp(min=1.0)
+    middle = (torch.arange(cells, device=images.device) + 0.5) * step
+    weights = (1 - (pixels - middle.unsqueeze(1)).abs() / reach).clamp(min=0)
+    weights = weights * ((pixels > 0) & (pixels < side))
+    return weights / weights.sum(1, keepdim=True)
