@@ -97,9 +97,16 @@ class Photograph:
         height, width = rgba.shape[:2]
         side = _window(min(height, width))
         top, left = (height - side) // 2, (width - side) // 2
-        window = _on_white(rgba[top : top + side, left : left + side].unsqueeze(0))
+        window = rgba[top : top + side, left : left + side].unsqueeze(0)
+        # Most photographs are opaque, and most of the time would go into white that is not seen.
+        opaque = bool((window[..., 3] == 255).all())
+        levels = _levels(window[..., :3]) if opaque else _on_white(window)
         resampled = functional.interpolate(
-            window, (self.size, self.size), mode="bilinear", align_corners=False, antialias=True
+            levels.contiguous(),
+            (self.size, self.size),
+            mode="bilinear",
+            align_corners=False,
+            antialias=True,
         )
         return self._scaled(resampled)[0]
 
@@ -112,9 +119,14 @@ def _window(shorter: int) -> int:
     return max(1, EIGHTHS * shorter // 8)
 
 
+def _levels(pixels: torch.Tensor) -> torch.Tensor:
+    """`(image, height, width, channel)` uint8 to `(image, channel, height, width)` float32."""
+    return pixels.permute(0, 3, 1, 2).to(torch.float32)
+
+
 def _on_white(rgba: torch.Tensor) -> torch.Tensor:
     """`(image, height, width, 4)` uint8 to `(image, 3, height, width)` levels of 0..255."""
-    levels = rgba.permute(0, 3, 1, 2).to(torch.float32)
+    levels = _levels(rgba)
     opacity = levels[:, 3:] / 255
     return levels[:, :3] * opacity + WHITE * (1 - opacity)
 
