@@ -10,6 +10,9 @@ import torch
 from ..errors import BadData
 from ..meta.episode import Episode, Support
 
+LEAST_WAY = 2
+"""Classes without which there is nothing to tell apart."""
+
 
 @dataclass(frozen=True)
 class ClassImages:
@@ -26,6 +29,15 @@ class ClassImages:
         """These classes and more of them."""
         return ClassImages(
             self.names + more.names, self.groups + more.groups, self.images + more.images
+        )
+
+    def of_group(self, group: str) -> ClassImages:
+        """The classes of one group."""
+        own = [index for index, name in enumerate(self.groups) if name == group]
+        return ClassImages(
+            tuple(self.names[index] for index in own),
+            (group,) * len(own),
+            tuple(self.images[index] for index in own),
         )
 
     def placed(self, device: torch.device) -> ClassImages:
@@ -56,13 +68,17 @@ class EpisodeShape:
     """How many classes, labelled images and queries a class an episode has, as ranges.
 
     Each range is (smallest, largest). The number of classes is drawn once an episode; the
-    number of shots once a class if ``uneven``, else once an episode.
+    number of shots once a class if ``uneven``, else once an episode. With ``in_group`` a group is
+    drawn first, and the classes from it: as many of those asked for as it has, and of its images
+    as many queries as are left, at least ``least_query``.
     """
 
     n_way: tuple[int, int]
     n_shot: tuple[int, int]
     n_query: int
     uneven: bool = False
+    in_group: bool = False
+    least_query: int | None = None
 
     @staticmethod
     def fixed(n_way: int, n_shot: int, n_query: int) -> EpisodeShape:
@@ -92,15 +108,22 @@ def seeded(*numbers: int) -> torch.Generator:
 
 
 def plan_episode(
-    counts: Sequence[int], shape: EpisodeShape, generator: torch.Generator
+    counts: Sequence[int],
+    shape: EpisodeShape,
+    generator: torch.Generator,
+    groups: Sequence[str] = (),
 ) -> EpisodePlan:
-    """Draw an episode from classes that have ``counts`` images.
+    """Draw an episode from classes that have ``counts`` images, and belong to ``groups``.
 
     Raises BadData when there are too few classes with enough images.
     """
-    needed = shape.n_shot[1] + shape.n_query
+    needed = shape.n_shot[1] + (shape.least_query or shape.n_query)
     eligible = [i for i, count in enumerate(counts) if count >= needed]
+    if shape.in_group:
+        eligible = _of_one_group(eligible, groups, generator)
     n_way = _within(shape.n_way, generator)
+    if shape.in_group:
+        n_way = min(n_way, max(LEAST_WAY, len(eligible)))
     if len(eligible) < n_way:
         raise BadData(
             f"expected at least {n_way} classes of {needed} images or more, got {len(eligible)}"
@@ -130,7 +153,20 @@ def realize(classes: ClassImages, plan: EpisodePlan) -> Episode:
 def draw_episode(classes: ClassImages, shape: EpisodeShape, generator: torch.Generator) -> Episode:
     """Plan an episode and gather its images."""
     counts = [len(images) for images in classes.images]
-    return realize(classes, plan_episode(counts, shape, generator))
+    return realize(classes, plan_episode(counts, shape, generator, classes.groups))
+
+
+def _of_one_group(
+    eligible: Sequence[int], groups: Sequence[str], generator: torch.Generator
+) -> list[int]:
+    """The eligible classes of a group that is drawn among those that have enough of them."""
+    members: dict[str, list[int]] = {}
+    for index in eligible:
+        members.setdefault(groups[index], []).append(index)
+    large = sorted(group for group, own in members.items() if len(own) >= LEAST_WAY)
+    if not large:
+        return []
+    return members[large[_within((0, len(large) - 1), generator)]]
 
 
 def _gather(

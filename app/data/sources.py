@@ -1,7 +1,7 @@
 """What a data set is before its images are decoded: classes of encoded image files.
 
-A class belongs to a group (an alphabet, say) when its data set has such a thing; classes of one
-group are never divided between learning and selection.
+A class belongs to a group (an alphabet, or a domain of photographs) when its data set has such a
+thing; classes of one group are never divided between learning and selection.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from itertools import groupby
 from pathlib import PurePosixPath
 from typing import Literal
 
-DataFormat = Literal["omniglot", "vinyals", "folders"]
+DataFormat = Literal["omniglot", "vinyals", "folders", "domains"]
 """How a data set is laid out; "vinyals" is Omniglot in another division."""
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")

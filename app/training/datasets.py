@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from ..data import folders, omniglot
+from ..data import domains, folders, omniglot
 from ..data.episodes import ClassImages
 from ..data.sources import DataFormat, EncodedClass, Split
 from ..errors import BadData, BadImage
@@ -27,6 +27,8 @@ def read_split(
     """
     if data_format == "folders":
         yield from folders.read(path, split)
+    elif data_format == "domains":
+        yield from domains.read(path, split)
     elif data_format == "vinyals":
         yield from omniglot.read_vinyals(path, split)
     elif split == "test":

@@ -30,7 +30,7 @@ class Setting:
         """Plan the episodes; each depends on the seed and its number alone."""
         counts = [len(images) for images in classes.images]
         for number in range(self.episodes):
-            yield plan_episode(counts, self.shape, seeded(self.seed, number))
+            yield plan_episode(counts, self.shape, seeded(self.seed, number), classes.groups)
 
 
 @dataclass(frozen=True)

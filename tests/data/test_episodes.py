@@ -67,3 +67,28 @@ def test_joined_classes_keep_their_names_groups_and_images(classes: ClassImages)
     assert joined.names == classes.names + mirrored.names
     assert joined.groups == classes.groups + mirrored.groups
     assert torch.equal(joined.images[-1], mirrored.images[-1])
+
+
+def test_in_a_group_classes_are_of_one_group_and_as_many_as_it_has() -> None:
+    groups = ["a"] * 3 + ["b"] * 8 + ["lonely"]
+    shape = EpisodeShape((5, 5), (1, 1), 15, in_group=True, least_query=4)
+    counts = [10, 10, 10] + [30] * 8 + [30]
+    plans = [plan_episode(counts, shape, seeded(0, number), groups) for number in range(60)]
+    drawn = [{groups[index] for index in plan.classes} for plan in plans]
+    assert {frozenset(each) for each in drawn} == {frozenset("a"), frozenset("b")}
+    for plan, (group,) in zip(plans, drawn, strict=True):
+        assert len(plan.classes) == {"a": 3, "b": 5}[group]
+        assert {len(query) for query in plan.query} == {{"a": 9, "b": 15}[group]}
+    assert 15 < sum("a" in each for each in drawn) < 45
+
+
+def test_no_group_of_two_classes_with_enough_images_is_refused() -> None:
+    shape = EpisodeShape((5, 5), (1, 1), 4, in_group=True)
+    with pytest.raises(BadData, match="at least 2 classes of 5 images"):
+        plan_episode([9, 9, 3], shape, seeded(0), ["a", "b", "a"])
+
+
+def test_the_classes_of_a_group_are_found(classes: ClassImages) -> None:
+    marked = ClassImages(classes.names, ("x", *("y",) * (len(classes.names) - 1)), classes.images)
+    assert marked.of_group("x").names == classes.names[:1]
+    assert marked.of_group("y").images == classes.images[1:]

@@ -4,7 +4,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from inkling.data import folders, omniglot
+from inkling.data import domains, folders, omniglot
 from inkling.data.sources import SPLITS, EncodedClass
 from inkling.errors import BadData
 
@@ -122,3 +122,49 @@ def test_folders_below_class_folders_are_refused(
 def test_too_few_classes_are_refused(tmp_path: Path) -> None:
     with pytest.raises(BadData, match="at least 2 classes"):
         list(folders.read(tmp_path, "train"))
+
+
+def write_domains(root: Path, archive: Path | None = None) -> None:
+    """Two domains of two classes of two images, as folders or as an archive."""
+    names = [
+        f"{domain}/{label}/{number}.jpg"
+        for domain in ("cells", "leaves")
+        for label in ("a", "b")
+        for number in (1, 2)
+    ]
+    if archive is not None:
+        with zipfile.ZipFile(archive, "w") as opened:
+            for name in names:
+                opened.writestr(name, DRAWING)
+        return
+    for name in names:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes(DRAWING)
+
+
+def test_domains_are_the_groups_of_their_classes_in_folders_and_archives(tmp_path: Path) -> None:
+    write_domains(tmp_path / "train")
+    write_domains(tmp_path, tmp_path / "photos_validation.zip")
+    found = list(domains.read(tmp_path, "train"))
+    assert [(each.name, each.group) for each in found] == [
+        ("cells/a", "cells"),
+        ("cells/b", "cells"),
+        ("leaves/a", "leaves"),
+        ("leaves/b", "leaves"),
+    ]
+    assert [name for name, _ in found[0].files] == ["1.jpg", "2.jpg"]
+    assert list(domains.read(tmp_path, "validation")) == found
+    with pytest.raises(BadData, match=r"expected a folder test or an archive test\.zip"):
+        list(domains.read(tmp_path, "test"))
+
+
+def test_a_folder_around_all_domains_of_an_archive_is_no_domain(tmp_path: Path) -> None:
+    write_domains(tmp_path / "train" / "photos")
+    assert next(domains.read(tmp_path, "train")).name == "cells/a"
+
+
+def test_an_image_outside_of_a_class_of_a_domain_is_named(tmp_path: Path) -> None:
+    write_domains(tmp_path / "train")
+    (tmp_path / "train" / "leaves" / "stray.jpg").write_bytes(DRAWING)
+    with pytest.raises(BadData, match=r"<domain>/<class>/<image>, got leaves/stray\.jpg"):
+        list(domains.read(tmp_path, "train"))
