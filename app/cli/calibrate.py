@@ -34,7 +34,9 @@ def calibrate(
     loaded = load_checkpoint(checkpoint)
     groups = loaded.config.provenance.validation_groups
     training, held_out = (
-        preprocess_classes(read_split(data_format, data, split, groups), loaded.preprocessing)
+        preprocess_classes(
+            read_split(data_format, data, split, groups), loaded.preprocessing, data_format
+        )
         for split in ("train", "validation")
     )
     candidate = Inductive(

@@ -206,7 +206,7 @@ def _classes(
 
     encoded = read_split(data_format, data, split, loaded.config.provenance.validation_groups)
     watched = track(encoded, description=f"reading {split} classes", console=console)
-    return for_episodes(data_format, preprocess_classes(watched, loaded.preprocessing))
+    return for_episodes(data_format, preprocess_classes(watched, loaded.preprocessing, data_format))
 
 
 def _unlike_classes(folders: Sequence[Path], loaded: Checkpoint) -> dict[str, ClassImages]:

@@ -105,7 +105,7 @@ def _read(
 
     encoded = read_split(recipe.data.format, root, split, recipe.data.validation_groups)
     watched = track(encoded, description=f"reading {split} classes", console=console)
-    return preprocess_classes(watched, preprocessing)
+    return preprocess_classes(watched, preprocessing, recipe.data.format)
 
 
 def _show(run: Iterable[Progress], console: Console) -> None:

@@ -12,32 +12,30 @@ from ..meta.episode import Episode, Support
 
 LEAST_WAY = 2
 """Classes without which there is nothing to tell apart."""
+LEAST_QUERY = 4
+"""Queries a class without which a group's classes say too little of an accuracy."""
 
 
 @dataclass(frozen=True)
 class ClassImages:
     """Classes of preprocessed images: `(image, channel, height, width)` each, counts may differ.
 
-    ``groups`` names the group of each class, or "".
+    ``groups`` names the group of each class, or "". With ``in_groups`` a class is told apart from
+    those of its own group alone.
     """
 
     names: tuple[str, ...]
     groups: tuple[str, ...]
     images: tuple[torch.Tensor, ...]
+    in_groups: bool = False
 
     def joined(self, more: ClassImages) -> ClassImages:
         """These classes and more of them."""
-        return ClassImages(
-            self.names + more.names, self.groups + more.groups, self.images + more.images
-        )
-
-    def of_group(self, group: str) -> ClassImages:
-        """The classes of one group."""
-        own = [index for index, name in enumerate(self.groups) if name == group]
-        return ClassImages(
-            tuple(self.names[index] for index in own),
-            (group,) * len(own),
-            tuple(self.images[index] for index in own),
+        return replace(
+            self,
+            names=self.names + more.names,
+            groups=self.groups + more.groups,
+            images=self.images + more.images,
         )
 
     def placed(self, device: torch.device) -> ClassImages:
@@ -46,10 +44,10 @@ class ClassImages:
 
     def mirrored(self) -> ClassImages:
         """A mirror image of each class."""
-        return ClassImages(
-            tuple(f"{name}/mirrored" for name in self.names),
-            self.groups,
-            tuple(images.flip(-1) for images in self.images),
+        return replace(
+            self,
+            names=tuple(f"{name}/mirrored" for name in self.names),
+            images=tuple(images.flip(-1) for images in self.images),
         )
 
     def with_rotations(self) -> ClassImages:
@@ -60,7 +58,12 @@ class ClassImages:
             for turns in range(4)
         ]
         names, groups, images = zip(*turned, strict=True)
-        return ClassImages(names, groups, images)
+        return replace(self, names=names, groups=groups, images=images)
+
+    def plan(self, shape: EpisodeShape, generator: torch.Generator) -> EpisodePlan:
+        """Draw an episode of these classes; see `plan_episode`."""
+        counts = [len(images) for images in self.images]
+        return plan_episode(counts, shape, generator, self.groups if self.in_groups else ())
 
 
 @dataclass(frozen=True)
@@ -68,17 +71,13 @@ class EpisodeShape:
     """How many classes, labelled images and queries a class an episode has, as ranges.
 
     Each range is (smallest, largest). The number of classes is drawn once an episode; the
-    number of shots once a class if ``uneven``, else once an episode. With ``in_group`` a group is
-    drawn first, and the classes from it: as many of those asked for as it has, and of its images
-    as many queries as are left, at least ``least_query``.
+    number of shots once a class if ``uneven``, else once an episode.
     """
 
     n_way: tuple[int, int]
     n_shot: tuple[int, int]
     n_query: int
     uneven: bool = False
-    in_group: bool = False
-    least_query: int | None = None
 
     @staticmethod
     def fixed(n_way: int, n_shot: int, n_query: int) -> EpisodeShape:
@@ -113,16 +112,19 @@ def plan_episode(
     generator: torch.Generator,
     groups: Sequence[str] = (),
 ) -> EpisodePlan:
-    """Draw an episode from classes that have ``counts`` images, and belong to ``groups``.
+    """Draw an episode from classes that have ``counts`` images.
 
-    Raises BadData when there are too few classes with enough images.
+    With ``groups``, one of each class, a group is drawn first and the classes from it: as many of
+    those asked for as it has, each with the queries asked for or as many as are left, at least
+    `LEAST_QUERY`. Raises BadData when there are too few classes with enough images.
     """
-    needed = shape.n_shot[1] + (shape.least_query or shape.n_query)
+    n_query = min(shape.n_query, LEAST_QUERY) if groups else shape.n_query
+    needed = shape.n_shot[1] + n_query
     eligible = [i for i, count in enumerate(counts) if count >= needed]
-    if shape.in_group:
+    if groups:
         eligible = _of_one_group(eligible, groups, generator)
     n_way = _within(shape.n_way, generator)
-    if shape.in_group:
+    if groups:
         n_way = min(n_way, max(LEAST_WAY, len(eligible)))
     if len(eligible) < n_way:
         raise BadData(
@@ -152,8 +154,7 @@ def realize(classes: ClassImages, plan: EpisodePlan) -> Episode:
 
 def draw_episode(classes: ClassImages, shape: EpisodeShape, generator: torch.Generator) -> Episode:
     """Plan an episode and gather its images."""
-    counts = [len(images) for images in classes.images]
-    return realize(classes, plan_episode(counts, shape, generator, classes.groups))
+    return realize(classes, classes.plan(shape, generator))
 
 
 def _of_one_group(

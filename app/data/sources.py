@@ -14,6 +14,8 @@ from typing import Literal
 
 DataFormat = Literal["omniglot", "vinyals", "folders", "domains"]
 """How a data set is laid out; "vinyals" is Omniglot in another division."""
+IN_GROUPS: frozenset[DataFormat] = frozenset({"domains"})
+"""Formats in which a class is told apart from those of its own group alone."""
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 

@@ -10,7 +10,7 @@ import torch
 
 from ..data import domains, folders, omniglot
 from ..data.episodes import ClassImages
-from ..data.sources import DataFormat, EncodedClass, Split
+from ..data.sources import IN_GROUPS, DataFormat, EncodedClass, Split
 from ..errors import BadData, BadImage
 from ..images.decode import decode
 from ..images.preprocessing import Preprocessing
@@ -45,7 +45,9 @@ def for_episodes(data_format: DataFormat, classes: ClassImages) -> ClassImages:
 
 
 def preprocess_classes(
-    classes: Iterable[EncodedClass], preprocessing: Preprocessing
+    classes: Iterable[EncodedClass],
+    preprocessing: Preprocessing,
+    data_format: DataFormat = "folders",
 ) -> ClassImages:
     """Decode and preprocess every image. Raises BadData that names the first bad file."""
     names, groups, images = [], [], []
@@ -59,7 +61,7 @@ def preprocess_classes(
         )
     if not names:
         raise BadData("expected at least one class of images, got none")
-    return ClassImages(tuple(names), tuple(groups), tuple(images))
+    return ClassImages(tuple(names), tuple(groups), tuple(images), data_format in IN_GROUPS)
 
 
 def normalized(classes: ClassImages, preprocessing: Preprocessing) -> ClassImages:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import torch
 
-from ..data.episodes import ClassImages, EpisodePlan, EpisodeShape, plan_episode, realize, seeded
+from ..data.episodes import ClassImages, EpisodePlan, EpisodeShape, realize, seeded
 from ..meta.episode import Episode
 from ..meta.head import class_means
 from ..meta.params import Params
@@ -28,9 +28,8 @@ class Setting:
 
     def plans(self, classes: ClassImages) -> Iterator[EpisodePlan]:
         """Plan the episodes; each depends on the seed and its number alone."""
-        counts = [len(images) for images in classes.images]
         for number in range(self.episodes):
-            yield plan_episode(counts, self.shape, seeded(self.seed, number), classes.groups)
+            yield classes.plan(self.shape, seeded(self.seed, number))
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from inkling.data.episodes import (
@@ -71,7 +73,7 @@ def test_joined_classes_keep_their_names_groups_and_images(classes: ClassImages)
 
 def test_in_a_group_classes_are_of_one_group_and_as_many_as_it_has() -> None:
     groups = ["a"] * 3 + ["b"] * 8 + ["lonely"]
-    shape = EpisodeShape((5, 5), (1, 1), 15, in_group=True, least_query=4)
+    shape = EpisodeShape.fixed(5, 1, 15)
     counts = [10, 10, 10] + [30] * 8 + [30]
     plans = [plan_episode(counts, shape, seeded(0, number), groups) for number in range(60)]
     drawn = [{groups[index] for index in plan.classes} for plan in plans]
@@ -83,12 +85,14 @@ def test_in_a_group_classes_are_of_one_group_and_as_many_as_it_has() -> None:
 
 
 def test_no_group_of_two_classes_with_enough_images_is_refused() -> None:
-    shape = EpisodeShape((5, 5), (1, 1), 4, in_group=True)
+    shape = EpisodeShape.fixed(5, 1, 4)
     with pytest.raises(BadData, match="at least 2 classes of 5 images"):
         plan_episode([9, 9, 3], shape, seeded(0), ["a", "b", "a"])
 
 
-def test_the_classes_of_a_group_are_found(classes: ClassImages) -> None:
-    marked = ClassImages(classes.names, ("x", *("y",) * (len(classes.names) - 1)), classes.images)
-    assert marked.of_group("x").names == classes.names[:1]
-    assert marked.of_group("y").images == classes.images[1:]
+def test_classes_that_are_told_apart_in_groups_draw_from_one(classes: ClassImages) -> None:
+    groups = tuple("ab"[index % 2] for index in range(len(classes.names)))
+    domains = replace(classes, groups=groups, in_groups=True).mirrored()
+    for number in range(10):
+        plan = domains.plan(EpisodeShape.fixed(3, 1, 2), seeded(0, number))
+        assert len({groups[index] for index in plan.classes}) == 1
