@@ -12,6 +12,7 @@ from .calibrate import calibrate
 from .compile_loops import compile_loops
 from .demo import demo
 from .evaluate import evaluate
+from .fit_metric import fit_metric
 from .import_backbone import import_backbone
 from .serve import serve
 from .train import train
@@ -28,6 +29,7 @@ app.command()(train)
 app.command()(evaluate)
 app.command()(calibrate)
 app.command("import-backbone")(import_backbone)
+app.command("fit-metric")(fit_metric)
 app.command("compile")(compile_loops)
 
 

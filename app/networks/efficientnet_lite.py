@@ -199,15 +199,19 @@ class EfficientNetLite:
                 hidden = self._in_metric(params, hidden)
         return hidden
 
-    def _in_metric(self, params: Params, pooled: torch.Tensor) -> torch.Tensor:
+    def rooted(self, pooled: torch.Tensor) -> dict[str, torch.Tensor]:
+        """`(batch, size)` signed roots of each of the `groups`, from what the top makes."""
         groups = self.groups()
-        rooted = torch.split(_signed_root(pooled), list(groups.values()), 1)
+        split = torch.split(_signed_root(pooled), list(groups.values()), 1)
+        return dict(zip(groups, split, strict=True))
+
+    def _in_metric(self, params: Params, pooled: torch.Tensor) -> torch.Tensor:
         features = [
             params[f"{name}.share"]
             * functional.normalize(
                 (values - params[f"{name}.centre"]) @ params[f"{name}.weight"], dim=1
             )
-            for name, values in zip(groups, rooted, strict=True)
+            for name, values in self.rooted(pooled).items()
         ]
         return torch.cat(features, 1)
 

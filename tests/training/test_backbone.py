@@ -31,13 +31,17 @@ def weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return path
 
 
-def test_an_imported_backbone_is_served(
-    weights: Path, tmp_path: Path, photographs: list[bytes]
-) -> None:
+@pytest.fixture
+def imported(weights: Path, tmp_path: Path) -> Path:
+    """The checkpoint that the command makes of it."""
     arguments = ["import-backbone", str(weights), str(tmp_path / "lite"), "--name", "lite"]
     told = CliRunner().invoke(app, arguments, catch_exceptions=False)
     assert told.exit_code == 0
-    loaded = load_checkpoint(tmp_path / "lite")
+    return tmp_path / "lite"
+
+
+def test_an_imported_backbone_is_served(imported: Path, photographs: list[bytes]) -> None:
+    loaded = load_checkpoint(imported)
     assert loaded.name == "lite"
     engine = Engine(device=torch.device("cpu"), workers=2, queue_limit=10)
     try:

@@ -1,0 +1,43 @@
+"""`inkling fit-metric`: what the photographs of many domains teach a backbone's metric."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ..data.sources import DataFormat
+
+
+def fit_metric(
+    checkpoint: Annotated[
+        Path, typer.Argument(help="A checkpoint folder of import-backbone, which is changed.")
+    ],
+    data: Annotated[Path, typer.Option(help="Folder of the data set; its training split is read.")],
+    data_format: Annotated[DataFormat, typer.Option(help="How the data is laid out.")] = "domains",
+    threads: Annotated[int, typer.Option(help="CPU threads.", min=1)] = 1,
+) -> None:
+    """Fit the metric of a backbone's features in closed form, on classes of many domains.
+
+    The checkpoint's identity changes, and its calibration and results are dropped.
+    """
+    import torch
+    from rich.console import Console
+    from rich.progress import track
+
+    from ..checkpoints.checkpoint import load_checkpoint
+    from ..training.datasets import preprocess_classes, read_split
+    from ..training.metric import PooledClass, pooled, record_metric
+
+    torch.set_num_threads(threads)
+    loaded = load_checkpoint(checkpoint)
+    console = Console(stderr=True)
+    classes: list[PooledClass] = []
+    encoded = read_split(data_format, data, "train", [])
+    for each in track(encoded, description="reading train classes", console=console):
+        # One at a time: pixels of all classes would not fit the memory.
+        images = preprocess_classes([each], loaded.preprocessing)
+        classes += pooled(loaded, images)
+    record_metric(checkpoint, classes, f"{data_format} in {data.name}")
+    typer.echo(f"The metric learned from {len(classes)} classes.")

@@ -1,0 +1,132 @@
+"""The metric of a backbone's features, in closed form from classes of many domains.
+
+Within a class, features spread most along what images differ in whatever they show: light, scale,
+pose. The metric takes the mean of all domains for its centre, and evens out that spread by a power
+of its covariance between that of no metric (0) and that of whitening (-1/2), which Mahalanobis
+distances have. Domains weigh alike, however many images each has.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ..checkpoints.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from ..data.episodes import ClassImages
+from ..errors import BadData
+from ..meta.params import Params
+from ..meta.views import with_views
+from ..networks.efficientnet_lite import EfficientNetLite
+
+POWER = -0.4
+SHRINKAGE = 0.3
+"""Of the covariance, towards its mean variance in every direction."""
+IMAGES_AT_ONCE = 16
+
+
+@dataclass(frozen=True)
+class PooledClass:
+    """The `(row, size)` means and deviations of a class's images and views, and its group."""
+
+    group: str
+    rows: torch.Tensor
+
+
+@torch.no_grad()
+def pooled(checkpoint: Checkpoint, classes: ClassImages) -> Iterator[PooledClass]:
+    """What the network makes of each class before its metric: every view of an image is a row.
+
+    Raises BadData for a checkpoint whose network has no metric.
+    """
+    network, initialization = _network(checkpoint), checkpoint.initialization
+    stop = len(network.parts) - 1
+    for group, images in zip(classes.groups, classes.images, strict=True):
+        rows = [
+            network.through(
+                initialization.params,
+                with_views(some, initialization.views).flatten(0, 1),
+                0,
+                stop,
+            )
+            for some in torch.split(images, IMAGES_AT_ONCE)
+        ]
+        yield PooledClass(group, torch.cat(rows))
+
+
+def fit_metric(network: EfficientNetLite, classes: Sequence[PooledClass]) -> Params:
+    """The tensors of the metric.
+
+    Raises BadData unless every group of classes has one of two rows or more.
+    """
+    by_kind: dict[str, dict[str, list[torch.Tensor]]] = {
+        name: defaultdict(list) for name in network.groups()
+    }
+    for each in classes:
+        for name, values in network.rooted(each.rows).items():
+            by_kind[name][each.group].append(values.to(torch.float64))
+    params: dict[str, torch.Tensor] = {}
+    for name, groups in by_kind.items():
+        centre, weight = _even(groups)
+        params[f"{name}.centre"] = centre.to(torch.float32)
+        params[f"{name}.weight"] = weight.to(torch.float32)
+        params[f"{name}.share"] = torch.ones(())
+    return params
+
+
+def record_metric(folder: Path, classes: Sequence[PooledClass], data: str) -> None:
+    """Fit the metric of a checkpoint, and write it into its folder; see `fit_metric`.
+
+    Its calibration and its results are dropped, which were of another metric.
+    """
+    loaded = load_checkpoint(folder)
+    initialization, provenance = loaded.initialization, loaded.config.provenance
+    metric = fit_metric(_network(loaded), classes)
+    learned: dict[str, Any] = {
+        "calibration": None,
+        "results": [],
+        "provenance": provenance.model_copy(
+            update={
+                "data": f"{provenance.data}; a metric from {data}",
+                "n_classes": provenance.n_classes + len(classes),
+            }
+        ),
+    }
+    save_checkpoint(
+        folder,
+        loaded.config.model_copy(update=learned),
+        replace(initialization, params={**initialization.params, **metric}),
+    )
+
+
+def _network(checkpoint: Checkpoint) -> EfficientNetLite:
+    if not isinstance(checkpoint.network, EfficientNetLite):
+        raise BadData(
+            f"expected a network with a metric, as efficientnet_lite, got "
+            f"{checkpoint.config.network.name}"
+        )
+    return checkpoint.network
+
+
+def _even(groups: dict[str, list[torch.Tensor]]) -> tuple[torch.Tensor, torch.Tensor]:
+    """The `(size,)` centre and `(size, size)` weight for classes of `(row, size)` by group."""
+    every = torch.cat([rows for classes in groups.values() for rows in classes])
+    scale = 1 / every.std(0, correction=0).clamp(min=1e-6)
+    centre = torch.stack([torch.cat(classes).mean(0) for classes in groups.values()]).mean(0)
+    covariances = [_within(group, classes, scale) for group, classes in groups.items()]
+    variances, directions = torch.linalg.eigh(torch.stack(covariances).mean(0))
+    evened = (variances / variances.mean() + SHRINKAGE) ** POWER
+    return centre, scale.unsqueeze(1) * directions * evened
+
+
+def _within(group: str, classes: list[torch.Tensor], scale: torch.Tensor) -> torch.Tensor:
+    """The covariance of scaled rows around the mean of their class, over a group's classes."""
+    centred = torch.cat([(rows - rows.mean(0)) * scale for rows in classes])
+    freedom = len(centred) - len(classes)
+    if freedom < 1:
+        raise BadData(f"{group}: expected a class of two images or more")
+    return centred.T @ centred / freedom
