@@ -157,8 +157,10 @@ class CalibrationMeter:
     def _strangers(self, plan: EpisodePlan, count: int, episode: int) -> list[tuple[int, int]]:
         """``count`` images, by class and position, of classes outside of the episode, if any."""
         generator = seeded(self._seed, episode, 1)
-        members = self._candidate.classes.images
+        members, groups = self._candidate.classes.images, self._candidate.classes.groups
         outside = sorted(set(range(len(members))) - set(plan.classes))
+        if self._candidate.classes.in_groups:
+            outside = [index for index in outside if groups[index] == groups[plan.classes[0]]]
         if not outside:
             return []
         picked = torch.randint(len(outside), (count,), generator=generator).tolist()
@@ -187,10 +189,15 @@ def _possible_settings(held_out: ClassImages) -> list[tuple[int, int]]:
 
 
 def _query_logits(candidate: Inductive, setting: Setting) -> tuple[torch.Tensor, torch.Tensor]:
-    """`(query, n_way)` logits and `(query,)` labels of all queries of a setting's episodes."""
+    """`(query, n_way)` logits and `(query,)` labels of all queries of a setting's episodes.
+
+    Classes that an episode's group has not, of those asked for, have logits of minus infinity.
+    """
     logits, labels = [], []
     for plan in setting.plans(candidate.classes):
         *_, last = candidate.trajectory(plan, None)
-        logits.append(candidate.logits(plan, last.fast_weights))
+        own = candidate.logits(plan, last.fast_weights)
+        missing = setting.shape.n_way[1] - own.shape[1]
+        logits.append(functional.pad(own, (0, missing), value=-torch.inf))
         labels.append(plan.query_labels())
     return torch.cat(logits), torch.cat(labels)

@@ -107,3 +107,23 @@ def test_the_likeness_of_the_shipped_initialization_knows_its_kind(
     likeness = checkpoint.config.calibration.likeness
     statistics = checkpoint.preprocessing.statistics(torch.cat(classes.images))
     assert likeness.unlikeness(statistics) < likeness.threshold
+
+
+def test_groups_of_fewer_classes_than_a_setting_asks_for_are_calibrated_on_too(
+    checkpoint: Checkpoint, classes: ClassImages, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(calibration, "SETTINGS", ((5, 1),))
+    groups = ("small",) * 3 + ("large",) * (len(classes.names) - 3)
+    domains = replace(classes, groups=groups, in_groups=True)
+    found = fitted(checkpoint, checkpoint.initialization, domains, 20)
+    assert found.settings == [(5, 1)]
+    assert found.none_of_these is not None
+    assert 0 < found.none_of_these < 2
+    small = replace(
+        domains, names=domains.names[:3], groups=groups[:3], images=domains.images[:3]
+    ).joined(replace(domains, names=("other",), groups=("other",), images=domains.images[3:4]))
+    candidate = Inductive(checkpoint.network, checkpoint.initialization, small)
+    meter = CalibrationMeter(checkpoint, candidate, 0)
+    setting = Setting(EpisodeShape.fixed(3, 1, 2), 3, 0)
+    evaluate(candidate, setting, on_logits=meter.watch)
+    assert meter.worth().auroc is None, "no class of the same group is left to be a stranger"
