@@ -11,12 +11,12 @@ from dataclasses import dataclass
 import torch
 from torch.nn import functional
 
+from ..kernels.drawing import LUMINANCE
 from .prepared import Prepared
 
 BLANK = 12.0
 """Levels of 255 between the darkest and the lightest pixel, below which nothing is shown."""
 WHITE = 255.0
-LUMINANCE = (0.299, 0.587, 0.114)
 STATISTICS = ("mean", "deviation", "colour", "roughness", "white")
 EIGHTHS = 7
 """The window's side as a share of the shorter side of the image, in eighths: what lies further
@@ -45,10 +45,10 @@ class Photograph:
     def prepare(self, images: Sequence[torch.Tensor]) -> Prepared:
         """See `Preprocessing`: the same by torch's own antialiased resampling."""
         prepared = torch.stack([self._resampled(image) for image in images])
-        levels = prepared * self.std
-        luminance = _luminance(levels).flatten(1)
-        blank = luminance.amax(1) - luminance.amin(1) < BLANK
-        return Prepared(prepared, tuple(blank.tolist()), self.statistics(prepared))
+        levels = self._shares(prepared)
+        luminance = _luminance(levels)
+        blank = luminance.amax((1, 2)) - luminance.amin((1, 2)) < BLANK / 255
+        return Prepared(prepared, tuple(blank.tolist()), _describe(levels, luminance))
 
     @property
     def useful_side(self) -> int:
@@ -66,19 +66,8 @@ class Photograph:
         The mean and deviation of luminance, the mean distance between the colours of a pixel, the
         mean step between neighbours, and the share of pixels that are nearly white.
         """
-        levels = (images * self.std + self.mean) / 255
-        luminance = _luminance(levels)
-        steps = luminance.diff(dim=1).abs().mean((1, 2)) + luminance.diff(dim=2).abs().mean((1, 2))
-        return torch.stack(
-            [
-                luminance.mean((1, 2)),
-                luminance.flatten(1).std(1),
-                (levels.amax(1) - levels.amin(1)).mean((1, 2)),
-                steps / 2,
-                (luminance > 0.9).to(luminance.dtype).mean((1, 2)),
-            ],
-            1,
-        )
+        levels = self._shares(images)
+        return _describe(levels, _luminance(levels))
 
     def fitted(self, images: Sequence[torch.Tensor]) -> Photograph:  # noqa: ARG002 - a protocol
         """See `Preprocessing`: mean and deviation are the backbone's, and stay."""
@@ -110,6 +99,10 @@ class Photograph:
         )
         return self._scaled(resampled)[0]
 
+    def _shares(self, images: torch.Tensor) -> torch.Tensor:
+        """Levels in 0..1 of preprocessed images."""
+        return (images * self.std + self.mean) / 255
+
     def _scaled(self, levels: torch.Tensor) -> torch.Tensor:
         return (levels - self.mean) / self.std
 
@@ -135,6 +128,21 @@ def _luminance(images: torch.Tensor) -> torch.Tensor:
     """`(image, 3, height, width)` to `(image, height, width)`."""
     weights = torch.tensor(LUMINANCE).to(images).view(3, 1, 1)
     return (images * weights).sum(1)
+
+
+def _describe(levels: torch.Tensor, luminance: torch.Tensor) -> torch.Tensor:
+    """The statistics of levels in 0..1, whose luminance is known."""
+    steps = luminance.diff(dim=1).abs().mean((1, 2)) + luminance.diff(dim=2).abs().mean((1, 2))
+    return torch.stack(
+        [
+            luminance.mean((1, 2)),
+            luminance.flatten(1).std(1),
+            (levels.amax(1) - levels.amin(1)).mean((1, 2)),
+            steps / 2,
+            (luminance > 0.9).to(luminance.dtype).mean((1, 2)),
+        ],
+        1,
+    )
 
 
 def _resampling(images: torch.Tensor, axis: int, cells: int) -> torch.Tensor:

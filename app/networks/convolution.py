@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -133,3 +134,19 @@ class NormalisedConvolution:
 
     def _of(self, params: Params, *kinds: str) -> tuple[torch.Tensor, ...]:
         return tuple(params[f"{self.name}.{kind}"] for kind in kinds)
+
+
+Convolve = Callable[[NormalisedConvolution, torch.Tensor], torch.Tensor]
+"""How a network runs its convolutions: `(batch, inputs, ...)` maps to `(batch, outputs, ...)`."""
+
+
+def by_batch(params: Params) -> tuple[Convolve, dict[str, torch.Tensor]]:
+    """Convolutions normalised by their batch, and the stored statistics as running moves them."""
+    updated: dict[str, torch.Tensor] = {}
+
+    def convolve(convolution: NormalisedConvolution, maps: torch.Tensor) -> torch.Tensor:
+        outputs, statistics = convolution.while_learning_statistics(params, maps)
+        updated.update(statistics)
+        return outputs
+
+    return convolve, updated

@@ -14,7 +14,6 @@ kind to unit length in its own space.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -22,7 +21,7 @@ import torch
 from torch.nn import functional
 
 from ..meta.params import Params
-from .convolution import NormalisedConvolution
+from .convolution import Convolve, NormalisedConvolution, by_batch
 
 Variant = Literal[0, 1, 2]
 
@@ -46,8 +45,6 @@ STEM, LAST = 32, 1280
 EPSILON = 1e-3
 TINY = 1e-6
 """Keeps the slopes of roots finite."""
-
-Convolve = Callable[[NormalisedConvolution, torch.Tensor], torch.Tensor]
 
 
 @dataclass(frozen=True)
@@ -174,13 +171,7 @@ class EfficientNetLite:
         self, params: Params, images: torch.Tensor, _generator: torch.Generator
     ) -> tuple[torch.Tensor, Params]:
         """As `features`, with batch statistics; the stored ones move towards them."""
-        updated: dict[str, torch.Tensor] = {}
-
-        def convolve(convolution: NormalisedConvolution, maps: torch.Tensor) -> torch.Tensor:
-            outputs, statistics = convolution.while_learning_statistics(params, maps)
-            updated.update(statistics)
-            return outputs
-
+        convolve, updated = by_batch(params)
         return self._run(convolve, params, images, range(len(self.parts))), updated
 
     def _run(

@@ -8,14 +8,13 @@ belongs to pre-training alone.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch.nn import functional
 
 from ..meta.params import Params
-from .convolution import Norm, NormalisedConvolution
+from .convolution import Convolve, Norm, NormalisedConvolution, by_batch
 
 WIDTHS = (1, 2.5, 5, 10)
 """Filters of the four blocks, as multiples of the first one's."""
@@ -91,13 +90,7 @@ class ResNet12:
         self, params: Params, images: torch.Tensor, generator: torch.Generator
     ) -> tuple[torch.Tensor, Params]:
         """As `features`, with batch statistics and DropBlock; the statistics move towards it."""
-        updated: dict[str, torch.Tensor] = {}
-
-        def convolve(convolution: NormalisedConvolution, hidden: torch.Tensor) -> torch.Tensor:
-            outputs, statistics = convolution.while_learning_statistics(params, hidden)
-            updated.update(statistics)
-            return outputs
-
+        convolve, updated = by_batch(params)
         hidden = images
         for block in self._blocks():
             hidden = _through_block(block, hidden, convolve)
@@ -144,7 +137,7 @@ def drop_block(
 def _through_block(
     block: tuple[NormalisedConvolution, ...],
     hidden: torch.Tensor,
-    convolve: Callable[[NormalisedConvolution, torch.Tensor], torch.Tensor],
+    convolve: Convolve,
 ) -> torch.Tensor:
     first, second, third, beside = block
     inner = functional.leaky_relu(convolve(first, hidden), LEAK)

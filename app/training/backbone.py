@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import platform
-from importlib.metadata import version
 from pathlib import Path
 
 import torch
@@ -22,6 +20,7 @@ from ..meta.head import BIAS, SCALE, WEIGHT
 from ..meta.inner_loop import Initialization, InnerLoop
 from ..networks.efficientnet_lite import SCALES, EfficientNetLite, Variant
 from ..networks.published import SHA256, from_published
+from .publish import versions
 
 STEPS, DAMPING, HEAD_SCALE = 5, 0.01, 5.0
 MIRRORED = ((-1.0, 0.0, 0.0), (0.0, 1.0, 0.0))
@@ -79,10 +78,6 @@ def _config(
             recipe_sha256=digest,
             command=f"inkling import-backbone FILE FOLDER --variant {variant}",
             seed=0,
-            versions={
-                "inkling": version("inkling"),
-                "torch": torch.__version__,
-                "python": platform.python_version(),
-            },
+            versions=versions(),
         ),
     )

@@ -27,6 +27,15 @@ from .recipes import NamedRecipe
 LOG_FILE = "log.jsonl"
 
 
+def versions() -> dict[str, str]:
+    """What a card says that its checkpoint was made with."""
+    return {
+        "inkling": version("inkling"),
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+    }
+
+
 class Publisher:
     """Writes the checkpoints of one run, each into a folder of its own below the run's."""
 
@@ -94,11 +103,7 @@ class Publisher:
             recipe_sha256=self._named.sha256,
             command=f"inkling train {source.removesuffix('.toml')} --data PATH",
             seed=recipe.seed,
-            versions={
-                "inkling": version("inkling"),
-                "torch": torch.__version__,
-                "python": platform.python_version(),
-            },
+            versions=versions(),
         )
 
     def _pictures(
