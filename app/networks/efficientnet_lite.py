@@ -13,6 +13,7 @@ kind to unit length in its own space.
 
 from __future__ import annotations
 
+import functools
 import math
 from dataclasses import dataclass
 from typing import Literal
@@ -100,20 +101,7 @@ class EfficientNetLite:
 
     def blocks(self) -> tuple[InvertedResidual, ...]:
         """The blocks from the stem on, called `block1` and so on."""
-        width, depth, _ = SCALES[self.variant]
-        blocks: list[InvertedResidual] = []
-        inputs = STEM
-        for stage, (repeats, size, stride, expansion, channels) in enumerate(STAGES):
-            scaled = stage not in (0, len(STAGES) - 1)
-            outputs = _rounded(channels * width)
-            for repeat in range(math.ceil(repeats * depth) if scaled else repeats):
-                name = f"block{len(blocks) + 1}"
-                first = repeat == 0
-                blocks.append(
-                    _block(name, inputs, outputs, size, stride if first else 1, expansion)
-                )
-                inputs = outputs
-        return tuple(blocks)
+        return _blocks(self.variant)
 
     def last(self) -> NormalisedConvolution:
         """The 1x1 convolution behind the blocks."""
@@ -143,7 +131,7 @@ class EfficientNetLite:
         """Names of the stored statistics."""
         return frozenset().union(*(c.fixed() for part in self._convolutions() for c in part))
 
-    @property
+    @functools.cached_property
     def parts(self) -> tuple[frozenset[str], ...]:
         """The names of the tensors of the stem, each block but the last, the top, and the metric.
 
@@ -219,6 +207,23 @@ def _means_and_deviations(maps: torch.Tensor) -> torch.Tensor:
 
 def _signed_root(values: torch.Tensor) -> torch.Tensor:
     return values.sign() * ((values.abs() + TINY).sqrt() - math.sqrt(TINY))
+
+
+@functools.cache
+def _blocks(variant: Variant) -> tuple[InvertedResidual, ...]:
+    """Made once: every call of a network asks for them."""
+    width, depth, _ = SCALES[variant]
+    blocks: list[InvertedResidual] = []
+    inputs = STEM
+    for stage, (repeats, size, stride, expansion, channels) in enumerate(STAGES):
+        scaled = stage not in (0, len(STAGES) - 1)
+        outputs = _rounded(channels * width)
+        for repeat in range(math.ceil(repeats * depth) if scaled else repeats):
+            name = f"block{len(blocks) + 1}"
+            first = repeat == 0
+            blocks.append(_block(name, inputs, outputs, size, stride if first else 1, expansion))
+            inputs = outputs
+    return tuple(blocks)
 
 
 def _block(
