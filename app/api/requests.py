@@ -56,6 +56,7 @@ OPTION_KINDS: Mapping[str, Callable[[str], Any]] = {
     "ttl_seconds": float,
     "keep_support": _truth,
     "report": _truth,
+    "views": _whole,
 }
 """How the options of labelled calls are read from text fields."""
 WANTED: Mapping[Callable[[str], Any], tuple[str, str]] = {

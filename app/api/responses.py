@@ -145,6 +145,7 @@ def session_info(session: SessionFacts, registry: Registry) -> SessionInfo:
             for label, count in zip(session.labels, session.image_counts, strict=True)
         ],
         steps=session.steps,
+        views=session.n_views,
         version=session.version,
         keeps_support=session.keeps_support,
         created_at=_moment(session.created_at),
@@ -184,6 +185,8 @@ def _initialization(handle: Handle, service: Service) -> InitializationInfo:
         licence=config.provenance.licence,
         steps=config.inner_loop.steps,
         max_steps=config.inner_loop.max_steps,
+        views=handle.n_views,
+        max_views=handle.allowed_views[-1],
         max_classes=service.limits.max_classes,
         executor=handle.executor.name,
         input_shape=list(handle.checkpoint.network.input_shape),

@@ -35,10 +35,15 @@ class AdaptBody(_In):
     steps: int | None = None
     ttl_seconds: float | None = None
     keep_support: Annotated[
-        bool | None, Field(description="keep the preprocessed images, so that more can be added")
+        bool | None,
+        Field(description="keep the images or their features, so that more can be added"),
     ] = None
     report: Annotated[
         bool | None, Field(description="check each image by what the others make of its class")
+    ] = None
+    views: Annotated[
+        int | None,
+        Field(description="how many views of each image to look at, itself among them"),
     ] = None
 
 
@@ -111,6 +116,10 @@ class SessionInfo(_Out):
     classes: list[ClassInfo]
     steps: int
     version: Annotated[int, Field(description="one more whenever images are added; the ETag")]
+    views: Annotated[
+        int | None,
+        Field(description="of each image, itself among them; null in sessions of older versions"),
+    ]
     keeps_support: Annotated[bool, Field(description="images can be added")]
     created_at: datetime
     expires_at: Annotated[datetime, Field(description="moves with every prediction")]
@@ -306,6 +315,10 @@ class InitializationInfo(_Out):
     licence: str
     steps: int
     max_steps: int
+    views: Annotated[
+        int, Field(description="of each image, itself among them, unless a call says otherwise")
+    ]
+    max_views: Annotated[int, Field(description="the most that a call may ask for")]
     max_classes: int
     executor: Annotated[str, Field(description="what computes: see app/README.md")]
     input_shape: Annotated[

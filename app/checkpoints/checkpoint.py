@@ -28,7 +28,8 @@ from .config import Config, Result, build_network, build_preprocessing, parse_co
 from .tensor_files import encode_tensors, read_tensors, write_file
 
 CONFIG_FILE, WEIGHTS_FILE, CARD_FILE = "config.json", "model.safetensors", "README.md"
-PARAM, STEP_SIZE, VIEWS = "param.", "step_size.", "views"
+FLOAT32, HALF = torch.float32, torch.float16
+PARAM, STEP_SIZE, VIEWS, FURTHER_VIEWS = "param.", "step_size.", "views", "further_views"
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,8 @@ class Checkpoint:
     """An initialization with all that belongs to it.
 
     ``identity`` is a sha256 over the functional config and the weights: two checkpoints that
-    answer alike share it, whatever their cards say.
+    answer alike share it, whatever their cards say. ``further_views`` `(view, 2, 3)` are those that
+    a call may ask for behind the initialization's own.
     """
 
     config: Config
@@ -44,6 +46,7 @@ class Checkpoint:
     preprocessing: Preprocessing
     initialization: Initialization
     identity: str
+    further_views: torch.Tensor
 
     @property
     def scoring(self) -> Scoring:
@@ -93,6 +96,7 @@ def load_checkpoint(folder: Path) -> Checkpoint:
         preprocessing=preprocessing,
         initialization=replace(initialization, params=copied_channels_last(initialization.params)),
         identity=_identity(config),
+        further_views=tensors.get(FURTHER_VIEWS, no_views()),
     )
 
 
@@ -101,15 +105,24 @@ def save_checkpoint(
     config: Config,
     initialization: Initialization,
     pictures: Mapping[str, bytes] | None = None,
+    further_views: torch.Tensor | None = None,
 ) -> None:
     """Write a checkpoint folder; its weights' sha256 is put into the config.
+
+    With ``config.half_weights`` kernels and matrices are rounded to half precision; vectors, of
+    which some have numbers too small for it, are not.
 
     ``pictures`` are PNG files by name, among `CAPTIONS`, which the card shows.
     """
     folder.mkdir(parents=True, exist_ok=True)
     for name, content in (pictures or {}).items():
         write_file(folder / name, content)
-    weights = encode_tensors(to_tensors(initialization))
+    tensors = to_tensors(initialization)
+    if config.half_weights:
+        tensors = {name: _in_half(tensor) for name, tensor in tensors.items()}
+    if further_views is not None and len(further_views):
+        tensors[FURTHER_VIEWS] = further_views
+    weights = encode_tensors(tensors)
     sealed = config.model_copy(update={"weights_sha256": hashlib.sha256(weights).hexdigest()})
     write_file(folder / WEIGHTS_FILE, weights)
     _write_config(folder, sealed)
@@ -137,6 +150,10 @@ def _write_config(folder: Path, config: Config) -> None:
     write_file(folder / CONFIG_FILE, config.to_json().encode())
     pictures = [name for name in CAPTIONS if (folder / name).exists()]
     write_file(folder / CARD_FILE, card(config, _identity(config), pictures).encode())
+
+
+def _in_half(tensor: torch.Tensor) -> torch.Tensor:
+    return tensor.to(HALF) if tensor.dim() >= 2 and tensor.shape[1:] != VIEW_SHAPE else tensor
 
 
 def to_tensors(initialization: Initialization) -> dict[str, torch.Tensor]:
@@ -181,8 +198,18 @@ def _check_likeness(config: Config, preprocessing: Preprocessing, where: str) ->
 def _initialization(
     tensors: dict[str, torch.Tensor], network: Network, config: Config, where: str
 ) -> Initialization:
-    inner_loop = config.inner_loop.inner_loop()
-    initialization = from_tensors(tensors, inner_loop)
+    initialization = from_tensors(
+        {name: tensor.to(FLOAT32) for name, tensor in tensors.items()},
+        config.inner_loop.inner_loop(),
+    )
+    _check_tensors(tensors, initialization, network, where)
+    return initialization
+
+
+def _check_tensors(
+    tensors: dict[str, torch.Tensor], initialization: Initialization, network: Network, where: str
+) -> None:
+    inner_loop = initialization.inner_loop
     expected = {
         PARAM + name: tuple(tensor.shape)
         for name, tensor in network.initialize(torch.Generator()).items()
@@ -194,21 +221,29 @@ def _initialization(
         per_tensor = (inner_loop.steps,)
         per_number = per_tensor + expected.get(PARAM + name, ())
         expected[STEP_SIZE + name] = per_tensor if sizes.dim() == 1 else per_number
-    if len(initialization.views):
-        expected[VIEWS] = (len(initialization.views), *VIEW_SHAPE)
+    for name in (VIEWS, FURTHER_VIEWS):
+        if name in tensors:
+            expected[name] = (len(tensors[name]), *VIEW_SHAPE)
+    if inner_loop.damping is not None:
+        expected.setdefault(STEP_SIZE + WEIGHT, (inner_loop.steps,))
     if missing := sorted(expected.keys() - tensors.keys()):
         raise BadCheckpoint(f"{where}: expected tensors that are missing: {', '.join(missing)}")
     if unknown := sorted(tensors.keys() - expected.keys()):
         raise BadCheckpoint(f"{where}: got tensors that do not belong: {', '.join(unknown)}")
+    _check_numbers(tensors, expected, where)
+
+
+def _check_numbers(
+    tensors: dict[str, torch.Tensor], expected: dict[str, tuple[int, ...]], where: str
+) -> None:
     for name, tensor in tensors.items():
-        if tuple(tensor.shape) != expected[name] or tensor.dtype != torch.float32:
+        if tuple(tensor.shape) != expected[name] or tensor.dtype not in (FLOAT32, HALF):
             raise BadCheckpoint(
                 f"{where}: {name}: expected float32 {expected[name]}, "
                 f"got {str(tensor.dtype).removeprefix('torch.')} {tuple(tensor.shape)}"
             )
         if not bool(torch.isfinite(tensor).all()):
             raise BadCheckpoint(f"{where}: {name} has numbers that are not finite")
-    return initialization
 
 
 def _identity(config: Config) -> str:

@@ -23,7 +23,8 @@ class InnerLoopConfig(Strict):
     """The inner loop's settings; ``max_steps`` is the most that its adaptation curve validated.
 
     ``query_views`` tells that queries are classified by their mean features over the views too;
-    None, which older files have, that they are not. ``damping`` is that of steps by curvature.
+    None, which older files have, that they are not. ``damping`` is that of steps by curvature,
+    ``half_features`` tells that frozen features are rounded to half precision.
     """
 
     steps: Annotated[int, Field(ge=1)]
@@ -31,10 +32,17 @@ class InnerLoopConfig(Strict):
     head_start: HeadStart
     query_views: bool | None = None
     damping: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    half_features: bool | None = None
 
     def inner_loop(self) -> InnerLoop:
         """The inner loop that these settings describe."""
-        return InnerLoop(self.steps, self.head_start, bool(self.query_views), self.damping)
+        return InnerLoop(
+            self.steps,
+            self.head_start,
+            bool(self.query_views),
+            self.damping,
+            bool(self.half_features),
+        )
 
 
 class Result(Strict):
@@ -97,6 +105,7 @@ class Config(Strict):
     inner_loop: InnerLoopConfig
     preprocessing: Named
     weights_sha256: str
+    half_weights: bool | None = None
     provenance: Provenance
     calibration: Calibration | None = None
     results: list[Result] = Field(default=[])
@@ -139,6 +148,7 @@ def name_inner_loop(inner_loop: InnerLoop, max_steps: int) -> InnerLoopConfig:
         head_start=inner_loop.head_start,
         query_views=inner_loop.query_views or None,
         damping=inner_loop.damping,
+        half_features=inner_loop.half_features or None,
     )
 
 

@@ -24,9 +24,6 @@ from .work import Adaptation, Classification, Fold, SupportSet, Timing
 
 ADAPTING, PREDICTING = "adapting", "predicting"
 FREEZING, HOLDING_OUT = "preparing images", "checking images"
-TRUNK_BYTES = 1 << 19
-"""Network input that goes through the frozen parts at once: what they make of it stays in the
-caches."""
 Results = dict[Job, Any]
 """The result of each job, or the exception that this one job ends with."""
 
@@ -55,18 +52,18 @@ class Compute:
         decoded = time.perf_counter()
         if not prepared:
             return results
-        images = [_with_kept(job.work, just_sent) for job, just_sent in prepared.items()]
-        frozen = self._frozen(handle, _joined(images), handle.views)
+        features = self._support_features(handle, prepared)
         supports = [
-            Support(features, self._placed(job.work.labels), job.work.n_way)
-            for job, features in zip(
-                prepared, torch.split(frozen, [len(each) for each in images]), strict=True
-            )
+            Support(own, self._placed(job.work.labels), job.work.n_way)
+            for job, own in zip(prepared, features, strict=True)
         ]
         outcomes = handle.executor.adapt(supports, key.steps)
-        for job, outcome in zip(prepared, outcomes, strict=True):
+        for job, own, outcome in zip(prepared, features, outcomes, strict=True):
             try:
-                adaptation = _adaptation(outcome, job.work, prepared[job])
+                kept = prepared[job].images
+                if handle.keeps_features:
+                    kept = own[len(own) - len(kept) :].to(torch.float16).cpu()
+                adaptation = _adaptation(outcome, job.work, prepared[job], kept)
                 results[job] = replace(
                     adaptation,
                     unlikeness=handle.unlikeness(prepared[job].statistics),
@@ -84,7 +81,8 @@ class Compute:
             return results
         sizes = [len(queries) for queries in prepared.values()]
         images = _joined([queries.images for queries in prepared.values()])
-        frozen = torch.split(self._frozen(handle, images, handle.query_views), sizes)
+        views = handle.query_views_of(jobs[0].work.n_views)
+        frozen = torch.split(self._frozen(handle, images, views), sizes)
         adapted = [mapped(self._placed, job.work.adapted) for job in prepared]
         logits = _joined(handle.executor.logits(adapted, frozen)).cpu()
         counts = [
@@ -99,7 +97,10 @@ class Compute:
         return results
 
     def _freeze(self, key: BatchKey, jobs: Sequence[Job]) -> Results:
-        return {job: self._frozen(key.handle, job.work, key.handle.views) for job in jobs}
+        handle = key.handle
+        if handle.keeps_features:
+            return {job: self._placed(job.work).to(torch.float32) for job in jobs}
+        return {job: self._frozen(handle, job.work, handle.views_of(None)) for job in jobs}
 
     def _hold_out(self, key: BatchKey, jobs: Sequence[Job]) -> Results:
         return {job: self._held_out(key.handle.executor, job.work, key.steps) for job in jobs}
@@ -114,9 +115,28 @@ class Compute:
             raise InnerLoopDiverged(steps, float(outcome.losses[-1]))
         return logits
 
+    def _support_features(
+        self, handle: Handle, prepared: Mapping[Job, Prepared]
+    ) -> list[torch.Tensor]:
+        """`(support, 1 + view, ...)` frozen features of each job, what was kept coming first."""
+        supports = [job.work for job in prepared]
+        images = [just_sent.images for just_sent in prepared.values()]
+        if not handle.keeps_features:
+            images = [_behind(each.kept, own) for each, own in zip(supports, images, strict=True)]
+        views = handle.views_of(supports[0].n_views)
+        frozen = self._frozen(handle, _joined(images), views)
+        features = torch.split(frozen, [len(own) for own in images])
+        if not handle.keeps_features:
+            return list(features)
+        return [
+            _behind(None if each.kept is None else self._placed(each.kept).to(own), own)
+            for each, own in zip(supports, features, strict=True)
+        ]
+
     def _frozen(self, handle: Handle, images: torch.Tensor, views: torch.Tensor) -> torch.Tensor:
         """`(image, 1 + view, ...)` frozen features, computed in parts that fit the caches."""
-        together = max(1, TRUNK_BYTES * len(images) // images.nbytes)
+        most = handle.executor.max_frozen_bytes
+        together = len(images) if most is None else max(1, most * len(images) // images.nbytes)
         features = [
             handle.executor.frozen_features(self._placed(part), views)
             for part in torch.split(images, together)
@@ -171,14 +191,14 @@ def _joined(tensors: Sequence[torch.Tensor]) -> torch.Tensor:
     return tensors[0] if len(tensors) == 1 else torch.cat(list(tensors))
 
 
-def _with_kept(support: SupportSet, just_sent: Prepared) -> torch.Tensor:
-    """All images of a support set, the kept ones first."""
-    if support.kept is None:
-        return just_sent.images
-    return torch.cat([support.kept, just_sent.images])
+def _behind(kept: torch.Tensor | None, rows: torch.Tensor) -> torch.Tensor:
+    """Rows with what was kept in front of them."""
+    return rows if kept is None else torch.cat([kept, rows])
 
 
-def _adaptation(outcome: Outcome, support: SupportSet, just_sent: Prepared) -> Adaptation:
+def _adaptation(
+    outcome: Outcome, support: SupportSet, just_sent: Prepared, kept: torch.Tensor
+) -> Adaptation:
     """An outcome as it is kept and told. Raises InnerLoopDiverged."""
     losses = outcome.losses.tolist()
     for step, loss in enumerate(losses):
@@ -195,6 +215,7 @@ def _adaptation(outcome: Outcome, support: SupportSet, just_sent: Prepared) -> A
         support_predictions=tuple(predictions.tolist()),
         support_accuracy=float((predictions == support.labels).to(torch.float32).mean()),
         prepared=just_sent,
+        kept=kept,
     )
 
 

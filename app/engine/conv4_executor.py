@@ -41,7 +41,7 @@ from .conv4_blocks import (
     sizes_of,
 )
 from .conv4_passes import Passes
-from .executor import PREDICTED_TOGETHER, Outcome
+from .executor import FROZEN_BYTES, PREDICTED_TOGETHER, Outcome
 from .helper_pool import HelperPool, shards_of
 
 FLOPS_WORTH_SHARING = 5e7
@@ -60,6 +60,7 @@ class Conv4Executor:
     name = "conv4"
     max_adapt_batch = 1
     max_predict_batch = PREDICTED_TOGETHER
+    max_frozen_bytes = FROZEN_BYTES
 
     def __init__(self, network: Conv4, initialization: Initialization, helpers: HelperPool) -> None:
         self._network, self._initialization, self._helpers = network, initialization, helpers

@@ -42,8 +42,7 @@ class Engine:
             checkpoint,
             executor_of(checkpoint.network, initialization, self._device, self._helpers),
             checkpoint.scoring,
-            initialization.views,
-            initialization.query_views(),
+            torch.cat([initialization.views, checkpoint.further_views.to(self._device)]),
         )
 
     def warm_up(self, handle: Handle) -> None:
@@ -54,7 +53,7 @@ class Engine:
         labels = torch.tensor([0, 1])
         adaptation = self.adapt(handle, SupportSet(prepared, labels, 2)).result()
         self.predict(handle, Queries(prepared, adaptation.adapted, (1, 1))).result()
-        frozen = self.freeze(handle, prepared.images.repeat(2, 1, 1, 1)).result()
+        frozen = self.freeze(handle, torch.cat([adaptation.kept, adaptation.kept])).result()
         self.hold_out(handle, Fold(frozen, labels.repeat(2), 2, (3,))).result()
 
     def adapt(
@@ -66,6 +65,7 @@ class Engine:
         Raises Unavailable.
         """
         shape, most = self._batch(handle, support.n_way, len(support.labels), adapting=True)
+        shape = (support.n_views or handle.n_views, *shape)
         key = BatchKey(ADAPTING, handle, _wanted(handle, steps), shape, most)
         return self._queue.submit(key, support)
 
@@ -74,11 +74,12 @@ class Engine:
         n_way = len(queries.image_counts)
         shape, most = self._batch(handle, n_way, len(queries.images), adapting=False)
         # Scores are computed for sessions of one number of classes together.
-        return self._queue.submit(BatchKey(PREDICTING, handle, 0, (n_way, *shape), most), queries)
+        shape = (queries.n_views or handle.n_views, n_way, *shape)
+        return self._queue.submit(BatchKey(PREDICTING, handle, 0, shape, most), queries)
 
-    def freeze(self, handle: Handle, images: torch.Tensor) -> Future[torch.Tensor]:
-        """`(image, 1 + view, ...)` frozen features of prepared images. Raises Unavailable."""
-        return self._queue.submit(BatchKey(FREEZING, handle), images)
+    def freeze(self, handle: Handle, kept: torch.Tensor) -> Future[torch.Tensor]:
+        """`(image, 1 + view, ...)` frozen features of what was kept. Raises Unavailable."""
+        return self._queue.submit(BatchKey(FREEZING, handle), kept)
 
     def hold_out(
         self, handle: Handle, fold: Fold, steps: int | None = None
@@ -109,7 +110,9 @@ class Engine:
         executor = handle.executor
         if self._device.type == "cpu":
             few, most = FEW_SUPPORT if adapting else FEW_QUERIES
-            return (("few",), most) if n_images <= few else (("many",), 1)
+            # One call of a large trunk is work for every thread.
+            alone = executor.max_frozen_bytes is None or n_images > few
+            return (("many",), 1) if alone else (("few",), most)
         most = executor.max_adapt_batch if adapting else executor.max_predict_batch
         return (n_way, executor.bucket(n_images)), most
 

@@ -19,6 +19,9 @@ from ..meta.inner_loop import (
 from ..meta.network import Network
 from ..meta.params import Params
 
+FROZEN_BYTES = 1 << 19
+"""Network input that goes through the frozen parts at once: what they make of it stays in the
+caches."""
 PREDICTED_TOGETHER = 32
 """Sessions whose queries go through the frozen parts in one pass on a CPU."""
 
@@ -55,6 +58,11 @@ class Executor(Protocol):
         """How many sessions `logits` gains from being given at once."""
         ...
 
+    @property
+    def max_frozen_bytes(self) -> int | None:
+        """Bytes of images that `frozen_features` gains from being given at once; None for all."""
+        ...
+
     def warm_up(self) -> None:
         """Make what is made once, so that no call has to wait for it."""
         ...
@@ -84,6 +92,7 @@ class EagerExecutor:
     name = "eager"
     max_adapt_batch = 1
     max_predict_batch = PREDICTED_TOGETHER
+    max_frozen_bytes = FROZEN_BYTES
 
     def __init__(self, network: Network, initialization: Initialization) -> None:
         self._network, self._initialization = network, initialization

@@ -12,6 +12,7 @@ from .conv4_executor import Conv4Executor
 from .executor import Executor
 from .helper_pool import HelperPool
 from .shard_executor import ShardExecutor
+from .trunk_executor import TrunkExecutor
 from .vmap_executor import VmapExecutor
 
 if TYPE_CHECKING:
@@ -26,4 +27,6 @@ def executor_of(
         return VmapExecutor(network, initialization)
     if Conv4Executor.serves(network, initialization):
         return Conv4Executor(cast("Conv4", network), initialization, helpers)
+    if TrunkExecutor.serves(network, initialization):
+        return TrunkExecutor(network, initialization, helpers)
     return ShardExecutor(network, initialization, helpers)

@@ -14,13 +14,16 @@ from .executor import Executor
 
 @dataclass(frozen=True, eq=False)
 class Handle:
-    """A loaded checkpoint and what computes with it; ``views`` lie on the executor's device."""
+    """A loaded checkpoint and what computes with it; ``views`` lie on the executor's device.
+
+    Of a support image a session keeps the `(1 + view, ...)` frozen features in half precision,
+    where the initialization rounds them so, else the `(channel, height, width)` prepared image.
+    """
 
     checkpoint: Checkpoint
     executor: Executor
     scoring: Scoring
     views: torch.Tensor
-    query_views: torch.Tensor
 
     @property
     def name(self) -> str:
@@ -36,6 +39,32 @@ class Handle:
     def preprocessing(self) -> Preprocessing:
         """How decoded images become its network's input."""
         return self.checkpoint.preprocessing
+
+    @property
+    def keeps_features(self) -> bool:
+        """Whether sessions keep frozen features in place of images."""
+        return self.checkpoint.initialization.inner_loop.half_features
+
+    def views_of(self, n_views: int | None) -> torch.Tensor:
+        """`(n_views - 1, 2, 3)` views of support images; None takes the initialization's own."""
+        return self.views[: self.n_views - 1 if n_views is None else n_views - 1]
+
+    def query_views_of(self, n_views: int | None) -> torch.Tensor:
+        """Those of the same views that queries are classified over."""
+        views = self.views_of(n_views)
+        return views if self.checkpoint.initialization.inner_loop.query_views else views[:0]
+
+    @property
+    def n_views(self) -> int:
+        """How many an adaptation looks at, the image among them, unless a call says otherwise."""
+        return 1 + len(self.checkpoint.initialization.views)
+
+    @property
+    def allowed_views(self) -> range:
+        """The numbers that a call may ask for: `n_views` alone where sessions keep images."""
+        if self.keeps_features:
+            return range(1, 2 + len(self.views))
+        return range(self.n_views, self.n_views + 1)
 
     def unlikeness(self, statistics: torch.Tensor) -> float | None:
         """How unlike its training images others are, above 1 beyond its limit; None if unknown.

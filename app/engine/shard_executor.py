@@ -22,6 +22,7 @@ from ..meta.inner_loop import (
     logits_over_views,
     loss_of_features,
     preconditioned,
+    seen_in_queries,
     start_of_adapted,
     step_size,
 )
@@ -46,6 +47,7 @@ class ShardExecutor:
         self._eager = EagerExecutor(network, initialization)
         self.max_adapt_batch = self._eager.max_adapt_batch
         self.max_predict_batch = self._eager.max_predict_batch
+        self.max_frozen_bytes = self._eager.max_frozen_bytes
         self._first, self._stop = first_adapted(network, initialization), len(network.parts)
 
     def warm_up(self) -> None:
@@ -102,8 +104,8 @@ class ShardExecutor:
                 self._step(adapted, [gradients, *parts], sizes)
         own_tensors = {name: tensor for name, tensor in adapted.items() if name not in HEAD}
         fast_weights = {**self._initialization.params, **own_tensors, **head_rows}
-        n_seen = 1 + len(self._initialization.query_views())
-        seen = features.reshape(n_images, n_views, -1)[:, :n_seen]
+        viewed = features.reshape(n_images, n_views, -1)
+        seen = seen_in_queries(self._initialization.inner_loop, viewed)
         return Outcome(
             {**own_tensors, **head_rows}, torch.stack(losses), logits_over_views(fast_weights, seen)
         )

@@ -16,7 +16,7 @@ from ..meta.episode import Support
 from ..meta.inner_loop import Initialization
 from ..meta.network import Network
 from ..meta.params import Params
-from .executor import EagerExecutor, Outcome
+from .executor import FROZEN_BYTES, EagerExecutor, Outcome
 
 NO_CLASS = -1
 
@@ -27,6 +27,7 @@ class VmapExecutor:
     name = "vmap"
     max_adapt_batch = 64
     max_predict_batch = 256
+    max_frozen_bytes = FROZEN_BYTES
 
     def __init__(self, network: Network, initialization: Initialization) -> None:
         self._eager = EagerExecutor(network, initialization)

@@ -37,22 +37,28 @@ class Timing:
 class SupportSet:
     """Images to adapt to. ``labels`` `(support,)` in 0..n_way-1 number the classes of all.
 
-    ``kept`` `(kept, channel, height, width)` are prepared images that come before ``images``.
+    ``kept`` `(kept, ...)` is what was kept, see `Handle`, of images that come before ``images``.
+    ``n_views`` counts an image and its views; None takes the initialization's own.
     """
 
     images: Images
     labels: torch.Tensor
     n_way: int
     kept: torch.Tensor | None = None
+    n_views: int | None = None
 
 
 @dataclass(frozen=True)
 class Queries:
-    """Images to classify by a session's ``adapted`` tensors and its classes' ``image_counts``."""
+    """Images to classify by a session's ``adapted`` tensors and its classes' ``image_counts``.
+
+    ``n_views`` are those that it adapted to.
+    """
 
     images: Images
     adapted: Params
     image_counts: Sequence[int]
+    n_views: int | None = None
 
 
 @dataclass(frozen=True)
@@ -61,8 +67,9 @@ class Adaptation:
 
     ``adapted`` holds the tensors that differ from the initialization's, the head among them;
     ``losses`` the support loss before each step and after the last, in nats;
-    ``support_predictions`` the class that each support image is taken for; ``prepared`` the
-    images that were not kept from before, ``unlikeness`` that of these, see `Handle`.
+    ``support_predictions`` the class that each support image is taken for. Of the images that were
+    not kept from before, ``prepared`` are they themselves, ``kept`` what is to be kept of them, and
+    ``unlikeness`` is theirs, see `Handle`.
     """
 
     adapted: Params
@@ -70,6 +77,7 @@ class Adaptation:
     support_predictions: tuple[int, ...]
     support_accuracy: float
     prepared: Prepared
+    kept: torch.Tensor
     unlikeness: float | None = None
     timing: Timing = field(default_factory=Timing)
 

@@ -24,6 +24,9 @@ from . import head
 from .episode import Support
 from .params import Params
 
+MOST_BY_CURVATURE = 2.0
+"""Step size up to which no step raises the support loss."""
+
 
 def head_direction(
     params: Params, features: torch.Tensor, support: Support, damping: float
@@ -42,10 +45,23 @@ def head_direction(
     # The same direction by whichever system is smaller: (r + AA^T/2)^-1 as A^T's left inverse.
     rows, columns = inputs.shape
     if rows <= columns:
-        system = inputs @ inputs.T / 2 + ridge * torch.eye(rows).to(inputs)
-        direction = inputs.T @ torch.linalg.solve(system, residuals)
+        direction = inputs.T @ _solved(inputs @ inputs.T / 2, ridge, residuals)
     else:
-        system = inputs.T @ inputs / 2 + ridge * torch.eye(columns).to(inputs)
-        direction = torch.linalg.solve(system, inputs.T @ residuals)
+        direction = _solved(inputs.T @ inputs / 2, ridge, inputs.T @ residuals)
     direction = direction.T / params[head.SCALE]
     return {head.WEIGHT: direction[:, :-1], head.BIAS: direction[:, -1]}
+
+
+def factored(matrix: torch.Tensor, ridge: torch.Tensor) -> torch.Tensor:
+    """The Cholesky factor of ``matrix`` plus a ridge, in double precision.
+
+    A ridge is small where images are many, and what it regularizes then nearly singular.
+    """
+    wide = matrix.to(torch.float64)
+    factor: torch.Tensor = torch.linalg.cholesky(wide + ridge * torch.eye(len(wide)).to(wide))
+    return factor
+
+
+def _solved(matrix: torch.Tensor, ridge: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
+    wide = torch.cholesky_solve(right.to(torch.float64), factored(matrix, ridge))
+    return wide.to(right.dtype)

@@ -22,7 +22,7 @@ from dataclasses import dataclass, field, replace
 import torch
 
 from . import head
-from .curvature import head_direction
+from .curvature import MOST_BY_CURVATURE, head_direction
 from .episode import Support
 from .network import Network
 from .params import Params, mapped
@@ -36,13 +36,16 @@ class InnerLoop:
     """How an initialization adapts: its number of steps and where the head starts.
 
     With ``query_views`` a query is classified by its mean features over the views too. With
-    ``damping``, above 0, the head steps in units of curvature, see `curvature`.
+    ``damping``, above 0, the head steps in units of curvature, see `curvature`. With
+    ``half_features`` what the frozen parts make of images is rounded to half precision, in which
+    it can be kept in place of the images.
     """
 
     steps: int
     head_start: head.HeadStart = "class_means"
     query_views: bool = False
     damping: float | None = None
+    half_features: bool = False
 
 
 @dataclass(frozen=True)
@@ -164,7 +167,18 @@ def frozen_features(
     viewed = with_views(images, initialization.views if views is None else views)
     first = first_adapted(network, initialization)
     hidden = network.through(initialization.params, viewed.flatten(0, 1), 0, first)
+    hidden = rounded(initialization.inner_loop, hidden)
     return hidden.reshape(*viewed.shape[:2], *hidden.shape[1:])
+
+
+def rounded(inner_loop: InnerLoop, hidden: torch.Tensor) -> torch.Tensor:
+    """What frozen parts made, rounded where ``half_features`` asks for it.
+
+    Gradients pass as if it were not.
+    """
+    if not inner_loop.half_features:
+        return hidden
+    return hidden + (hidden.to(torch.float16).to(hidden.dtype) - hidden).detach()
 
 
 def first_adapted(network: Network, initialization: Initialization) -> int:
@@ -212,11 +226,15 @@ def preconditioned(
 def step_size(initialization: Initialization, name: str, number: int, n_way: int) -> torch.Tensor:
     """How far a tensor moves in a step: rows of the head n_way times as far, unless by curvature.
 
-    Steps beyond the learned ones take the sizes of the last of these.
+    By curvature rows and biases take one size, the mean of theirs, between 0 and 2, so that no
+    step raises the support loss. Steps beyond the learned ones take the sizes of the last of these.
     """
-    inner_loop = initialization.inner_loop
-    learned = initialization.step_sizes[name][min(number, inner_loop.steps - 1)]
-    return learned * n_way if name in HEAD and inner_loop.damping is None else learned
+    inner_loop, sizes = initialization.inner_loop, initialization.step_sizes
+    last = min(number, inner_loop.steps - 1)
+    if name in HEAD and inner_loop.damping is not None:
+        learned = torch.stack([sizes[kind][last] for kind in sorted(HEAD & sizes.keys())])
+        return learned.mean().clamp(0, MOST_BY_CURVATURE)
+    return sizes[name][last] * n_way if name in HEAD else sizes[name][last]
 
 
 def support_loss(logits: torch.Tensor, support: Support) -> torch.Tensor:
@@ -240,7 +258,7 @@ def logits_from_frozen(
 
     Views that queries are not classified over are left out.
     """
-    viewed = frozen[:, : 1 + len(initialization.query_views())]
+    viewed = seen_in_queries(initialization.inner_loop, frozen)
     features = network.through(
         fast_weights,
         viewed.flatten(0, 1),
@@ -248,6 +266,11 @@ def logits_from_frozen(
         len(network.parts),
     )
     return logits_over_views(fast_weights, features.reshape(*viewed.shape[:2], -1))
+
+
+def seen_in_queries(inner_loop: InnerLoop, viewed: torch.Tensor) -> torch.Tensor:
+    """Of `(image, 1 + view, ...)` those that a query is classified over."""
+    return viewed if inner_loop.query_views else viewed[:, :1]
 
 
 def logits_over_views(fast_weights: Params, features: torch.Tensor) -> torch.Tensor:

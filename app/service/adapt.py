@@ -36,9 +36,7 @@ async def adapt(service: Service, call: AdaptCall) -> Adapted | Replayed:
             if key is not None and key.earlier is not None:
                 return key.earlier
             support = LabelledSupport(labels, call.images)
-            adaptation = await run_inner_loop(
-                service, handle, support, problems, call.options.steps
-            )
+            adaptation = await run_inner_loop(service, handle, support, problems, call.options)
         learned = await reviewed(service, handle, support, adaptation, call.options, deadline)
         session = _session(service, handle, call, learned)
         return await stored(service, handle, session, learned, key)
@@ -61,4 +59,5 @@ def _session(service: Service, handle: Handle, call: AdaptCall, learned: Learned
         ttl_seconds=ttl,
         expires_at=now + ttl,
         ends_at=now + max(ttl, limits.max_lifetime_seconds),
+        n_views=handle.n_views if options.views is None else options.views,
     )

@@ -33,15 +33,15 @@ async def run_inner_loop(
     handle: Handle,
     support: LabelledSupport,
     problems: Sequence[Problem],
-    steps: int | None,
+    options: AdaptOptions,
 ) -> Adaptation:
     """Decode the images that were sent, and adapt to all of a support set.
 
     Raises InvalidInput with ``problems`` and every bad image, InnerLoopDiverged and Unavailable.
     """
     images, decoding = await service.decoder.decode(support.sent, handle.preprocessing, problems)
-    work = SupportSet(images, support.positions, len(support.names), support.kept)
-    adaptation = await result_of(service.engine.adapt(handle, work, steps), support.sent)
+    work = SupportSet(images, support.positions, len(support.names), support.kept, options.views)
+    adaptation = await result_of(service.engine.adapt(handle, work, options.steps), support.sent)
     return replace(adaptation, timing=decoding.plus(adaptation.timing))
 
 
@@ -60,8 +60,8 @@ async def reviewed(
     notices = await support_notices(service, handle, support, adaptation, deadline)
     if not options.report:
         return Learned(support, adaptation, notices, None)
-    images = support.images_with(adaptation.prepared.images)
-    report, unfinished = await report_on(service, handle, support, images, options.steps)
+    kept = support.kept_with(adaptation.kept)
+    report, unfinished = await report_on(service, handle, support, kept, options.steps)
     return Learned(support, adaptation, (*notices, *unfinished), report)
 
 
@@ -88,8 +88,7 @@ async def stored(
     )
     kept = None
     if session.keeps_support:
-        images = support.images_with(adaptation.prepared.images)
-        kept = KeptSupport(images, support.positions)
+        kept = KeptSupport(support.kept_with(adaptation.kept), support.positions)
     answer = None
     if repeatable is not None:
         # Written before it is stored, so that the first answer and its repetitions are the same.

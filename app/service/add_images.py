@@ -44,9 +44,9 @@ async def add_images(
             problems += option_problems(call.options, handle, limits)
             problems += support_problems(len(call.images), labels, kept.labels, limits)
             steps = session.steps if call.options.steps is None else call.options.steps
+            options = replace(call.options, steps=steps, views=session.n_views)
             support = LabelledSupport([*kept.labels, *labels], call.images, kept.kept)
-            adaptation = await run_inner_loop(service, handle, support, problems, steps)
-        options = replace(call.options, steps=steps)
+            adaptation = await run_inner_loop(service, handle, support, problems, options)
         learned = await reviewed(service, handle, support, adaptation, options, deadline)
         grown = replace(
             session,

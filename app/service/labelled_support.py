@@ -16,7 +16,7 @@ from .values import SentImage
 class LabelledSupport:
     """All images of a support set by their labels; the last ones were just ``sent``.
 
-    ``kept`` are the prepared images of earlier calls, which come first.
+    ``kept`` is what was kept of the images of earlier calls, which come first.
     """
 
     labels: Sequence[str]
@@ -42,8 +42,8 @@ class LabelledSupport:
         counts = Counter(self.labels)
         return tuple(counts[name] for name in self.names)
 
-    def images_with(self, just_sent: torch.Tensor) -> torch.Tensor:
-        """All prepared images, from those that were just sent."""
+    def kept_with(self, just_sent: torch.Tensor) -> torch.Tensor:
+        """What is to be kept of all images, from that of those that were just sent."""
         return just_sent if self.kept is None else torch.cat([self.kept, just_sent])
 
     def sent_at(self, position: int) -> SentImage | None:

@@ -30,7 +30,7 @@ async def support_notices(
     prepared = adaptation.prepared
     return (
         *few_images(support.labels),
-        *same_images(support.images_with(prepared.images), support.labels),
+        *same_images(support.kept_with(adaptation.kept), support.labels),
         *blank_images(support.sent, prepared.blank),
         *one_class_wins(support.names, adaptation.support_predictions),
         *await unlike_training_data(service, handle, support.sent, adaptation.unlikeness, deadline),
@@ -46,10 +46,10 @@ def few_images(labels: Sequence[str]) -> tuple[Notice, ...]:
     return (Notice("few_images", message),)
 
 
-def same_images(images: torch.Tensor, labels: Sequence[str]) -> tuple[Notice, ...]:
-    """Notices of prepared images that are the same under several labels."""
+def same_images(kept: torch.Tensor, labels: Sequence[str]) -> tuple[Notice, ...]:
+    """Notices of images that are the same under several labels, by what is kept of them."""
     by_content: dict[bytes, set[str]] = {}
-    for image, label in zip(images.numpy(), labels, strict=True):
+    for image, label in zip(kept.numpy(), labels, strict=True):
         by_content.setdefault(image.tobytes(), set()).add(label)
     return tuple(
         Notice("same_image", f"the same image is labelled {_quoted(sorted(several))}")

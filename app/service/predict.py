@@ -31,7 +31,7 @@ async def predict(service: Service, call: PredictCall) -> Predicted:
             *query_problems(len(call.images), call.top_k, service.limits),
         ]
         images, decoding = await service.decoder.decode(call.images, handle.preprocessing, problems)
-        queries = Queries(images, session.adapted, session.image_counts)
+        queries = Queries(images, session.adapted, session.image_counts, session.n_views)
         classified = await result_of(service.engine.predict(handle, queries), call.images)
     return Predicted(
         session=session,

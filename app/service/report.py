@@ -25,15 +25,15 @@ async def report_on(
     service: Service,
     handle: Handle,
     support: LabelledSupport,
-    images: torch.Tensor,
+    kept: torch.Tensor,
     steps: int | None,
 ) -> tuple[Report | None, tuple[Notice, ...]]:
-    """The report on prepared images, or a notice that there was no time or no room for it."""
+    """The report on what is kept of images, or a notice that there was no time or room for it."""
     seconds = service.limits.report_deadline_seconds
     try:
         async with within(seconds, "checking the support set"):
             # What does not adapt is computed once for all folds.
-            frozen = await asyncio.wrap_future(service.engine.freeze(handle, images))
+            frozen = await asyncio.wrap_future(service.engine.freeze(handle, kept))
             folds = [
                 Fold(frozen, support.positions, len(support.names), held_out)
                 for held_out in folds_of(support.labels)

@@ -84,6 +84,7 @@ def option_problems(options: AdaptOptions, handle: Handle, limits: Limits) -> li
             f"got {options.steps}"
         )
         problems.append(Problem("out_of_range", message, "steps"))
+    problems += _views_problems(options.views, handle)
     ttl, longest = options.ttl_seconds, limits.max_ttl_seconds
     if ttl is not None and not (math.isfinite(ttl) and 1 <= ttl <= longest):
         message = f"expected 1 to {longest:g}, got {ttl:g}"
@@ -92,3 +93,12 @@ def option_problems(options: AdaptOptions, handle: Handle, limits: Limits) -> li
         message = "this server keeps no support sets; expected false or nothing"
         problems.append(Problem("not_allowed", message, "keep_support"))
     return problems
+
+
+def _views_problems(n_views: int | None, handle: Handle) -> list[Problem]:
+    if n_views is None or n_views in handle.allowed_views:
+        return []
+    allowed = handle.allowed_views
+    wanted = f"{allowed[0]}" if len(allowed) == 1 else f"{allowed[0]} to {allowed[-1]}"
+    message = f"expected {wanted}, which is what {handle.name!r} has, got {n_views}"
+    return [Problem("out_of_range", message, "views")]

@@ -72,6 +72,7 @@ class AdaptOptions:
     ttl_seconds: float | None = None
     keep_support: bool | None = None
     report: bool | None = None
+    views: int | None = None
 
 
 @dataclass(frozen=True)

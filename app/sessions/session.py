@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import torch
 
@@ -22,7 +22,9 @@ class SessionFacts:
     """A session without its tensors.
 
     ``tenant`` owns it ("" where the server asks for no key); ``identity`` is that of the
-    initialization; ``version`` starts at 1 and rises by one whenever the support set grows. Times
+    initialization; ``version`` starts at 1 and rises by one whenever the support set grows.
+    ``n_views`` counts an image and the views that it was adapted to; None, which older sessions
+    have, for all that the initialization had. Times
     are seconds since the epoch. Every use moves ``expires_at`` to ``ttl_seconds`` from then, but
     never beyond ``ends_at``.
     """
@@ -39,6 +41,7 @@ class SessionFacts:
     ttl_seconds: float
     expires_at: float
     ends_at: float
+    n_views: int | None = None
 
     def used_at(self, now: float) -> float:
         """The end of the session after a use ``now``."""
@@ -52,7 +55,7 @@ class Session(SessionFacts):
     Row ``i`` of the head belongs to ``labels[i]``.
     """
 
-    adapted: Params
+    adapted: Params = field(kw_only=True)
 
     def ending(self, expires_at: float) -> Session:
         """The session with its end moved."""
@@ -65,9 +68,10 @@ class Session(SessionFacts):
 
 @dataclass(frozen=True)
 class KeptSupport:
-    """The preprocessed support set of a session, to which further images can be added.
+    """The support set of a session, to which further images can be added.
 
-    ``images`` are `(support, channel, height, width)` float32, ``labels`` `(support,)` int64
+    ``images`` is what is kept of each: `(support, channel, height, width)` float32 prepared images,
+    or `(support, 1 + view, ...)` float16 frozen features. ``labels`` are `(support,)` int64
     positions in the session's labels.
     """
 

@@ -83,6 +83,8 @@ class InnerLoopTable(Strict):
     """Queries are classified by their mean features over the views too."""
     damping: Rate | None = None
     """The head steps in units of curvature, with this damping; None for plain gradients."""
+    half_features: bool = False
+    """What frozen parts make of images is rounded to half precision, in which sessions keep it."""
     step_sizes_per: Literal["tensor", "number"] = "tensor"
     """A step size for each tensor of the network, or for each of its values (Meta-SGD)."""
     step_size: Rate

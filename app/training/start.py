@@ -46,7 +46,9 @@ def recipe_preprocessing(recipe: Recipe) -> Preprocessing:
 def recipe_inner_loop(recipe: Recipe) -> InnerLoop:
     """The inner loop that a recipe asks for."""
     table = recipe.inner_loop
-    return InnerLoop(table.steps, table.head_start, table.query_views, table.damping)
+    return InnerLoop(
+        table.steps, table.head_start, table.query_views, table.damping, table.half_features
+    )
 
 
 def fresh_initialization(recipe: Recipe, network: Network) -> Initialization:

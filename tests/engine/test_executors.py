@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
-from inkling.engine import conv4_executor
+from inkling.engine import compiled_trunk, conv4_executor
+from inkling.engine.compiled_trunk import CompiledTrunk
 from inkling.engine.conv4_executor import Conv4Executor
 from inkling.engine.executor import EagerExecutor, Executor
 from inkling.engine.executors import executor_of
 from inkling.engine.helper_pool import HelperPool
 from inkling.engine.shard_executor import ShardExecutor
+from inkling.engine.trunk_executor import TrunkExecutor
 from inkling.engine.vmap_executor import VmapExecutor
+from inkling.errors import BadCheckpoint
 from inkling.meta.episode import Support
 from inkling.meta.head import HeadStart
 from inkling.meta.inner_loop import HEAD, Initialization, InnerLoop
@@ -253,6 +257,55 @@ def test_steps_by_curvature(
     check(VmapExecutor(SMALL, initialization), SMALL, initialization, *supports)
 
 
+@pytest.mark.parametrize("start", ["zero", "class_means"])
+@pytest.mark.parametrize("query_views", [False, True])
+def test_a_trunk_on_few_and_many_images(
+    helpers: HelperPool, start: HeadStart, query_views: bool
+) -> None:
+    adapting: frozenset[str] = frozenset()
+    initialization = initialization_of(
+        SMALL, start, adapting, view_pairs=1, query_views=query_views, damping=0.1
+    )
+    halved = replace(
+        initialization, inner_loop=replace(initialization.inner_loop, half_features=query_views)
+    )
+    executor = TrunkExecutor(SMALL, halved, helpers)
+    # Rows of images and views are fewer than features, then more.
+    supports = [support_of(SMALL, counts) for counts in ((2, 1, 3), (9, 8, 9))]
+    check(executor, SMALL, halved, *supports)
+
+
+@torch.no_grad()
+def test_a_view_is_the_same_whatever_views_are_beside_it(helpers: HelperPool) -> None:
+    initialization = initialization_of(SMALL, adapting=frozenset(), view_pairs=2, damping=0.1)
+    executor = TrunkExecutor(SMALL, initialization, helpers)
+    images = support_of(SMALL, (2, 1)).images
+    every = executor.frozen_features(images, initialization.views)
+    assert every.shape == (3, 5, SMALL.feature_size)
+    assert torch.equal(executor.frozen_features(images, initialization.views[:2]), every[:, :3])
+    assert torch.equal(executor.frozen_features(images[1:2], initialization.views), every[1:2])
+
+
+def test_an_export_that_computes_something_else_is_refused(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    initialization = initialization_of(SMALL, adapting=frozenset(), damping=0.1)
+    monkeypatch.setattr(compiled_trunk, "kept_folder", lambda: tmp_path)
+    stop = len(SMALL.parts)
+    CompiledTrunk(SMALL, initialization.params, stop)
+    (kept,) = tmp_path.glob("trunk-*.onnx")
+    other = initialization_of(SMALL, adapting=frozenset(), damping=0.1)
+    params = {name: tensor * 1.5 for name, tensor in other.params.items()}
+    CompiledTrunk(SMALL, params, stop)
+    (of_others,) = set(tmp_path.glob("trunk-*.onnx")) - {kept}
+    kept.write_bytes(of_others.read_bytes())
+    with pytest.raises(BadCheckpoint, match="expected ONNX Runtime to compute what the network"):
+        CompiledTrunk(SMALL, initialization.params, stop)
+    kept.write_bytes(b"damaged")
+    CompiledTrunk(SMALL, initialization.params, stop)
+    assert kept.read_bytes() != b"damaged"
+
+
 def test_what_serves_which_initialization(helpers: HelperPool) -> None:
     def chosen(
         network: Network,
@@ -267,6 +320,7 @@ def test_what_serves_which_initialization(helpers: HelperPool) -> None:
     assert chosen(Lstm(image_size=16)) == "shards"
     assert chosen(SMALL, adapting=frozenset({"head.scale"})) == "shards"
     assert chosen(SMALL, damping=0.1) == "shards"
+    assert chosen(SMALL, adapting=frozenset(), damping=0.1) == "trunk"
 
 
 def test_a_part_that_fails_raises_where_the_work_was_asked_for(helpers: HelperPool) -> None:

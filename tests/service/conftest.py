@@ -70,7 +70,7 @@ class FakeEngine:
         }
         losses = (1.0,) * (1 + (handle.steps if steps is None else steps))
         guesses = (self.guess,) * len(support.labels)
-        return self._answer(Adaptation(head, losses, guesses, 1.0, prepared, 0.0, Timing()))
+        return self._answer(Adaptation(head, losses, guesses, 1.0, prepared, prepared.images))
 
     def predict(self, _handle: Handle, queries: Queries) -> Future[Classification]:
         n_way, count = len(queries.image_counts), len(queries.images)
@@ -127,7 +127,6 @@ def open_house(checkpoint: Checkpoint) -> Iterator[Callable[..., House]]:
             EagerExecutor(checkpoint.network, checkpoint.initialization),
             checkpoint.scoring,
             checkpoint.initialization.views,
-            checkpoint.initialization.query_views(),
         )
         sessions = Sessions(store, cache_bytes=10**9, clock=clock)
         service = Service.of(
