@@ -26,6 +26,24 @@ def huge_png(side: int) -> bytes:
     )
 
 
+MCU_BITS = {"L": "001010", "RGB": "00101000000000", "CMYK": "001010" * 4}
+"""A unit of 8 by 8 pixels like the one before it, in the Huffman codes that Pillow writes."""
+
+
+def huge_jpeg(width: int, height: int, mode: str = "L", **options: object) -> bytes:
+    """A small file of one tone in ``width`` x ``height`` pixels, made without ever holding them."""
+    tone = (128, 128, 128, 128)[: len(mode)] if mode != "L" else 128
+    small = saved(Image.new(mode, (8, 8), tone), "JPEG", subsampling=0, **options)
+    marker = b"\xff\xc2" if options.get("progressive") else b"\xff\xc0"
+    size = small.index(marker) + 5
+    scan = small.index(b"\xff\xda")
+    header = small[:size] + struct.pack(">HH", height, width) + small[size + 4 : scan]
+    scan += 2 + int.from_bytes(small[scan + 2 : scan + 4], "big")
+    units = -(-width // 8) * -(-height // 8)
+    row = int(MCU_BITS[mode] * 8, 2).to_bytes(len(MCU_BITS[mode]), "big")
+    return header + small[len(header) : scan] + row * -(-units // 8) + b"\xff\xd9"
+
+
 def opened(content: bytes) -> Image.Image:
     return Image.open(io.BytesIO(content)).convert("L")
 

@@ -15,11 +15,16 @@ import warnings
 import numpy as np
 import torch
 from PIL import Image, ImageCms, UnidentifiedImageError
+from PIL.JpegImagePlugin import JpegImageFile
 
 from ..errors import BadImage
+from .jpeg import has_one_scan
 
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP")
 MAX_PIXELS = 25_000_000
+"""Of an image that is decoded as large as it is."""
+MAX_REDUCED_PIXELS = 200_000_000
+"""Of a JPEG of one scan, of which no more than `MAX_PIXELS` ever lie in memory."""
 MIN_SIDE = 8
 MAX_SIDE_KEPT = 2048
 """Larger images are averaged down by a whole factor, which bounds the memory of what follows."""
@@ -44,15 +49,17 @@ def decode(content: bytes, useful_side: int | None = None) -> torch.Tensor:
     Sixteen-bit grey is scaled to eight bits, colours of a profile become those of sRGB, and of an
     animation the first frame is taken. An image with a side of more than `MAX_SIDE_KEPT` pixels is
     averaged down below that. A JPEG is decoded at a half, quarter or eighth of its size where its
-    shorter side keeps ``useful_side`` pixels.
+    shorter side keeps ``useful_side`` pixels, and one of more than `MAX_PIXELS` where its longer
+    side keeps `MAX_SIDE_KEPT`.
 
     Raises BadImage for anything that is not a whole image of an accepted format and size.
     """
     image = opened(content)
-    if useful_side is not None:
-        scale = useful_side / min(image.size)
+    scale = _useful_scale(*image.size, useful_side)
+    if scale < 1:
         # Does nothing for other formats, nor where the image is not twice as large.
         image.draft(None, (math.ceil(image.width * scale), math.ceil(image.height * scale)))
+    _check_pixels(*image.size, MAX_PIXELS)
     return pixels(image)
 
 
@@ -71,21 +78,21 @@ def opened(content: bytes) -> Image.Image:
     """An image whose header alone was read. Raises BadImage for a wrong format or size."""
     if not content:
         raise BadImage("empty", "the file is empty (0 bytes)")
+    one_scan = has_one_scan(content)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            image = Image.open(io.BytesIO(content), formats=FORMATS)
+            image = _with_header(content, one_scan=one_scan)
         except UnidentifiedImageError:
             raise BadImage(
                 "not_an_image", f"expected {_formats()}, got {_describe(content)}"
             ) from None
         except Image.DecompressionBombError as bomb:
-            raise BadImage(
-                "too_many_pixels", f"at most {MAX_PIXELS:,} pixels accepted: {bomb}"
-            ) from None
+            raise BadImage("too_many_pixels", f"{_limits()}: {bomb}") from None
         except (OSError, SyntaxError, ValueError, EOFError) as broken:
             raise BadImage("damaged", f"the image cannot be opened: {broken}") from None
-    _check_size(*image.size)
+    _check_pixels(*image.size, MAX_REDUCED_PIXELS if one_scan else MAX_PIXELS)
+    _check_sides(*image.size)
     return image
 
 
@@ -101,13 +108,41 @@ def pixels(image: Image.Image) -> torch.Tensor:
     return torch.from_numpy(np.array(rgba, dtype=np.uint8))
 
 
-def _check_size(width: int, height: int) -> None:
+def _with_header(content: bytes, *, one_scan: bool) -> Image.Image:
+    try:
+        return Image.open(io.BytesIO(content), formats=FORMATS)
+    except Image.DecompressionBombError:
+        # Pillow's own limit is below ours for a JPEG, and is not one of its decoder.
+        if not one_scan:
+            raise
+        return JpegImageFile(io.BytesIO(content))
+
+
+def _useful_scale(width: int, height: int, useful_side: int | None) -> float:
+    """The scale, of 1 at most, down to which an image shows all that is looked at."""
+    scales = [1.0]
+    if useful_side is not None:
+        scales.append(useful_side / min(width, height))
     if width * height > MAX_PIXELS:
+        scales.append(MAX_SIDE_KEPT / max(width, height))
+    return min(scales)
+
+
+def _check_pixels(width: int, height: int, most: int) -> None:
+    if width * height > most:
         raise BadImage(
-            "too_many_pixels",
-            f"at most {MAX_PIXELS:,} pixels accepted, got {width:,} x {height:,} = "
-            f"{width * height:,}",
+            "too_many_pixels", f"{_limits()}, got {width:,} x {height:,} = {width * height:,}"
         )
+
+
+def _limits() -> str:
+    return (
+        f"at most {MAX_PIXELS:,} pixels accepted ({MAX_REDUCED_PIXELS:,} of a JPEG that is not "
+        "progressive)"
+    )
+
+
+def _check_sides(width: int, height: int) -> None:
     if min(width, height) < MIN_SIDE:
         raise BadImage(
             "too_small", f"at least {MIN_SIDE} pixels a side accepted, got {width} x {height}"

@@ -10,9 +10,10 @@ import pytest
 import torch
 from inkling.errors import BadImage
 from inkling.images.decode import decode, told_size
+from inkling.images.jpeg import has_one_scan
 from PIL import Image, ImageCms
 
-from ..pictures import huge_png
+from ..pictures import huge_jpeg, huge_png
 
 
 def png(image: Image.Image, **options: object) -> bytes:
@@ -187,3 +188,45 @@ def test_colours_of_a_profile_become_those_of_srgb() -> None:
 def test_a_profile_that_is_broken_or_srgb_changes_nothing(profile: bytes) -> None:
     image = Image.new("RGB", (20, 20), (200, 100, 50))
     assert decode(png(image, icc_profile=profile))[0, 0].tolist() == [200, 100, 50, 255]
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB", "CMYK"])
+@pytest.mark.parametrize("useful_side", [256, None])
+def test_a_jpeg_of_two_hundred_megapixels_is_decoded_at_a_fraction(
+    mode: str, useful_side: int | None
+) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    content = huge_jpeg(16_384, 12_200, mode, exif=exif)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    found = decode(content, useful_side)
+    assert found.shape == (2048, 1525, 4)
+    tone = 64 if mode == "CMYK" else 128  # half of black over half of each colour
+    assert bool((found == torch.tensor([tone, tone, tone, 255], dtype=torch.uint8)).all())
+    # Its pixels alone would take 200 to 800 MB.
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 160_000
+
+
+@pytest.mark.parametrize("size", [(63_200, 3160), (27_000, 1350)])
+def test_a_narrow_jpeg_keeps_no_more_than_is_decoded_of_any(size: tuple[int, int]) -> None:
+    assert max(decode(huge_jpeg(*size), useful_side=1000).shape) <= 2048
+
+
+def test_jpegs_that_are_too_large_or_need_all_their_coefficients_are_refused() -> None:
+    for content in (huge_jpeg(16_384, 12_300), huge_jpeg(5200, 5000, progressive=True)):
+        found = refused(content)
+        assert found.code == "too_many_pixels"
+        assert "200,000,000 of a JPEG that is not progressive" in str(found)
+    assert refused(huge_jpeg(16_384, 12_200, progressive=True)).code == "too_many_pixels"
+
+
+def test_the_header_tells_whether_a_jpeg_is_decoded_row_by_row() -> None:
+    plain = photograph(40, 30)
+    scan = plain.index(b"\xff\xda")
+    assert has_one_scan(plain)
+    assert has_one_scan(plain[:2] + b"\xff\xff" + plain[2:])
+    assert not has_one_scan(photograph(40, 30, progressive=True))
+    assert not has_one_scan(plain[: scan + 4] + b"\1" + plain[scan + 5 :])
+    assert not has_one_scan(plain[:scan])
+    assert not has_one_scan(plain[:2] + b"\xff\xd0" + plain[2:])
+    assert not has_one_scan(png(Image.new("L", (20, 20))))
