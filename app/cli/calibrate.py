@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from ..data.sources import DataFormat
+from .image_cache import CacheOption, cache_folder
 
 
 def calibrate(
@@ -18,6 +19,7 @@ def calibrate(
     episodes: Annotated[
         int, typer.Option(help="Held-out episodes of each way and shot.", min=1)
     ] = 100,
+    cache: CacheOption = None,
 ) -> None:
     """Fit temperature, none-of-these threshold and likeness, as the end of a training run does.
 
@@ -35,7 +37,10 @@ def calibrate(
     groups = loaded.config.provenance.validation_groups
     training, held_out = (
         preprocess_classes(
-            read_split(data_format, data, split, groups), loaded.preprocessing, data_format
+            read_split(data_format, data, split, groups),
+            loaded.preprocessing,
+            data_format,
+            cache_folder(cache),
         )
         for split in ("train", "validation")
     )

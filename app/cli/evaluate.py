@@ -14,6 +14,7 @@ import typer
 from ..data.sources import DataFormat, Split
 from .curves import check_picture, draw_curves
 from .evaluation_report import Measured
+from .image_cache import CacheOption, cache_folder
 
 if TYPE_CHECKING:
     import torch
@@ -85,6 +86,7 @@ def evaluate(
     record: Annotated[
         bool, typer.Option(help="Write the result into the checkpoint's config and card.")
     ] = False,
+    cache: CacheOption = None,
 ) -> None:
     """Measure a checkpoint on episodes of classes it never saw, each query by itself."""
     import torch
@@ -106,8 +108,9 @@ def evaluate(
         raise typer.BadParameter("--record takes the checkpoint's own steps")
     if curve is not None:
         check_picture(curve)
-    unlike_classes = _unlike_classes(unlike or [], loaded)
-    classes = _classes(loaded, data, data_format, split, console).placed(chosen)
+    kept = cache_folder(cache)
+    unlike_classes = _unlike_classes(unlike or [], loaded, kept)
+    classes = _classes(loaded, data, (data_format, split), kept, console).placed(chosen)
     subject = _Subject(
         loaded,
         _candidate(loaded, classes, chosen, transductive=transductive),
@@ -198,18 +201,22 @@ class _Subject:
 
 
 def _classes(
-    loaded: Checkpoint, data: Path, data_format: DataFormat, split: Split, console: Console
+    loaded: Checkpoint, data: Path, part: tuple[DataFormat, Split], cache: Path, console: Console
 ) -> ClassImages:
     from rich.progress import track
 
     from ..training.datasets import for_episodes, preprocess_classes, read_split
 
+    data_format, split = part
     encoded = read_split(data_format, data, split, loaded.config.provenance.validation_groups)
     watched = track(encoded, description=f"reading {split} classes", console=console)
-    return for_episodes(data_format, preprocess_classes(watched, loaded.preprocessing, data_format))
+    classes = preprocess_classes(watched, loaded.preprocessing, data_format, cache)
+    return for_episodes(data_format, classes)
 
 
-def _unlike_classes(folders: Sequence[Path], loaded: Checkpoint) -> dict[str, ClassImages]:
+def _unlike_classes(
+    folders: Sequence[Path], loaded: Checkpoint, cache: Path
+) -> dict[str, ClassImages]:
     """The classes of each folder, under its name."""
     from ..data.folders import read_all
     from ..training.datasets import preprocess_classes
@@ -217,7 +224,9 @@ def _unlike_classes(folders: Sequence[Path], loaded: Checkpoint) -> dict[str, Cl
     if folders and loaded.config.calibration is None:
         raise typer.BadParameter("--unlike: expected a calibrated checkpoint")
     by_name = {
-        path.resolve().name: preprocess_classes(read_all(path, UNLIKE_IMAGES), loaded.preprocessing)
+        path.resolve().name: preprocess_classes(
+            read_all(path, UNLIKE_IMAGES), loaded.preprocessing, cache=cache
+        )
         for path in folders
     }
     if len(by_name) < len(folders):

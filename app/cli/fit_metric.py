@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from ..data.sources import DataFormat
+from .image_cache import CacheOption, cache_folder
 
 
 def fit_metric(
@@ -17,6 +18,7 @@ def fit_metric(
     data: Annotated[Path, typer.Option(help="Folder of the data set; its training split is read.")],
     data_format: Annotated[DataFormat, typer.Option(help="How the data is laid out.")] = "domains",
     threads: Annotated[int, typer.Option(help="CPU threads.", min=1)] = 1,
+    cache: CacheOption = None,
 ) -> None:
     """Fit the metric of a backbone's features in closed form, on classes of many domains.
 
@@ -28,16 +30,22 @@ def fit_metric(
 
     from ..checkpoints.checkpoint import load_checkpoint
     from ..training.datasets import preprocess_classes, read_split
-    from ..training.metric import PooledClass, pooled, record_metric
+    from ..training.metric import network_with_metric, pooled, record_metric
 
     torch.set_num_threads(threads)
     loaded = load_checkpoint(checkpoint)
+    network_with_metric(loaded)
     console = Console(stderr=True)
-    classes: list[PooledClass] = []
     encoded = read_split(data_format, data, "train", [])
-    for each in track(encoded, description="reading train classes", console=console):
-        # One at a time: pixels of all classes would not fit the memory.
-        images = preprocess_classes([each], loaded.preprocessing)
-        classes += pooled(loaded, images)
+    watched = track(encoded, description="reading train classes", console=console)
+    images = preprocess_classes(watched, loaded.preprocessing, data_format, cache_folder(cache))
+    classes = list(
+        track(
+            pooled(loaded, images),
+            total=len(images.names),
+            description="features of train classes",
+            console=console,
+        )
+    )
     record_metric(checkpoint, classes, f"{data_format} in {data.name}")
     typer.echo(f"The metric learned from {len(classes)} classes.")

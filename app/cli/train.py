@@ -9,16 +9,17 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from .image_cache import CacheOption, cache_folder
+
 if TYPE_CHECKING:
-    import torch
     from rich.console import Console
     from rich.progress import TaskID
 
     from ..data.episodes import ClassImages
     from ..data.sources import Split
     from ..images.preprocessing import Preprocessing
-    from ..training.recipes import NamedRecipe, Recipe
-    from ..training.run import Progress, TrainingRun
+    from ..training.recipes import Recipe
+    from ..training.run import Progress
 
 SMOOTHING = 0.02
 """Share of the newest update in the loss that is shown."""
@@ -45,6 +46,7 @@ def train(
         Literal["cpu", "cuda"], typer.Option(help="What computes the updates.")
     ] = "cpu",
     threads: Annotated[int, typer.Option(help="CPU threads.", min=1)] = 1,
+    cache: CacheOption = None,
 ) -> None:
     """Meta-train an initialization. A run in the same folder goes on where it stopped."""
     import torch
@@ -53,6 +55,7 @@ def train(
     from ..data import omniglot
     from ..engine.device import choose_device, use_exact_arithmetic
     from ..training.recipes import load_recipe
+    from ..training.run import TrainingRun
 
     torch.set_num_threads(threads)
     chosen = choose_device(device)
@@ -61,7 +64,8 @@ def train(
     named = load_recipe(recipe)
     folder = output or Path("runs") / named.recipe.name
     root = omniglot.download(data) if download else data
-    run = _prepared_run(named, folder, root, chosen, console)
+    training, validation, preprocessing = _data(named.recipe, root, cache_folder(cache), console)
+    run = TrainingRun(named, folder, training, validation, preprocessing, device=chosen)
     if untrained:
         console.print(f"The untrained checkpoint is in {run.publish_untrained()}.")
         return
@@ -71,33 +75,31 @@ def train(
     console.print(f"The checkpoint is in {folder / 'checkpoint'}.")
 
 
-def _prepared_run(
-    named: NamedRecipe, folder: Path, root: Path, device: torch.device, console: Console
-) -> TrainingRun:
-    """A run over the data set in ``root``, preprocessed as the recipe says."""
-    from ..training.datasets import for_episodes, normalized
-    from ..training.run import TrainingRun
+def _data(
+    recipe: Recipe, root: Path, cache: Path, console: Console
+) -> tuple[ClassImages, ClassImages, Preprocessing]:
+    """Training and validation classes of the data set in ``root``, and their preprocessing."""
+    from ..training.datasets import fitted, for_episodes, normalized
     from ..training.start import recipe_preprocessing
 
-    recipe = named.recipe
     bare = recipe_preprocessing(recipe)
-    training = _read(recipe, root, "train", bare, console)
-    validation = _read(recipe, root, "validation", bare, console)
+    training, validation = (
+        _read(recipe, root, split, bare, cache, console) for split in ("train", "validation")
+    )
     if recipe.data.train_on_validation:
         training = training.joined(validation)
-    preprocessing = bare.fitted(training.images)
-    return TrainingRun(
-        named,
-        folder,
-        normalized(training, preprocessing),
-        normalized(for_episodes(recipe.data.format, validation), preprocessing),
-        preprocessing,
-        device=device,
-    )
+    preprocessing = fitted(bare, training)
+    held_out = for_episodes(recipe.data.format, validation)
+    return normalized(training, preprocessing), normalized(held_out, preprocessing), preprocessing
 
 
 def _read(
-    recipe: Recipe, root: Path, split: Split, preprocessing: Preprocessing, console: Console
+    recipe: Recipe,
+    root: Path,
+    split: Split,
+    preprocessing: Preprocessing,
+    cache: Path,
+    console: Console,
 ) -> ClassImages:
     from rich.progress import track
 
@@ -105,7 +107,7 @@ def _read(
 
     encoded = read_split(recipe.data.format, root, split, recipe.data.validation_groups)
     watched = track(encoded, description=f"reading {split} classes", console=console)
-    return preprocess_classes(watched, preprocessing, recipe.data.format)
+    return preprocess_classes(watched, preprocessing, recipe.data.format, cache)
 
 
 def _show(run: Iterable[Progress], console: Console) -> None:

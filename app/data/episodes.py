@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 
 from ..errors import BadData
 from ..meta.episode import Episode, Support
+from .stored_images import Change, StoredImages
+
+Images = torch.Tensor | StoredImages
+"""Preprocessed images of a class, in memory or in a file."""
+PART_BYTES = 4 << 20
+"""Of the preprocessed images that are worked on at once where all of a class are."""
 
 LEAST_WAY = 2
 """Classes without which there is nothing to tell apart."""
@@ -20,13 +28,15 @@ LEAST_QUERY = 4
 class ClassImages:
     """Classes of preprocessed images: `(image, channel, height, width)` each, counts may differ.
 
+    Images in a file are read, and changed, when they are asked for.
+
     ``groups`` names the group of each class, or "". With ``in_groups`` a class is told apart from
     those of its own group alone.
     """
 
     names: tuple[str, ...]
     groups: tuple[str, ...]
-    images: tuple[torch.Tensor, ...]
+    images: tuple[Images, ...]
     in_groups: bool = False
 
     def joined(self, more: ClassImages) -> ClassImages:
@@ -40,20 +50,27 @@ class ClassImages:
 
     def placed(self, device: torch.device) -> ClassImages:
         """The same classes with their images on ``device``."""
-        return replace(self, images=tuple(images.to(device) for images in self.images))
+        return self.changed(partial(_to, device=device))
+
+    def changed(self, change: Change) -> ClassImages:
+        """The same classes with their images changed, each by itself."""
+        return replace(self, images=tuple(_changed(images, change) for images in self.images))
+
+    def at(self, places: Sequence[tuple[int, int]]) -> torch.Tensor:
+        """`(image, ...)`: images given by their class and their position in it."""
+        return torch.stack([self.images[index][position] for index, position in places])
 
     def mirrored(self) -> ClassImages:
         """A mirror image of each class."""
         return replace(
-            self,
+            self.changed(partial(torch.flip, dims=(-1,))),
             names=tuple(f"{name}/mirrored" for name in self.names),
-            images=tuple(images.flip(-1) for images in self.images),
         )
 
     def with_rotations(self) -> ClassImages:
         """Four classes for each: upright and turned by 90, 180 and 270 degrees."""
         turned = [
-            (f"{name}/rot{90 * turns:03}", group, torch.rot90(images, turns, (-2, -1)))
+            (f"{name}/rot{90 * turns:03}", group, _changed(images, _turned(turns)))
             for name, group, images in zip(self.names, self.groups, self.images, strict=True)
             for turns in range(4)
         ]
@@ -155,6 +172,25 @@ def realize(classes: ClassImages, plan: EpisodePlan) -> Episode:
 def draw_episode(classes: ClassImages, shape: EpisodeShape, generator: torch.Generator) -> Episode:
     """Plan an episode and gather its images."""
     return realize(classes, classes.plan(shape, generator))
+
+
+def in_parts(images: Images) -> Iterator[torch.Tensor]:
+    """All images of a class, one part of at most `PART_BYTES` after another."""
+    count = max(1, PART_BYTES // (4 * math.prod(images.shape[1:])))
+    for begin in range(0, len(images), count):
+        yield images[begin : begin + count]
+
+
+def _changed(images: Images, change: Change) -> Images:
+    return change(images) if isinstance(images, torch.Tensor) else images.changed(change)
+
+
+def _to(images: torch.Tensor, device: torch.device) -> torch.Tensor:
+    return images.to(device)
+
+
+def _turned(quarters: int) -> Change:
+    return partial(torch.rot90, k=quarters, dims=(-2, -1))
 
 
 def _of_one_group(

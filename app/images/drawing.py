@@ -9,7 +9,7 @@ size and anywhere on its sheet, in grey, colour or on a transparent ground.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -95,7 +95,7 @@ class Drawing:
         describe(images.cpu().contiguous().numpy(), statistics)
         return torch.from_numpy(statistics)
 
-    def fitted(self, images: Sequence[torch.Tensor]) -> Drawing:
+    def fitted(self, images: Iterable[torch.Tensor]) -> Drawing:
         """See `Preprocessing`."""
         pixels = torch.cat(list(images))
         return replace(self, mean=float(pixels.mean()), std=float(pixels.std()))

@@ -5,7 +5,7 @@ Part of an initialization, defined by tensor operations that ONNX has.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -27,8 +27,9 @@ out is seldom what the photograph is of, and pre-training did not look at it eit
 class Photograph:
     """A square window in the middle to `(3, size, size)` float32.
 
-    Its side is seven eighths of the shorter side. Transparent pixels lie on white. Values are
-    (pixel - `mean`) / `std` of 0..255, which the backbone's pre-training decides.
+    Its side is seven eighths of the shorter side. Transparent pixels lie on white. Resampled levels
+    are rounded to whole ones of 0..255, so that a byte keeps each exactly; values are
+    (level - `mean`) / `std`, which the backbone's pre-training decides.
     """
 
     size: int = 224
@@ -40,7 +41,7 @@ class Photograph:
         images = _on_white(rgba.reshape(-1, *rgba.shape[-3:]))
         down, across = (_resampling(images, axis, self.size) for axis in (2, 3))
         resampled = down @ images @ across.mT
-        return self._scaled(resampled).reshape(*rgba.shape[:-3], 3, self.size, self.size)
+        return self._scaled(resampled.round()).reshape(*rgba.shape[:-3], 3, self.size, self.size)
 
     def prepare(self, images: Sequence[torch.Tensor]) -> Prepared:
         """See `Preprocessing`: the same by torch's own antialiased resampling."""
@@ -69,13 +70,21 @@ class Photograph:
         levels = self._shares(images)
         return _describe(levels, _luminance(levels))
 
-    def fitted(self, images: Sequence[torch.Tensor]) -> Photograph:  # noqa: ARG002 - a protocol
+    def fitted(self, images: Iterable[torch.Tensor]) -> Photograph:  # noqa: ARG002 - a protocol
         """See `Preprocessing`: mean and deviation are the backbone's, and stay."""
         return self
 
     def normalized(self, images: torch.Tensor) -> torch.Tensor:
         """See `Preprocessing`: there is nothing left to apply."""
         return images
+
+    def packed(self, images: torch.Tensor) -> torch.Tensor:
+        """See `Packing`: levels."""
+        return (images * self.std + self.mean).round().to(torch.uint8)
+
+    def unpacked(self, packed: torch.Tensor) -> torch.Tensor:
+        """See `Packing`."""
+        return self._scaled(packed.to(torch.float32))
 
     @property
     def background(self) -> torch.Tensor:
@@ -97,7 +106,7 @@ class Photograph:
             align_corners=False,
             antialias=True,
         )
-        return self._scaled(resampled)[0]
+        return self._scaled(resampled.round())[0]
 
     def _shares(self, images: torch.Tensor) -> torch.Tensor:
         """Levels in 0..1 of preprocessed images."""

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Protocol
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Protocol, runtime_checkable
 
+import PIL
 import torch
 
 from .drawing import Drawing
@@ -48,7 +51,7 @@ class Preprocessing(Protocol):
         """`(image, statistic)` of preprocessed images: see `Prepared`."""
         ...
 
-    def fitted(self, images: Sequence[torch.Tensor]) -> Preprocessing:
+    def fitted(self, images: Iterable[torch.Tensor]) -> Preprocessing:
         """The same with what it takes from training images, such as their mean and deviation.
 
         ``images`` are any number of `(image, channel, height, width)`, preprocessed by `self`,
@@ -61,6 +64,28 @@ class Preprocessing(Protocol):
         ...
 
 
+@runtime_checkable
+class Packing(Preprocessing, Protocol):
+    """A preprocessing whose images are made of whole levels, so that bytes keep them exactly."""
+
+    def packed(self, images: torch.Tensor) -> torch.Tensor:
+        """The uint8 of preprocessed images, from which `unpacked` gives the same, bit for bit."""
+        ...
+
+    def unpacked(self, packed: torch.Tensor) -> torch.Tensor:
+        """The inverse of `packed`."""
+        ...
+
+
 PreprocessingKind = type[Drawing] | type[Photograph]
 
 PREPROCESSINGS: Mapping[str, PreprocessingKind] = {"drawing": Drawing, "photograph": Photograph}
+
+
+def origin(preprocessing: Preprocessing) -> str:
+    """What preprocessed images depend on beside the files: options, our sources, libraries."""
+    digest = hashlib.sha256()
+    for source in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(source.read_bytes())
+    versions = f"Pillow {PIL.__version__}, torch {torch.__version__}"
+    return f"{preprocessing} by {digest.hexdigest()}, {versions}"

@@ -9,7 +9,15 @@ from torch.nn import functional
 
 from ..checkpoints.calibration import Calibration, Likeness
 from ..checkpoints.checkpoint import Checkpoint
-from ..data.episodes import ClassImages, EpisodePlan, EpisodeShape, realize, seeded
+from ..data.episodes import (
+    ClassImages,
+    EpisodePlan,
+    EpisodeShape,
+    Images,
+    in_parts,
+    realize,
+    seeded,
+)
 from ..errors import BadData
 from ..images.preprocessing import Preprocessing
 from ..meta.head import SCALE
@@ -77,11 +85,15 @@ def fit_likeness(
     covariance = (statistics - means).T @ (statistics - means) / len(statistics)
     covariance = covariance + 0.01 * covariance.diag().diag() + 1e-6 * torch.eye(len(means))
     whitening = torch.linalg.cholesky(torch.linalg.inv(covariance))
-    unseen = torch.cat([preprocessing.statistics(images) for images in held_out.images])
+    unseen = torch.cat([_statistics(images, preprocessing) for images in held_out.images])
     distances = ((unseen - means) @ whitening).square().mean(1)
     drawn = torch.randint(len(distances), (SUPPORT_SETS, 2), generator=seeded(seed, 2))
     threshold = MARGIN * float(distances[drawn].mean(1).quantile(QUANTILE))
     return Likeness(means=means.tolist(), whitening=whitening.tolist(), threshold=threshold)
+
+
+def _statistics(images: Images, preprocessing: Preprocessing) -> torch.Tensor:
+    return torch.cat([preprocessing.statistics(part) for part in in_parts(images)])
 
 
 def area_under_roc(known: torch.Tensor, unknown: torch.Tensor) -> float:
@@ -96,7 +108,9 @@ def warned_share(
     likeness: Likeness, classes: ClassImages, preprocessing: Preprocessing, setting: Setting
 ) -> float:
     """The share of support sets that are warned to be unlike the training data."""
-    statistics = replace(classes, images=tuple(map(preprocessing.statistics, classes.images)))
+    statistics = replace(
+        classes, images=tuple(_statistics(images, preprocessing) for images in classes.images)
+    )
     warned = [
         likeness.unlikeness(realize(statistics, plan).support.images) > likeness.threshold
         for plan in setting.plans(classes)

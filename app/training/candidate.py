@@ -4,26 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Protocol
 
 import torch
 
-from ..data.episodes import ClassImages, EpisodePlan, realize
+from ..data.episodes import ClassImages, EpisodePlan, in_parts, realize
+from ..data.stored_images import Change
 from ..meta.episode import Episode
 from ..meta.head import unit
 from ..meta.inner_loop import (
     HEAD,
     Initialization,
     Step,
+    first_adapted,
     frozen_features,
     logits_from_frozen,
     trajectory_from_frozen,
 )
 from ..meta.network import Network
 from ..meta.params import Params
-
-IMAGES_AT_ONCE = 1024
 
 
 class Candidate(Protocol):
@@ -79,8 +79,7 @@ class Inductive:
 
     def logits_of(self, images: Sequence[tuple[int, int]], fast_weights: Params) -> torch.Tensor:
         """The `(image, n_way)` logits of images given by their class and position in it."""
-        members = self._frozen.images
-        return self._classified(fast_weights, torch.stack([members[c][i] for c, i in images]))
+        return self._classified(fast_weights, self._frozen.at(images))
 
     def embedded(self, plan: EpisodePlan) -> Episode:
         """The episode with unadapted unit features `(image, feature)` in place of images."""
@@ -99,13 +98,11 @@ class Inductive:
 
     @cached_property
     def _frozen(self) -> ClassImages:
-        def frozen(images: torch.Tensor) -> torch.Tensor:
-            chunks = torch.split(images, IMAGES_AT_ONCE)
-            return torch.cat(
-                [frozen_features(self.network, self.initialization, chunk) for chunk in chunks]
-            )
-
-        return replace(self.classes, images=tuple(map(frozen, self.classes.images)))
+        through = partial(frozen_features, self.network, self.initialization)
+        if first_adapted(self.network, self.initialization) == 0:
+            # Views of the images: many times as large, and soon made.
+            return self.classes.changed(through)
+        return _streamed(self.classes, through)
 
     def _classified(self, fast_weights: Params, frozen: torch.Tensor) -> torch.Tensor:
         return logits_from_frozen(self.network, self.initialization, fast_weights, frozen)
@@ -122,9 +119,14 @@ def without_network_steps(initialization: Initialization) -> Initialization | No
 @torch.no_grad()
 def embed(network: Network, initialization: Initialization, classes: ClassImages) -> ClassImages:
     """The unit features `(image, feature)` of every image, in place of the images."""
+    return _streamed(classes, lambda images: unit(network.features(initialization.params, images)))
+
+
+def _streamed(classes: ClassImages, change: Change) -> ClassImages:
+    """Classes whose changed images are held in memory, and of the others no more than a part."""
     return replace(
         classes,
         images=tuple(
-            unit(network.features(initialization.params, images)) for images in classes.images
+            torch.cat([change(part) for part in in_parts(images)]) for images in classes.images
         ),
     )

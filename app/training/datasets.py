@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
 from ..data import domains, folders, omniglot
-from ..data.episodes import ClassImages
+from ..data.episodes import ClassImages, Images
+from ..data.image_cache import ImageCache
 from ..data.sources import IN_GROUPS, DataFormat, EncodedClass, Split
+from ..data.stored_images import StoredImages
 from ..errors import BadData, BadImage
 from ..images.decode import decode
-from ..images.preprocessing import Preprocessing
+from ..images.preprocessing import Packing, Preprocessing, origin
 
 
 def read_split(
@@ -48,17 +50,21 @@ def preprocess_classes(
     classes: Iterable[EncodedClass],
     preprocessing: Preprocessing,
     data_format: DataFormat = "folders",
+    cache: Path | None = None,
 ) -> ClassImages:
-    """Decode and preprocess every image. Raises BadData that names the first bad file."""
-    names, groups, images = [], [], []
+    """Decode and preprocess every image. Raises BadData that names the first bad file.
+
+    With a folder ``cache``, images that bytes can keep exactly are looked for and left there in
+    place of the memory, one class after another.
+    """
+    names, groups, images = list[str](), list[str](), list[Images]()
+    kept = None
+    if cache is not None and isinstance(preprocessing, Packing):
+        kept = _CachedImages(ImageCache(cache, origin(preprocessing)), preprocessing)
     for encoded in classes:
         names.append(encoded.name)
         groups.append(encoded.group)
-        images.append(
-            preprocessing.prepare(
-                [_image(encoded, *file, preprocessing.useful_side) for file in encoded.files]
-            ).images
-        )
+        images.append(_in_memory(encoded, preprocessing) if kept is None else kept.of(encoded))
     if not names:
         raise BadData("expected at least one class of images, got none")
     return ClassImages(tuple(names), tuple(groups), tuple(images), data_format in IN_GROUPS)
@@ -66,13 +72,36 @@ def preprocess_classes(
 
 def normalized(classes: ClassImages, preprocessing: Preprocessing) -> ClassImages:
     """Apply a preprocessing's mean and deviation to classes that were preprocessed without."""
-    return replace(classes, images=tuple(map(preprocessing.normalized, classes.images)))
+    return classes.changed(preprocessing.normalized)
 
 
-def _image(
-    encoded: EncodedClass, file_name: str, content: bytes, useful_side: int | None
-) -> torch.Tensor:
-    try:
-        return decode(content, useful_side)
-    except BadImage as bad:
-        raise BadData(f"{encoded.name}/{file_name}: {bad}") from None
+def fitted(preprocessing: Preprocessing, classes: ClassImages) -> Preprocessing:
+    """A preprocessing with what it takes from training classes; see `Preprocessing.fitted`."""
+    return preprocessing.fitted(images[:] for images in classes.images)
+
+
+@dataclass(frozen=True)
+class _CachedImages:
+    cache: ImageCache
+    preprocessing: Packing
+
+    def of(self, encoded: EncodedClass) -> StoredImages:
+        sources = (content for _, content in encoded.files)
+        made = self.cache.images(sources, self._packed(encoded))
+        return made.changed(self.preprocessing.unpacked)
+
+    def _packed(self, encoded: EncodedClass) -> Iterator[torch.Tensor]:
+        for rgba in _decoded(encoded, self.preprocessing):
+            yield self.preprocessing.packed(self.preprocessing.prepare([rgba]).images[0])
+
+
+def _in_memory(encoded: EncodedClass, preprocessing: Preprocessing) -> torch.Tensor:
+    return torch.cat([preprocessing.prepare([r]).images for r in _decoded(encoded, preprocessing)])
+
+
+def _decoded(encoded: EncodedClass, preprocessing: Preprocessing) -> Iterator[torch.Tensor]:
+    for file_name, content in encoded.files:
+        try:
+            yield decode(content, preprocessing.useful_side)
+        except BadImage as bad:
+            raise BadData(f"{encoded.name}/{file_name}: {bad}") from None

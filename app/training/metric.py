@@ -17,7 +17,7 @@ from typing import Any
 import torch
 
 from ..checkpoints.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from ..data.episodes import ClassImages
+from ..data.episodes import ClassImages, in_parts
 from ..errors import BadData
 from ..meta.params import Params
 from ..meta.views import with_views
@@ -26,7 +26,6 @@ from ..networks.efficientnet_lite import EfficientNetLite
 POWER = -0.4
 SHRINKAGE = 0.3
 """Of the covariance, towards its mean variance in every direction."""
-IMAGES_AT_ONCE = 16
 
 
 @dataclass(frozen=True)
@@ -43,7 +42,7 @@ def pooled(checkpoint: Checkpoint, classes: ClassImages) -> Iterator[PooledClass
 
     Raises BadData for a checkpoint whose network has no metric.
     """
-    network, initialization = _network(checkpoint), checkpoint.initialization
+    network, initialization = network_with_metric(checkpoint), checkpoint.initialization
     stop = len(network.parts) - 1
     for group, images in zip(classes.groups, classes.images, strict=True):
         rows = [
@@ -53,7 +52,7 @@ def pooled(checkpoint: Checkpoint, classes: ClassImages) -> Iterator[PooledClass
                 0,
                 stop,
             )
-            for some in torch.split(images, IMAGES_AT_ONCE)
+            for some in in_parts(images)
         ]
         yield PooledClass(group, torch.cat(rows))
 
@@ -85,7 +84,7 @@ def record_metric(folder: Path, classes: Sequence[PooledClass], data: str) -> No
     """
     loaded = load_checkpoint(folder)
     initialization, provenance = loaded.initialization, loaded.config.provenance
-    metric = fit_metric(_network(loaded), classes)
+    metric = fit_metric(network_with_metric(loaded), classes)
     learned: dict[str, Any] = {
         "calibration": None,
         "results": [],
@@ -103,7 +102,8 @@ def record_metric(folder: Path, classes: Sequence[PooledClass], data: str) -> No
     )
 
 
-def _network(checkpoint: Checkpoint) -> EfficientNetLite:
+def network_with_metric(checkpoint: Checkpoint) -> EfficientNetLite:
+    """A checkpoint's network. Raises BadData for one without a metric."""
     if not isinstance(checkpoint.network, EfficientNetLite):
         raise BadData(
             f"expected a network with a metric, as efficientnet_lite, got "

@@ -40,11 +40,13 @@ class Pretraining:
     ) -> None:
         self.iterations = table.iterations
         self._network, self._table = network, table
-        self._images = torch.cat(classes.images)
-        self._labels = torch.tensor(
-            [label for label, images in enumerate(classes.images) for _ in images],
-            device=self._images.device,
-        )
+        self._classes = classes
+        self._places = [
+            (label, position)
+            for label, images in enumerate(classes.images)
+            for position in range(len(images))
+        ]
+        device = classes.images[0][0].device
         self._background, self._seed = background, seed
         self._started_from = initialization
         fixed = network.fixed()
@@ -62,9 +64,7 @@ class Pretraining:
             CLASS_WEIGHT: rows / network.feature_size**0.5,
             COSINE_SCALE: torch.tensor(float(table.cosine_scale)),
         }
-        self._head = {
-            name: tensor.to(self._images.device).requires_grad_() for name, tensor in head.items()
-        }
+        self._head = {name: tensor.to(device).requires_grad_() for name, tensor in head.items()}
         self._optimizer = torch.optim.AdamW(
             [
                 {"params": list(self._backbone.values()), "weight_decay": table.weight_decay},
@@ -78,9 +78,10 @@ class Pretraining:
         rate = cosine_rate(table.learning_rate, iteration, table.iterations, table.warmup)
         set_rates(self._optimizer, [rate, rate])
         generator = seeded(self._seed, 2, iteration)
-        drawn = torch.randint(len(self._images), (table.batch_size,), generator=generator)
-        images = jittered(self._images[drawn], table.jitter, self._background, generator)
-        labels = self._labels[drawn]
+        drawn = torch.randint(len(self._places), (table.batch_size,), generator=generator)
+        places = [self._places[number] for number in drawn.tolist()]
+        images = jittered(self._classes.at(places), table.jitter, self._background, generator)
+        labels = torch.tensor([label for label, _ in places], device=images.device)
         with torch.autocast(
             images.device.type, torch.bfloat16, enabled=table.precision == "bfloat16"
         ):

@@ -5,8 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from inkling.images.decode import decode
 from inkling.images.photograph import Photograph
 from PIL import Image
+
+from .levels import assert_same_levels
 
 
 def rgba_of(pixels: np.ndarray) -> torch.Tensor:
@@ -25,7 +28,15 @@ def test_resampling_is_the_definitions(size: tuple[int, int]) -> None:
     noise = np.random.default_rng(0).integers(0, 255, (*size, 4), dtype=np.uint8)
     rgba = torch.from_numpy(noise)
     found = Photograph(64).prepare([rgba]).images[0]
-    torch.testing.assert_close(found, Photograph(64)(rgba), rtol=0, atol=1e-5)
+    assert_same_levels(found, Photograph(64)(rgba))
+
+
+def test_bytes_keep_a_photograph_exactly(photographs: list[bytes]) -> None:
+    for preprocessing in (Photograph(), Photograph(64, mean=118.3, std=57.1)):
+        images = preprocessing.prepare([decode(content) for content in photographs]).images
+        packed = preprocessing.packed(images)
+        assert packed.dtype == torch.uint8
+        assert torch.equal(preprocessing.unpacked(packed), images)
 
 
 def test_reduction_does_not_alias() -> None:

@@ -105,7 +105,9 @@ def test_the_likeness_of_the_shipped_initialization_knows_its_kind(
 ) -> None:
     assert checkpoint.config.calibration is not None
     likeness = checkpoint.config.calibration.likeness
-    statistics = checkpoint.preprocessing.statistics(torch.cat(classes.images))
+    statistics = checkpoint.preprocessing.statistics(
+        torch.cat([images[:] for images in classes.images])
+    )
     assert likeness.unlikeness(statistics) < likeness.threshold
 
 

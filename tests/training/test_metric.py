@@ -78,6 +78,7 @@ def test_a_checkpoint_takes_its_metric_from_domains(
         (folder / f"{number}.jpg").write_bytes(content)
     before = load_checkpoint(imported)
     arguments = ["fit-metric", str(imported), "--data", str(tmp_path / "data")]
+    arguments += ["--cache", str(tmp_path / "cache")]
     told = CliRunner().invoke(app, arguments, catch_exceptions=False)
     assert "learned from 2 classes" in told.stdout
     after = load_checkpoint(imported)

@@ -31,7 +31,7 @@ def test_an_initialization_and_an_episode_go_to_a_device_as_a_whole(
 def test_draws_are_the_same_on_every_device(classes: ClassImages) -> None:
     """A generator on the CPU is drawn from as often, wherever the images are."""
     jitter = Jitter(degrees=10, shift=0.1)
-    images = classes.images[0]
+    images = classes.images[0][:]
     states = []
     for device in (torch.device("cpu"), META):
         generator = seeded(1)

@@ -12,7 +12,7 @@ from inkling.checkpoints.checkpoint import load_checkpoint
 from inkling.data.sources import EncodedClass
 from inkling.errors import BadData, BadRecipe
 from inkling.meta.inner_loop import Initialization
-from inkling.training.datasets import normalized, preprocess_classes
+from inkling.training.datasets import fitted, normalized, preprocess_classes
 from inkling.training.recipes import NamedRecipe, load_recipe, shipped_recipes
 from inkling.training.run import Progress, TrainingRun
 from inkling.training.run_state import digest
@@ -85,7 +85,7 @@ def make_run(recipe: NamedRecipe, encoded: tuple[EncodedClass, ...], tmp_path: P
     bare = recipe_preprocessing(recipe.recipe)
     training = preprocess_classes(iter(encoded[:15]), bare)
     validation = preprocess_classes(iter(encoded[15:]), bare)
-    preprocessing = bare.fitted(training.images)
+    preprocessing = fitted(bare, training)
 
     def make(name: str, named: NamedRecipe = recipe, device: str = "cpu") -> TrainingRun:
         return TrainingRun(

@@ -48,7 +48,7 @@ def with_other_last_query(classes: ClassImages) -> ClassImages:
     """The same classes, but for the episode's last query, which is drawn upside down."""
     plans: list[EpisodePlan] = list(Setting(EpisodeShape.fixed(5, 1, 2), 1, 0).plans(classes))
     index, position = plans[0].classes[-1], plans[0].query[-1][-1]
-    images = [members.clone() for members in classes.images]
+    images = [members[:].clone() for members in classes.images]
     images[index][position] = images[index][position].rot90(2, (-2, -1))
     return replace(classes, images=tuple(images))
 
