@@ -17,6 +17,8 @@ from .prepared import Prepared
 BLANK = 12.0
 """Levels of 255 between the darkest and the lightest pixel, below which nothing is shown."""
 WHITE = 255.0
+ByColour = float | tuple[float, float, float]
+"""A number for all colours, or one each for red, green and blue."""
 STATISTICS = ("mean", "deviation", "colour", "roughness", "white")
 EIGHTHS = 7
 """The window's side as a share of the shorter side of the image, in eighths: what lies further
@@ -29,12 +31,13 @@ class Photograph:
 
     Its side is seven eighths of the shorter side. Transparent pixels lie on white. Resampled levels
     are rounded to whole ones of 0..255, so that a byte keeps each exactly; values are
-    (level - `mean`) / `std`, which the backbone's pre-training decides.
+    (level - `mean`) / `std`, which the backbone's pre-training decides, for each of the colours
+    red, green and blue, or for all alike.
     """
 
     size: int = 224
-    mean: float = 127.0
-    std: float = 128.0
+    mean: ByColour = 127.0
+    std: ByColour = 128.0
 
     def __call__(self, rgba: torch.Tensor) -> torch.Tensor:
         """Turn `(..., height, width, 4)` uint8 RGBA into `(..., 3, size, size)` float32."""
@@ -80,7 +83,7 @@ class Photograph:
 
     def packed(self, images: torch.Tensor) -> torch.Tensor:
         """See `Packing`: levels."""
-        return (images * self.std + self.mean).round().to(torch.uint8)
+        return (255 * self._shares(images)).round().to(torch.uint8)
 
     def unpacked(self, packed: torch.Tensor) -> torch.Tensor:
         """See `Packing`."""
@@ -89,7 +92,7 @@ class Photograph:
     @property
     def background(self) -> torch.Tensor:
         """See `Preprocessing`: white, `(3, 1, 1)`."""
-        return torch.full((3, 1, 1), (WHITE - self.mean) / self.std)
+        return self._scaled(torch.full((3, 1, 1), WHITE))
 
     def _resampled(self, rgba: torch.Tensor) -> torch.Tensor:
         height, width = rgba.shape[:2]
@@ -110,15 +113,20 @@ class Photograph:
 
     def _shares(self, images: torch.Tensor) -> torch.Tensor:
         """Levels in 0..1 of preprocessed images."""
-        return (images * self.std + self.mean) / 255
+        return (images * _by_colour(self.std, images) + _by_colour(self.mean, images)) / 255
 
     def _scaled(self, levels: torch.Tensor) -> torch.Tensor:
-        return (levels - self.mean) / self.std
+        return (levels - _by_colour(self.mean, levels)) / _by_colour(self.std, levels)
 
 
 def _window(shorter: int) -> int:
     """The side of the window, for an image whose shorter side is given."""
     return max(1, EIGHTHS * shorter // 8)
+
+
+def _by_colour(value: ByColour, images: torch.Tensor) -> torch.Tensor:
+    """`(1, 1, 1)` or `(3, 1, 1)`, beside `(..., 3, height, width)` images."""
+    return torch.tensor(value, dtype=images.dtype, device=images.device).reshape(-1, 1, 1)
 
 
 def _levels(pixels: torch.Tensor) -> torch.Tensor:

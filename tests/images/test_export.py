@@ -8,6 +8,7 @@ import random
 import warnings
 
 import onnxruntime
+import pytest
 import torch
 from inkling.images.decode import decode
 from inkling.images.drawing import Drawing
@@ -72,14 +73,19 @@ def test_two_hundred_drawings_of_mixed_sizes_agree_in_onnx_runtime(
         assert float(difference.mean()) < 5e-5
 
 
+@pytest.mark.parametrize(
+    "preprocessing",
+    [Photograph(), Photograph(224, (123.675, 116.28, 103.53), (58.395, 57.12, 57.375))],
+    ids=["alike", "by colour"],
+)
 def test_photographs_of_mixed_sizes_agree_in_onnx_runtime(
-    photographs: list[bytes], chooser: random.Random
+    preprocessing: Photograph, photographs: list[bytes], chooser: random.Random
 ) -> None:
-    session = exported(Photograph())
+    session = exported(preprocessing)
     for content in photographs * 3:
         image = Image.open(io.BytesIO(content))
         size = (chooser.randint(20, 600), chooser.randint(20, 600))
         buffer = io.BytesIO()
         image.resize(size).save(buffer, "PNG")
         rgba = decode(buffer.getvalue())
-        assert_same_levels(run(session, rgba), Photograph()(rgba))
+        assert_same_levels(run(session, rgba), preprocessing(rgba))

@@ -72,3 +72,27 @@ def test_statistics_tell_colour_from_grey_and_white_ground_from_none() -> None:
     assert float(colour[1]) > 0.5
     assert float(colour[0]) < 0.01
     assert ground.tolist() == [0.0, 0.0, 1.0]
+
+
+def test_colours_may_each_have_a_mean_and_a_deviation() -> None:
+    noise = np.random.default_rng(0).integers(0, 255, (50, 40, 3), dtype=np.uint8)
+    plain = Photograph(32, 0.0, 1.0)
+    scaled = Photograph(32, (120.0, 110.0, 100.0), (60.0, 50.0, 40.0))
+    rgba = rgba_of(noise)
+    found, levels = scaled.prepare([rgba]), plain.prepare([rgba])
+    for colour, (mean, std) in enumerate(((120.0, 60.0), (110.0, 50.0), (100.0, 40.0))):
+        torch.testing.assert_close(found.images[0, colour], (levels.images[0, colour] - mean) / std)
+    torch.testing.assert_close(found.images[0], scaled(rgba), rtol=0, atol=1e-5)
+    torch.testing.assert_close(found.statistics, levels.statistics, rtol=0, atol=1e-5)
+    white = rgba_of(np.full((40, 40, 3), 255, np.uint8))
+    shown = scaled.prepare([white]).images[0]
+    torch.testing.assert_close(shown, scaled.background.expand(3, 32, 32))
+
+
+def test_a_number_for_all_colours_is_the_same_as_three_alike() -> None:
+    noise = np.random.default_rng(0).integers(0, 255, (50, 40, 4), dtype=np.uint8)
+    rgba = torch.from_numpy(noise)
+    alike = Photograph(32, (100.0, 100.0, 100.0), (60.0, 60.0, 60.0))
+    shown = Photograph(32, 100.0, 60.0).prepare([rgba])
+    assert torch.equal(shown.images, alike.prepare([rgba]).images)
+    assert torch.equal(shown.statistics, alike.prepare([rgba]).statistics)
