@@ -7,13 +7,24 @@ from collections.abc import Mapping
 from .conv4 import Conv4
 from .efficientnet_lite import EfficientNetLite
 from .lstm import Lstm
+from .mobilenet_v3 import MobileNetV3
+from .resnet import ResNet
 from .resnet12 import ResNet12
 
-NetworkKind = type[Conv4] | type[ResNet12] | type[Lstm] | type[EfficientNetLite]
+NetworkKind = (
+    type[Conv4]
+    | type[ResNet12]
+    | type[Lstm]
+    | type[EfficientNetLite]
+    | type[ResNet]
+    | type[MobileNetV3]
+)
 
 NETWORKS: Mapping[str, NetworkKind] = {
     "conv4": Conv4,
     "resnet12": ResNet12,
     "lstm": Lstm,
     "efficientnet_lite": EfficientNetLite,
+    "resnet": ResNet,
+    "mobilenet_v3": MobileNetV3,
 }

@@ -31,28 +31,30 @@ class NormalisedConvolution:
     """A square convolution that divides height and width by ``stride``, then a normalisation.
 
     Its tensors are called ``name`` with `.weight` `(outputs, inputs / groups, size, size)`, `.gain`
-    and `.bias` `(outputs,)`, and with stored statistics `.mean` and `.variance` `(outputs,)`.
+    and `.bias` `(outputs,)`, and with stored statistics `.mean` and `.variance` `(outputs,)`. Where
+    ``norm`` is None it only adds a bias, and has no gain. With a stride it pads as TensorFlow does,
+    or alike on every side where ``symmetric``, as torch does.
     """
 
     name: str
     inputs: int
     outputs: int
-    norm: Norm
+    norm: Norm | None
     size: int = 3
     stride: int = 1
     groups: int = 1
     epsilon: float = EPSILON
+    symmetric: bool = False
 
     def initialize(self, generator: torch.Generator) -> Params:
         """Draw the convolution after He et al. (ICCV 2015); the norm starts as the identity."""
         inputs = self.inputs // self.groups
         deviation = math.sqrt(2 / (inputs * self.size**2))
         shape = (self.outputs, inputs, self.size, self.size)
-        params = {
-            f"{self.name}.weight": torch.randn(shape, generator=generator) * deviation,
-            f"{self.name}.gain": torch.ones(self.outputs),
-            f"{self.name}.bias": torch.zeros(self.outputs),
-        }
+        params = {f"{self.name}.weight": torch.randn(shape, generator=generator) * deviation}
+        if self.norm is not None:
+            params[f"{self.name}.gain"] = torch.ones(self.outputs)
+        params[f"{self.name}.bias"] = torch.zeros(self.outputs)
         if self.norm == "stored":
             params[f"{self.name}.mean"] = torch.zeros(self.outputs)
             params[f"{self.name}.variance"] = torch.ones(self.outputs)
@@ -60,7 +62,7 @@ class NormalisedConvolution:
 
     def names(self) -> frozenset[str]:
         """Names of all tensors."""
-        kinds = ("weight", "gain", "bias")
+        kinds = ("weight", "bias") if self.norm is None else ("weight", "gain", "bias")
         return self.fixed() | {f"{self.name}.{kind}" for kind in kinds}
 
     def fixed(self) -> frozenset[str]:
@@ -70,6 +72,8 @@ class NormalisedConvolution:
 
     def __call__(self, params: Params, images: torch.Tensor) -> torch.Tensor:
         """`(batch, inputs, height, width)` to `(batch, outputs, height, width)`, row by row."""
+        if self.norm is None:
+            return self._convolve(images, *self._of(params, "weight", "bias"))
         weight, gain, bias = self._of(params, "weight", "gain", "bias")
         if self.norm != "stored":
             groups = GROUPS if self.norm == "group" else 1
@@ -117,7 +121,7 @@ class NormalisedConvolution:
     def _convolve(
         self, images: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None
     ) -> torch.Tensor:
-        if self.stride == 1:
+        if self.stride == 1 or self.symmetric:
             padding = self.size // 2
         else:
             images, padding = functional.pad(images, self._edges(images)), 0

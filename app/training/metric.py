@@ -21,7 +21,7 @@ from ..data.episodes import ClassImages, in_parts
 from ..errors import BadData
 from ..meta.params import Params
 from ..meta.views import with_views
-from ..networks.efficientnet_lite import EfficientNetLite
+from ..networks.metric import HasMetric, Metric
 
 POWER = -0.4
 SHRINKAGE = 0.3
@@ -57,16 +57,16 @@ def pooled(checkpoint: Checkpoint, classes: ClassImages) -> Iterator[PooledClass
         yield PooledClass(group, torch.cat(rows))
 
 
-def fit_metric(network: EfficientNetLite, classes: Sequence[PooledClass]) -> Params:
-    """The tensors of the metric.
+def fit_metric(metric: Metric, classes: Sequence[PooledClass]) -> Params:
+    """The fitted tensors of a metric, for what comes before it.
 
     Raises BadData unless every group of classes has one of two rows or more.
     """
     by_kind: dict[str, dict[str, list[torch.Tensor]]] = {
-        name: defaultdict(list) for name in network.groups()
+        name: defaultdict(list) for name in metric.groups
     }
     for each in classes:
-        for name, values in network.rooted(each.rows).items():
+        for name, values in metric.rooted(each.rows).items():
             by_kind[name][each.group].append(values.to(torch.float64))
     params: dict[str, torch.Tensor] = {}
     for name, groups in by_kind.items():
@@ -84,7 +84,7 @@ def record_metric(folder: Path, classes: Sequence[PooledClass], data: str) -> No
     """
     loaded = load_checkpoint(folder)
     initialization, provenance = loaded.initialization, loaded.config.provenance
-    metric = fit_metric(network_with_metric(loaded), classes)
+    metric = fit_metric(network_with_metric(loaded).metric, classes)
     learned: dict[str, Any] = {
         "calibration": None,
         "results": [],
@@ -102,11 +102,11 @@ def record_metric(folder: Path, classes: Sequence[PooledClass], data: str) -> No
     )
 
 
-def network_with_metric(checkpoint: Checkpoint) -> EfficientNetLite:
+def network_with_metric(checkpoint: Checkpoint) -> HasMetric:
     """A checkpoint's network. Raises BadData for one without a metric."""
-    if not isinstance(checkpoint.network, EfficientNetLite):
+    if not isinstance(checkpoint.network, HasMetric):
         raise BadData(
-            f"expected a network with a metric, as efficientnet_lite, got "
+            "expected a network with a metric, as efficientnet_lite has one, got "
             f"{checkpoint.config.network.name}"
         )
     return checkpoint.network

@@ -25,6 +25,8 @@ from inkling.meta.network import Network
 from inkling.meta.views import draw_views
 from inkling.networks.conv4 import Conv4
 from inkling.networks.lstm import Lstm
+from inkling.networks.mobilenet_v3 import MobileNetV3
+from inkling.networks.resnet import ResNet
 from inkling.networks.resnet12 import ResNet12
 
 from tests.networks.parameters import drawn
@@ -237,6 +239,16 @@ def test_shards_on_every_network_and_start(
     initialization = initialization_of(network, start, view_pairs=1, query_views=start == "cosine")
     executor = ShardExecutor(network, initialization, helpers)
     check(executor, network, initialization, support_of(network, (2, 1, 3)))
+
+
+@pytest.mark.parametrize("network", [ResNet(18, 32), MobileNetV3("small", 32)], ids=str)
+def test_backbones_stacked_and_in_shards(helpers: HelperPool, network: Network) -> None:
+    initialization = initialization_of(
+        network, adapting=network.parts[-1], view_pairs=1, damping=0.1
+    )
+    supports = [support_of(network, counts) for counts in ((2, 1, 3), (1, 1, 1))]
+    check(ShardExecutor(network, initialization, helpers), network, initialization, *supports)
+    check(VmapExecutor(network, initialization), network, initialization, *supports)
 
 
 @pytest.mark.parametrize("adapting", [LAST, frozenset(), frozenset({"head.scale"})])

@@ -88,4 +88,4 @@ def test_photographs_of_mixed_sizes_agree_in_onnx_runtime(
         buffer = io.BytesIO()
         image.resize(size).save(buffer, "PNG")
         rgba = decode(buffer.getvalue())
-        assert_same_levels(run(session, rgba), preprocessing(rgba))
+        assert_same_levels(run(session, rgba), preprocessing(rgba), preprocessing)

@@ -19,7 +19,7 @@ from .test_backbone import imported, weights
 
 __all__ = ["imported", "weights"]
 
-NETWORK = EfficientNetLite()
+METRIC = EfficientNetLite().metric
 
 
 def spread(values: torch.Tensor) -> float:
@@ -30,7 +30,7 @@ def spread(values: torch.Tensor) -> float:
 
 def classes_of(groups: str, generator: torch.Generator) -> list[PooledClass]:
     """Classes of 20 rows, which differ within a class in one direction above all."""
-    size = sum(NETWORK.groups().values())
+    size = METRIC.size
     direction = torch.rand(size, generator=generator)
     return [
         PooledClass(
@@ -46,9 +46,9 @@ def classes_of(groups: str, generator: torch.Generator) -> list[PooledClass]:
 
 def test_the_spread_within_classes_is_evened_out_and_the_mean_is_the_centre() -> None:
     classes = classes_of("aabb", torch.Generator().manual_seed(0))
-    params = fit_metric(NETWORK, classes)
-    for name, size in NETWORK.groups().items():
-        rooted = [NETWORK.rooted(each.rows)[name] for each in classes]
+    params = fit_metric(METRIC, classes)
+    for name, size in METRIC.groups.items():
+        rooted = [METRIC.rooted(each.rows)[name] for each in classes]
         torch.testing.assert_close(params[f"{name}.centre"], torch.cat(rooted).mean(0))
         assert params[f"{name}.weight"].shape == (size, size)
         for values in rooted:
@@ -57,16 +57,16 @@ def test_the_spread_within_classes_is_evened_out_and_the_mean_is_the_centre() ->
 
 def test_groups_weigh_alike_however_many_classes_they_have() -> None:
     few, many = classes_of("ab", torch.Generator().manual_seed(0))
-    params = fit_metric(NETWORK, [few, many, many, many])
-    for name in NETWORK.groups():
-        means = [NETWORK.rooted(each.rows)[name].mean(0) for each in (few, many)]
+    params = fit_metric(METRIC, [few, many, many, many])
+    for name in METRIC.groups:
+        means = [METRIC.rooted(each.rows)[name].mean(0) for each in (few, many)]
         torch.testing.assert_close(params[f"{name}.centre"], (means[0] + means[1]) / 2)
 
 
 def test_groups_of_single_images_are_refused() -> None:
-    single = PooledClass("lonely", torch.rand(1, sum(NETWORK.groups().values())))
+    single = PooledClass("lonely", torch.rand(1, METRIC.size))
     with pytest.raises(BadData, match="lonely: expected a class of two images"):
-        fit_metric(NETWORK, [single])
+        fit_metric(METRIC, [single])
 
 
 def test_a_checkpoint_takes_its_metric_from_domains(
@@ -89,7 +89,7 @@ def test_a_checkpoint_takes_its_metric_from_domains(
         for name, tensor in after.initialization.params.items()
         if not torch.equal(tensor, before.initialization.params[name])
     }
-    assert changed == {f"{n}.{kind}" for n in NETWORK.groups() for kind in ("centre", "weight")}
+    assert changed == {f"{n}.{kind}" for n in METRIC.groups for kind in ("centre", "weight")}
 
 
 def test_a_network_without_a_metric_is_refused(tmp_path: Path, photographs: list[bytes]) -> None:
