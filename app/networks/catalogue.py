@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from ..meta.network import Network
 from .conv4 import Conv4
 from .efficientnet_lite import EfficientNetLite
 from .lstm import Lstm
@@ -28,3 +29,8 @@ NETWORKS: Mapping[str, NetworkKind] = {
     "resnet": ResNet,
     "mobilenet_v3": MobileNetV3,
 }
+
+
+def name_of(network: Network) -> str:
+    """The name that a network's architecture has in the table."""
+    return next(name for name, kind in NETWORKS.items() if type(network) is kind)

