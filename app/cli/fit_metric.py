@@ -17,6 +17,13 @@ def fit_metric(
     ],
     data: Annotated[Path, typer.Option(help="Folder of the data set; its training split is read.")],
     data_format: Annotated[DataFormat, typer.Option(help="How the data is laid out.")] = "domains",
+    leave_out: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A class, such as groceries/banana, that is not learned; again for more."
+        ),
+    ] = None,
+    licence: Annotated[str, typer.Option(help="Of the data, for the card.")] = "not stated",
     threads: Annotated[int, typer.Option(help="CPU threads.", min=1)] = 1,
     cache: CacheOption = None,
 ) -> None:
@@ -29,14 +36,15 @@ def fit_metric(
     from rich.progress import track
 
     from ..checkpoints.checkpoint import load_checkpoint
-    from ..training.datasets import preprocess_classes, read_split
+    from ..training.datasets import preprocess_classes, read_split, without
     from ..training.metric import network_with_metric, pooled, record_metric
 
     torch.set_num_threads(threads)
     loaded = load_checkpoint(checkpoint)
     network_with_metric(loaded)
     console = Console(stderr=True)
-    encoded = read_split(data_format, data, "train", [])
+    left_out = leave_out or []
+    encoded = without(read_split(data_format, data, "train", []), left_out)
     watched = track(encoded, description="reading train classes", console=console)
     images = preprocess_classes(watched, loaded.preprocessing, data_format, cache_folder(cache))
     classes = list(
@@ -47,5 +55,8 @@ def fit_metric(
             console=console,
         )
     )
-    record_metric(checkpoint, classes, f"{data_format} in {data.name}")
+    told = f"{data_format} in {data.name}"
+    if left_out:
+        told += f", without {', '.join(sorted(left_out))}"
+    record_metric(checkpoint, classes, told, licence)
     typer.echo(f"The metric learned from {len(classes)} classes.")

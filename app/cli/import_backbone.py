@@ -36,9 +36,12 @@ def import_backbone(
     sha256: Annotated[
         str | None, typer.Option(help="Of the file; another one is refused unread.")
     ] = None,
+    half: Annotated[
+        bool, typer.Option("--half", help="Write kernels and matrices in half precision.")
+    ] = False,
 ) -> None:
     """Make a checkpoint for photographs from published weights, which nothing was trained on."""
     from ..training import backbone
 
-    backbone.import_backbone(weights, network, folder, name or network, sha256)
+    backbone.import_backbone(weights, network, folder, name or network, sha256, half=half)
     typer.echo(f"The checkpoint is in {folder}.")

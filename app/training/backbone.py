@@ -26,15 +26,23 @@ from ..networks.published import BACKBONES, SHA256, Published, recognised
 from .publish import versions
 
 STEPS, DAMPING, HEAD_SCALE = 5, 0.01, 5.0
-MIRRORED = ((-1.0, 0.0, 0.0), (0.0, 1.0, 0.0))
-"""The one view beside an image: as an affine matrix, its mirror image."""
+CLOSER = 0.65
+"""The share of an image's side that closer views show."""
 SAFETENSORS = ".safetensors"
 
 
 def import_backbone(
-    weights: Path, backbone: str, folder: Path, name: str, sha256: str | None = None
+    weights: Path,
+    backbone: str,
+    folder: Path,
+    name: str,
+    sha256: str | None = None,
+    *,
+    half: bool = False,
 ) -> None:
     """Write a checkpoint folder from a state dict; ``backbone`` is one of `BACKBONES`.
+
+    With ``half`` kernels and matrices are written in half precision.
 
     Raises BadData for a file of another sha256 than ``sha256`` or than that of the one published
     file, where there is just one, and for one that is not a state dict of the backbone's tensors.
@@ -55,9 +63,13 @@ def import_backbone(
     initialization = Initialization(
         params={**published.params(state), SCALE: torch.tensor(HEAD_SCALE)},
         step_sizes={kind: torch.ones(STEPS) for kind in (WEIGHT, BIAS)},
-        inner_loop=InnerLoop(STEPS, "class_means", query_views=True, damping=DAMPING),
-        views=torch.tensor([MIRRORED]),
+        inner_loop=InnerLoop(
+            STEPS, "class_means", query_views=True, damping=DAMPING, half_features=True
+        ),
+        views=torch.tensor([_view(CLOSER, mirrored=True)]),
     )
+    further = [_view(1, mirrored=True), _view(CLOSER)]
+    further += [_view(0.8, aside=0.2), _view(0.8, mirrored=True, aside=-0.2)]
     network = published.network
     config = Config(
         name=name,
@@ -69,9 +81,15 @@ def import_backbone(
         inner_loop=name_inner_loop(initialization.inner_loop, 2 * STEPS),
         preprocessing=describe("photograph", Photograph(network.image_size, *published.scaling)),
         weights_sha256="",
+        half_weights=half or None,
         provenance=_provenance(published, backbone, digest, state),
     )
-    save_checkpoint(folder, config, initialization)
+    save_checkpoint(folder, config, initialization, further_views=torch.tensor(further))
+
+
+def _view(share: float, *, mirrored: bool = False, aside: float = 0.0) -> list[list[float]]:
+    """`(2, 3)`: a square of that share of the side, moved towards a corner by shares of half."""
+    return [[-share if mirrored else share, 0.0, aside], [0.0, share, aside]]
 
 
 def _state_dict(weights: Path, content: bytes) -> Mapping[str, torch.Tensor]:

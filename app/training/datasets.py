@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,6 +39,18 @@ def read_split(
         for character in omniglot.read(path, "background"):
             if (character.group in validation_groups) == (split == "validation"):
                 yield character
+
+
+def without(classes: Iterable[EncodedClass], left_out: Sequence[str]) -> Iterator[EncodedClass]:
+    """The classes but for those of some names. Raises BadData for a name that none has."""
+    missing = set(left_out)
+    for encoded in classes:
+        if encoded.name in left_out:
+            missing.discard(encoded.name)
+        else:
+            yield encoded
+    if missing:
+        raise BadData(f"expected classes to leave out, found none of {', '.join(sorted(missing))}")
 
 
 def for_episodes(data_format: DataFormat, classes: ClassImages) -> ClassImages:

@@ -77,7 +77,7 @@ def fit_metric(metric: Metric, classes: Sequence[PooledClass]) -> Params:
     return params
 
 
-def record_metric(folder: Path, classes: Sequence[PooledClass], data: str) -> None:
+def record_metric(folder: Path, classes: Sequence[PooledClass], data: str, licence: str) -> None:
     """Fit the metric of a checkpoint, and write it into its folder; see `fit_metric`.
 
     Its calibration and its results are dropped, which were of another metric.
@@ -91,6 +91,7 @@ def record_metric(folder: Path, classes: Sequence[PooledClass], data: str) -> No
         "provenance": provenance.model_copy(
             update={
                 "data": f"{provenance.data}; a metric from {data}",
+                "licence": f"{provenance.licence}; of what the metric learned from: {licence}",
                 "n_classes": provenance.n_classes + len(classes),
             }
         ),
@@ -99,6 +100,7 @@ def record_metric(folder: Path, classes: Sequence[PooledClass], data: str) -> No
         folder,
         loaded.config.model_copy(update=learned),
         replace(initialization, params={**initialization.params, **metric}),
+        further_views=loaded.further_views,
     )
 
 

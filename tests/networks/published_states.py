@@ -26,7 +26,8 @@ def efficientnet_lite(network: EfficientNetLite, seed: int = 0) -> dict[str, tor
 
     def convolution(name: str, own: NormalisedConvolution) -> None:
         shape = (own.outputs, own.inputs // own.groups, own.size, own.size)
-        state[f"{name}.weight"] = torch.randn(shape, generator=generator)
+        kernel = torch.randn(shape, generator=generator)
+        state[f"{name}.weight"] = kernel * (2 / kernel[0].numel()) ** 0.5
 
     convolution("_conv_stem", network.stem())
     norm("_bn0", network.stem().outputs)

@@ -81,6 +81,44 @@ def check_serving(loaded: Checkpoint, photographs: list[bytes]) -> None:
         engine.close()
 
 
+def test_features_are_kept_in_place_of_photographs(
+    imported: Path, photographs: list[bytes]
+) -> None:
+    engine = Engine(device=torch.device("cpu"), workers=2, queue_limit=10)
+    try:
+        handle = engine.load(load_checkpoint(imported))
+        rgba = [decode(content, handle.preprocessing.useful_side) for content in photographs[:4]]
+        labels = torch.tensor([0, 1, 2, 0])
+        for n_views in (1, handle.n_views, handle.allowed_views[-1]):
+            whole = SupportSet(handle.preprocessing.prepare(rgba), labels, 3, n_views=n_views)
+            together = engine.adapt(handle, whole).result()
+            assert together.kept.shape == (4, n_views, 1664)
+            assert together.kept.dtype == torch.float16
+            later = SupportSet(
+                handle.preprocessing.prepare(rgba[3:]), labels, 3, together.kept[:3], n_views
+            )
+            added = engine.adapt(handle, later).result()
+            assert torch.equal(added.kept, together.kept[3:])
+            for name, tensor in together.adapted.items():
+                assert torch.equal(added.adapted[name], tensor)
+    finally:
+        engine.close()
+
+
+def test_weights_are_halved_on_request(weights: Path, tmp_path: Path) -> None:
+    told(weights, tmp_path / "half", "--name", "half", "--half")
+    told(weights, tmp_path / "full", "--name", "full")
+    sizes = [(tmp_path / name / "model.safetensors").stat().st_size for name in ("half", "full")]
+    assert sizes[0] < 0.52 * sizes[1]
+    half, full = (load_checkpoint(tmp_path / name) for name in ("half", "full"))
+    assert half.identity != full.identity
+    for name, tensor in full.initialization.params.items():
+        found = half.initialization.params[name]
+        assert found.dtype == torch.float32
+        torch.testing.assert_close(found, tensor, rtol=1e-3, atol=1e-6)
+    assert torch.equal(half.further_views, full.further_views)
+
+
 def test_an_imported_backbone_is_served(imported: Path, photographs: list[bytes]) -> None:
     loaded = load_checkpoint(imported)
     assert loaded.name == "lite"

@@ -21,6 +21,7 @@ from inkling.images.decode import decode
 from inkling.meta.episode import Support
 from inkling.meta.head import unit
 from inkling.meta.inner_loop import adapt, logits
+from inkling.training.metric import network_with_metric
 from sklearn.linear_model import LogisticRegression
 
 Json = dict[str, Any]
@@ -31,7 +32,7 @@ class Probe:
 
     def __init__(self, checkpoint: Checkpoint) -> None:
         self._network, self._params = checkpoint.network, checkpoint.initialization.params
-        self._last = next(iter(self._network.groups().values()))  # type: ignore[attr-defined]
+        self._last = next(iter(network_with_metric(checkpoint).metric.groups.values()))
 
     def adapt(self, images: torch.Tensor, labels: list[int]) -> Any:
         """The session of some images."""

@@ -14,6 +14,7 @@ from inkling.engine.compiled_trunk import CompiledTrunk
 from inkling.images.decode import decode
 from inkling.meta.inner_loop import rounded
 from inkling.meta.views import with_views
+from inkling.training.metric import network_with_metric
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ def features_of(checkpoint: Checkpoint, data: Path, split: Split) -> Iterator[Fe
     before_metric = len(network.parts) - 1
     trunk = CompiledTrunk(network, initialization.params, before_metric)
     views = torch.cat([initialization.views, checkpoint.further_views])
-    last = next(iter(network.groups().values()))  # type: ignore[attr-defined]
+    last = next(iter(network_with_metric(checkpoint).metric.groups.values()))
     domain, pooled, own = "", list[torch.Tensor](), list[torch.Tensor]()
     for encoded in read(data, split):
         if pooled and encoded.group != domain:
