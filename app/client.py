@@ -32,9 +32,14 @@ Support = str | Path | Mapping[str, Image | Iterable[Image]]
 
 @dataclass(frozen=True)
 class AdaptedSession:
-    """A session that was made or grew; ``answer`` is all that the server said of it."""
+    """A session that was made or grew; ``answer`` is all that the server said of it.
+
+    ``initialization`` is the name of the one that it adapts from; why it was chosen, where the
+    images decided, is the answer's ``choice``.
+    """
 
     session_id: str
+    initialization: str
     labels: tuple[str, ...]
     support_accuracy: float
     answer: Mapping[str, Any]
@@ -209,6 +214,7 @@ def _path(session_id: str) -> str:
 def _adapted(answer: Mapping[str, Any]) -> AdaptedSession:
     return AdaptedSession(
         session_id=answer["session_id"],
+        initialization=answer["initialization"]["name"],
         labels=tuple(entry["label"] for entry in answer["classes"]),
         support_accuracy=answer["support_accuracy"],
         answer=answer,

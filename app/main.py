@@ -30,7 +30,7 @@ from .engine.handle import Handle
 from .engine.process import prepare_process
 from .errors import BadSetting, Unavailable
 from .kernels.cache import kept_folder
-from .service.registry import Registry
+from .service.registry import AUTO, Registry
 from .service.service import Service
 from .service.values import Limits
 from .sessions.memory_store import MemoryStore
@@ -153,10 +153,15 @@ def _load(settings: Settings) -> list[Checkpoint]:
             f"initializations: expected different names, got {', '.join(names)}; serve one as "
             "another name with NAME=FOLDER"
         )
-    default = settings.default_initialization
-    if default is not None and default not in names:
+    if AUTO in names:
         raise BadSetting(
-            f"default_initialization: expected one of {', '.join(names)}, got {default!r}"
+            f"initializations: expected no initialization of the name {AUTO!r}, which lets images "
+            "decide; serve it as another name with NAME=FOLDER"
+        )
+    default = settings.default_initialization
+    if default is not None and default not in (AUTO, *names):
+        raise BadSetting(
+            f"default_initialization: expected {AUTO} or one of {', '.join(names)}, got {default!r}"
         )
     return checkpoints
 

@@ -41,7 +41,9 @@ class Settings(BaseSettings):
         "one under another name",
     )
     default_initialization: str | None = Field(
-        None, description="the one that calls get when they name none (default: the first)"
+        None,
+        description="the one that calls get when they name none, or `auto`: the one that "
+        "their images resemble (default: `auto`, or the only one)",
     )
     device: DeviceChoice = Field("auto", description="`auto`, `cpu` or `cuda`")
     workers: Positive = Field(

@@ -37,7 +37,10 @@ def _labelled_form(**options: dict[str, Any]) -> dict[str, Any]:
 
 
 _ADAPT_FORM = _labelled_form(
-    initialization={"type": "string"},
+    initialization={
+        "type": "string",
+        "description": "the name of one that is loaded, or `auto`: the images decide",
+    },
     steps=_STEPS,
     ttl_seconds={"type": "number", "minimum": 1},
     keep_support=_TRUTH,

@@ -11,6 +11,7 @@ from ..service.registry import Registry
 from ..service.service import Service
 from ..service.values import (
     Adapted,
+    Choice,
     Confusion,
     Evaluated,
     Notice,
@@ -21,6 +22,8 @@ from ..service.values import (
 from ..sessions.session import Page, SessionFacts
 from .schemas import (
     AdaptAnswer,
+    CandidateInfo,
+    ChoiceInfo,
     ClassInfo,
     ClassResult,
     ConfusedInfo,
@@ -50,6 +53,7 @@ def adapt_answer(adapted: Adapted, service: Service) -> AdaptAnswer:
         **dict(session_info(adapted.session, service.registry)),
         loss=list(adapted.losses),
         support_accuracy=adapted.support_accuracy,
+        choice=None if adapted.choice is None else _choice(adapted.choice),
         warnings=_warnings(adapted.warnings),
         report=None if adapted.report is None else _report(adapted.report),
         device=service.engine.device_name,
@@ -161,6 +165,7 @@ def initialization_list(service: Service) -> InitializationList:
         initializations=[
             _initialization(handle, service) for handle in service.registry.by_name.values()
         ],
+        default=service.registry.default,
         device=service.engine.device_name,
     )
 
@@ -181,6 +186,7 @@ def _initialization(handle: Handle, service: Service) -> InitializationInfo:
         default=handle.name == service.registry.default,
         description=config.description,
         network=config.network.name,
+        preprocessing=handle.preprocessing_name,
         learned_from=config.provenance.data,
         licence=config.provenance.licence,
         steps=config.inner_loop.steps,
@@ -194,6 +200,23 @@ def _initialization(handle: Handle, service: Service) -> InitializationInfo:
             Measured(**result.model_dump(include=set(Measured.model_fields)))
             for result in config.results
             if not result.transductive
+        ],
+    )
+
+
+def _choice(choice: Choice) -> ChoiceInfo:
+    return ChoiceInfo(
+        chosen=choice.handle.name,
+        reason=choice.reason,
+        candidates=[
+            CandidateInfo(
+                name=candidate.handle.name,
+                identity=candidate.handle.identity,
+                preprocessing=candidate.handle.preprocessing_name,
+                resemblance=candidate.resemblance,
+                unlikeness=candidate.unlikeness,
+            )
+            for candidate in choice.candidates
         ],
     )
 

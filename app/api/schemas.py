@@ -31,7 +31,10 @@ class AdaptBody(_In):
     """A support set as JSON."""
 
     support: Annotated[list[LabelledImageBody], Field(max_length=MAX_IMAGES)]
-    initialization: str | None = None
+    initialization: Annotated[
+        str | None,
+        Field(description="the name of one that is loaded, or `auto`: the images decide"),
+    ] = None
     steps: int | None = None
     ttl_seconds: float | None = None
     keep_support: Annotated[
@@ -180,6 +183,34 @@ class ReportInfo(_Out):
     not_checkable: Annotated[list[str], Field(description="classes of one image")]
 
 
+class CandidateInfo(_Out):
+    """An initialization that could have been chosen, and what spoke for it."""
+
+    name: str
+    identity: str
+    preprocessing: Annotated[str, Field(description="the kind of picture that it is for")]
+    resemblance: Annotated[
+        Probability | None,
+        Field(description="how much the images are of that kind; null if not looked at"),
+    ]
+    unlikeness: Annotated[
+        float | None,
+        Field(
+            ge=0,
+            description="how far off its training images they are, 1 being its limit; null where "
+            "the kind of picture decided or where it does not tell",
+        ),
+    ]
+
+
+class ChoiceInfo(_Out):
+    """Which initialization the images decided for, and why."""
+
+    chosen: str
+    reason: str
+    candidates: list[CandidateInfo]
+
+
 class AdaptAnswer(SessionInfo):
     """A session and how its adaptation went."""
 
@@ -190,6 +221,10 @@ class AdaptAnswer(SessionInfo):
     support_accuracy: Annotated[
         Probability,
         Field(description="share of support images classified right after adaptation"),
+    ]
+    choice: Annotated[
+        ChoiceInfo | None,
+        Field(description="null unless the images decided for the initialization: `auto`"),
     ]
     warnings: list[WarningInfo]
     report: Annotated[
@@ -308,9 +343,10 @@ class InitializationInfo(_Out):
 
     name: str
     identity: str
-    default: bool
+    default: Annotated[bool, Field(description="false of all where the default is `auto`")]
     description: str
     network: str
+    preprocessing: Annotated[str, Field(description="the kind of picture that it is for")]
     learned_from: str
     licence: str
     steps: int
@@ -331,6 +367,10 @@ class InitializationList(_Out):
     """All loaded initializations."""
 
     initializations: list[InitializationInfo]
+    default: Annotated[
+        str,
+        Field(description="what a call gets that names none; `auto`: its images decide"),
+    ]
     device: str
 
 

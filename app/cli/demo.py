@@ -41,7 +41,8 @@ def demo(
         adapted = inkling.adapt(support)
         answer = adapted.answer
         console.print(
-            f"POST /adapt: {sum(map(len, support.values()))} images in "
+            f"POST /adapt: {sum(map(len, support.values()))} images, adapted from "
+            f"{adapted.initialization!r} in "
             f"{answer['timing']['compute_ms']:.0f} ms of compute on {answer['device']}, "
             f"loss {answer['loss'][0]:.3f} -> {answer['loss'][-1]:.3f} in "
             f"{answer['steps']} steps."

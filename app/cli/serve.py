@@ -28,8 +28,8 @@ def serve(
     initializations: Annotated[
         str | None,
         typer.Option(
-            help="Names or folders, comma-separated; the first is the default "
-            "[INKLING_INITIALIZATIONS, else omniglot]."
+            help="Names or folders, comma-separated; of several, the images of a call "
+            "decide which is used [INKLING_INITIALIZATIONS, else omniglot]."
         ),
     ] = None,
 ) -> None:

@@ -172,13 +172,13 @@ def decode_together(
     return prepared, refused
 
 
-def _decoded(images: Sequence[bytes], useful_side: int | None) -> list[torch.Tensor]:
+def _decoded(images: Sequence[bytes | torch.Tensor], useful_side: int | None) -> list[torch.Tensor]:
     """`(height, width, 4)` of each image. Raises BadImages for all that have no pixels."""
     decoded: list[torch.Tensor] = []
     bad: dict[int, BadImage] = {}
     for position, image in enumerate(images):
         try:
-            decoded.append(decode(image, useful_side))
+            decoded.append(decode(image, useful_side) if isinstance(image, bytes) else image)
         except BadImage as damaged:
             bad[position] = damaged
     if bad:

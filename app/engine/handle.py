@@ -41,6 +41,11 @@ class Handle:
         return self.checkpoint.preprocessing
 
     @property
+    def preprocessing_name(self) -> str:
+        """The name of its preprocessing, which tells the kind of picture that it is for."""
+        return self.checkpoint.config.preprocessing.name
+
+    @property
     def keeps_features(self) -> bool:
         """Whether sessions keep frozen features in place of images."""
         return self.checkpoint.initialization.inner_loop.half_features

@@ -10,8 +10,9 @@ import torch
 from ..images.prepared import Prepared
 from ..meta.params import Params
 
-Images = Sequence[bytes] | Prepared
-"""Encoded images that are small, which their job decodes; or images that are prepared."""
+Images = Sequence[bytes | torch.Tensor] | Prepared
+"""Small images, which their job decodes where they are not `(height, width, 4)` pixels yet; or
+images that are prepared."""
 
 
 @dataclass(frozen=True)

@@ -55,12 +55,18 @@ def decode(content: bytes, useful_side: int | None = None) -> torch.Tensor:
     Raises BadImage for anything that is not a whole image of an accepted format and size.
     """
     image = opened(content)
-    scale = _useful_scale(*image.size, useful_side)
+    drafted(image, useful_side)
+    _check_pixels(*image.size, MAX_PIXELS)
+    return pixels(image)
+
+
+def drafted(image: Image.Image, useful_side: int | None) -> bool:
+    """Have an opened image decoded at a smaller size, as `decode` does; tell whether it will be."""
+    own, scale = image.size, _useful_scale(*image.size, useful_side)
     if scale < 1:
         # Does nothing for other formats, nor where the image is not twice as large.
         image.draft(None, (math.ceil(image.width * scale), math.ceil(image.height * scale)))
-    _check_pixels(*image.size, MAX_PIXELS)
-    return pixels(image)
+    return image.size != own
 
 
 def told_size(content: bytes) -> tuple[int, int]:

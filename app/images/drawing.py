@@ -32,6 +32,7 @@ from ..kernels.drawing import (
     draw,
 )
 from ..kernels.statistics import contrasts, describe
+from .picture import drawn
 from .prepared import Prepared
 
 BLANK = 0.6
@@ -83,6 +84,10 @@ class Drawing:
     def useful_side(self) -> None:
         """See `Preprocessing`: thin ink shows in every pixel."""
         return
+
+    def resemblance(self, rgba: torch.Tensor) -> float:
+        """See `Preprocessing`."""
+        return drawn(rgba)
 
     @property
     def statistic_names(self) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ import torch
 from torch.nn import functional
 
 from ..kernels.drawing import LUMINANCE
+from .picture import drawn
 from .prepared import Prepared
 
 BLANK = 12.0
@@ -58,6 +59,10 @@ class Photograph:
     def useful_side(self) -> int:
         """See `Preprocessing`."""
         return -(-8 * self.size // EIGHTHS)
+
+    def resemblance(self, rgba: torch.Tensor) -> float:
+        """See `Preprocessing`: what is no drawing is a photograph."""
+        return -drawn(rgba)
 
     @property
     def statistic_names(self) -> tuple[str, ...]:

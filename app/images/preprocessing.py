@@ -31,6 +31,13 @@ class Preprocessing(Protocol):
         """Pixels of an image's shorter side beyond which more show it nothing more, if any."""
         ...
 
+    def resemblance(self, rgba: torch.Tensor) -> float:
+        """The log-odds that a decoded `(height, width, 4)` image is of the kind that this is for.
+
+        By the image alone, not by what it was fitted to: alike for all of a kind.
+        """
+        ...
+
     @property
     def statistic_names(self) -> tuple[str, ...]:
         """What `statistics` tells of each image, in its order."""

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
+from dataclasses import replace
 
 from ..engine.handle import Handle
+from ..engine.work import Adaptation
+from ..errors import Problem
 from ..sessions.session import Session, new_session_id
 from .adaptation import Learned, reviewed, run_inner_loop, stored
+from .choice import choose
 from .deadline import within
 from .idempotency import repeatable
 from .labelled_support import LabelledSupport
 from .service import Service
-from .validation import clean_labels, option_problems, support_problems
-from .values import AdaptCall, Adapted, Replayed
+from .validation import clean_labels, loop_problems, option_problems, support_problems
+from .values import AdaptCall, Adapted, Choice, Replayed
 
 
 async def adapt(service: Service, call: AdaptCall) -> Adapted | Replayed:
@@ -22,11 +27,12 @@ async def adapt(service: Service, call: AdaptCall) -> Adapted | Replayed:
     IdempotencyKeyInUse and IdempotencyKeyReused.
     """
     limits = service.limits
-    handle = service.registry.chosen(call.options.initialization)
+    named = service.registry.chosen(call.options.initialization)
     labels, label_problems = clean_labels(call.images)
     problems = [
         *call.problems,
-        *option_problems(call.options, handle, limits),
+        *([] if named is None else loop_problems(call.options, named)),
+        *option_problems(call.options, limits),
         *label_problems,
         *support_problems(len(call.images), labels, (), limits),
     ]
@@ -36,10 +42,30 @@ async def adapt(service: Service, call: AdaptCall) -> Adapted | Replayed:
             if key is not None and key.earlier is not None:
                 return key.earlier
             support = LabelledSupport(labels, call.images)
-            adaptation = await run_inner_loop(service, handle, support, problems, call.options)
+            if named is None:
+                handle, choice, adaptation = await _adapted_to_chosen(
+                    service, call, support, problems
+                )
+            else:
+                handle, choice = named, None
+                adaptation = await run_inner_loop(service, named, support, problems, call.options)
         learned = await reviewed(service, handle, support, adaptation, call.options, deadline)
+        learned = replace(learned, choice=choice)
         session = _session(service, handle, call, learned)
         return await stored(service, handle, session, learned, key)
+
+
+async def _adapted_to_chosen(
+    service: Service, call: AdaptCall, support: LabelledSupport, problems: Sequence[Problem]
+) -> tuple[Handle, Choice, Adaptation]:
+    """Have the images decide for an initialization, and adapt from it."""
+    options = call.options
+    chosen = await choose(service, support.sent)
+    handle = chosen.choice.handle
+    problems = [*problems, *loop_problems(options, handle)]
+    adaptation = await run_inner_loop(service, handle, support, problems, options, chosen.pixels)
+    timing = chosen.timing.plus(adaptation.timing)
+    return handle, chosen.choice, replace(adaptation, timing=timing)
 
 
 def _session(service: Service, handle: Handle, call: AdaptCall, learned: Learned) -> Session:

@@ -9,13 +9,13 @@ from ..engine.handle import Handle
 from ..engine.work import Adaptation, SupportSet
 from ..errors import Problem
 from ..sessions.session import KeptSupport, Session
-from .decoding import result_of
+from .decoding import Pixels, result_of
 from .idempotency import Repeatable
 from .labelled_support import LabelledSupport
 from .notices import support_notices
 from .report import report_on
 from .service import Service
-from .values import Adapted, AdaptOptions, Notice, Report
+from .values import Adapted, AdaptOptions, Choice, Notice, Report
 
 
 @dataclass(frozen=True)
@@ -26,6 +26,7 @@ class Learned:
     adaptation: Adaptation
     warnings: tuple[Notice, ...]
     report: Report | None
+    choice: Choice | None = None
 
 
 async def run_inner_loop(
@@ -34,12 +35,15 @@ async def run_inner_loop(
     support: LabelledSupport,
     problems: Sequence[Problem],
     options: AdaptOptions,
+    known: Pixels | None = None,
 ) -> Adaptation:
-    """Decode the images that were sent, and adapt to all of a support set.
+    """Decode the images that were sent, but for ``known`` ones, and adapt to all of a support set.
 
     Raises InvalidInput with ``problems`` and every bad image, InnerLoopDiverged and Unavailable.
     """
-    images, decoding = await service.decoder.decode(support.sent, handle.preprocessing, problems)
+    images, decoding = await service.decoder.decode(
+        support.sent, handle.preprocessing, problems, known
+    )
     work = SupportSet(images, support.positions, len(support.names), support.kept, options.views)
     adaptation = await result_of(service.engine.adapt(handle, work, options.steps), support.sent)
     return replace(adaptation, timing=decoding.plus(adaptation.timing))
@@ -85,6 +89,7 @@ async def stored(
         learned.warnings,
         learned.report,
         adaptation.timing,
+        learned.choice,
     )
     kept = None
     if session.keeps_support:

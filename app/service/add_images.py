@@ -12,7 +12,7 @@ from .deadline import within
 from .idempotency import repeatable
 from .labelled_support import LabelledSupport
 from .service import Service
-from .validation import clean_labels, option_problems, support_problems
+from .validation import clean_labels, loop_problems, option_problems, support_problems
 from .values import AdaptCall, Adapted, Replayed
 
 
@@ -41,7 +41,8 @@ async def add_images(
                 raise PreconditionFailed(sorted(if_match), session.version)
             handle = service.registry.of(session)
             kept = await _kept_support(service, session)
-            problems += option_problems(call.options, handle, limits)
+            problems += loop_problems(call.options, handle)
+            problems += option_problems(call.options, limits)
             problems += support_problems(len(call.images), labels, kept.labels, limits)
             steps = session.steps if call.options.steps is None else call.options.steps
             options = replace(call.options, steps=steps, views=session.n_views)

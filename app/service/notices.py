@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import math
 from collections import Counter
 from collections.abc import Sequence
 
@@ -11,12 +10,10 @@ import torch
 
 from ..engine.handle import Handle
 from ..engine.work import Adaptation
+from .choice import choose
 from .labelled_support import LabelledSupport
 from .service import Service
 from .values import Notice, SentImage
-
-COMPARED_IMAGES = 20
-"""Images of a support set that other initializations are compared by."""
 
 
 async def support_notices(
@@ -100,24 +97,17 @@ async def unlike_training_data(
 async def _better_fit(
     service: Service, handle: Handle, images: Sequence[SentImage], deadline: float
 ) -> str | None:
-    """The initialization whose training data some of the images are most like, if any.
+    """Another initialization that the images would have chosen, if any.
 
     It is advice: None rather than a refusal when ``deadline`` passes.
     """
-    some = images[:: math.ceil(len(images) / COMPARED_IMAGES)]
-    fitting: dict[str, float] = {}
     try:
         async with asyncio.timeout_at(deadline):
-            for name, other in service.registry.by_name.items():
-                if other is handle or other.checkpoint.config.calibration is None:
-                    continue
-                prepared, _ = await service.decoder.prepare(some, other.preprocessing)
-                unlikeness = other.unlikeness(prepared.statistics)
-                if unlikeness is not None and unlikeness <= 1:
-                    fitting[name] = unlikeness
+            chosen = await choose(service, images)
     except TimeoutError:
         return None
-    return min(fitting, key=lambda name: fitting[name], default=None)
+    better = chosen.choice.handle
+    return None if better is handle else better.name
 
 
 def _quoted(labels: Sequence[str]) -> str:

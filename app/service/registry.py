@@ -8,21 +8,29 @@ from ..engine.handle import Handle
 from ..errors import InitializationNotLoaded, InvalidInput, Problem
 from ..sessions.session import SessionFacts
 
+AUTO = "auto"
+"""In place of a name: the initialization that the images of a call decide for."""
+
 
 class Registry:
-    """Handles with different names, one of them the default."""
+    """Handles with different names, none of them `AUTO`; the name of one, or `AUTO`, is default."""
 
     def __init__(self, handles: Sequence[Handle], default: str | None = None) -> None:
-        """``default`` is the first one's name unless it is given."""
+        """``default`` is `AUTO` unless it is given, or the name of the only one."""
         self.by_name: Mapping[str, Handle] = {handle.name: handle for handle in handles}
-        self.default = handles[0].name if default is None else default
+        self.default = default or (AUTO if len(handles) > 1 else handles[0].name)
         self._by_identity = {handle.identity: handle for handle in handles}
 
-    def chosen(self, name: str | None) -> Handle:
-        """The one that a call names, or the default. Raises InvalidInput."""
+    def chosen(self, name: str | None) -> Handle | None:
+        """The one that a call names, or the default; None if its images decide.
+
+        Raises InvalidInput.
+        """
         wanted = self.default if name is None else name
+        if wanted == AUTO:
+            return None
         if wanted not in self.by_name:
-            message = f"expected one of {', '.join(self.by_name)}, got {wanted!r}"
+            message = f"expected {AUTO} or one of {', '.join(self.by_name)}, got {wanted!r}"
             raise InvalidInput([Problem("unknown_initialization", message, "initialization")])
         return self.by_name[wanted]
 

@@ -74,17 +74,22 @@ def query_problems(n_images: int, top_k: int | None, limits: Limits) -> list[Pro
     return problems
 
 
-def option_problems(options: AdaptOptions, handle: Handle, limits: Limits) -> list[Problem]:
-    """What is wrong with the options of an adaptation."""
-    problems = []
+def loop_problems(options: AdaptOptions, handle: Handle) -> list[Problem]:
+    """What an initialization cannot do of what options ask for: steps and views."""
     most_steps = handle.checkpoint.config.inner_loop.max_steps
+    problems = []
     if options.steps is not None and not 0 <= options.steps <= most_steps:
         message = (
             f"expected 0 to {most_steps}, the most that {handle.name!r} was validated for, "
             f"got {options.steps}"
         )
         problems.append(Problem("out_of_range", message, "steps"))
-    problems += _views_problems(options.views, handle)
+    return problems + _views_problems(options.views, handle)
+
+
+def option_problems(options: AdaptOptions, limits: Limits) -> list[Problem]:
+    """What is wrong with the options of an adaptation, whatever the initialization."""
+    problems = []
     ttl, longest = options.ttl_seconds, limits.max_ttl_seconds
     if ttl is not None and not (math.isfinite(ttl) and 1 <= ttl <= longest):
         message = f"expected 1 to {longest:g}, got {ttl:g}"

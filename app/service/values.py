@@ -37,6 +37,11 @@ class SentImage:
     index: int
     label: str = ""
 
+    @property
+    def place(self) -> tuple[str, int]:
+        """Where it stood, which no other image of its call shares."""
+        return self.field, self.index
+
 
 @dataclass(frozen=True)
 class PredictCall:
@@ -152,10 +157,33 @@ class Report:
 
 
 @dataclass(frozen=True)
+class Candidate:
+    """An initialization that could have been chosen, and what spoke for it.
+
+    ``resemblance`` in 0..1 tells how much the images are the kind of picture that it is for,
+    ``unlikeness`` how far off its training images they are (1 is its limit); None if not compared.
+    """
+
+    handle: Handle
+    resemblance: float | None
+    unlikeness: float | None
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The initialization that images decided for, why, and all that they decided among."""
+
+    handle: Handle
+    reason: str
+    candidates: tuple[Candidate, ...]
+
+
+@dataclass(frozen=True)
 class Adapted:
     """A session and how its adaptation went.
 
-    ``answer`` is what the caller of a keyed call is told, now and when the call is repeated.
+    ``choice`` is None where the images did not decide for the initialization; ``answer`` is what
+    the caller of a keyed call is told, now and when the call is repeated.
     """
 
     session: Session
@@ -165,6 +193,7 @@ class Adapted:
     warnings: tuple[Notice, ...]
     report: Report | None
     timing: Timing
+    choice: Choice | None = None
     answer: bytes | None = None
 
 

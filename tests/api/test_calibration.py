@@ -79,12 +79,26 @@ def test_a_loaded_initialization_that_fits_better_is_named(
 ) -> None:
     groceries = {"a": photographs[:3], "b": photographs[3:]}
     characters = {name: drawings[name][:2] for name in NAMES}
-    (message,) = told(adapt(three, groceries))
+    (message,) = told(adapt(three, groceries, initialization="omniglot"))
     assert message.endswith("initialization 'photographs' fits them better")
     assert not told(adapt(three, groceries, initialization="photographs"))
     (message,) = told(adapt(three, characters, initialization="photographs"))
     assert message.endswith("initialization 'omniglot' fits them better")
-    assert not told(adapt(three, characters))
+    assert not told(adapt(three, characters, initialization="omniglot"))
+
+
+def test_of_several_for_one_kind_of_picture_the_likeness_decides(
+    three: httpx.Client, drawings: Drawings, photographs: list[bytes]
+) -> None:
+    groceries = {"a": photographs[:3], "b": photographs[3:]}
+    characters = {name: drawings[name][:2] for name in NAMES}
+    for support, chosen in ((groceries, "photographs"), (characters, "omniglot")):
+        choice = adapt(three, support)["choice"]
+        assert choice["chosen"] == chosen
+        assert "of 3 for a drawing they are least unlike" in choice["reason"]
+        unlike = {entry["name"]: entry["unlikeness"] for entry in choice["candidates"]}
+        assert unlike.pop("older") is None
+        assert min(unlike, key=lambda name: unlike[name]) == chosen
 
 
 def test_without_a_calibration_nothing_is_said_of_it(

@@ -8,10 +8,9 @@ from typing import Any, cast
 import pytest
 import torch
 from inkling.engine.handle import Handle
-from inkling.images.prepared import Prepared
 from inkling.service import notices
 from inkling.service.adapt import adapt
-from inkling.service.decoding import Decoder
+from inkling.service.decoding import Decoder, Look
 from inkling.service.registry import Registry
 from inkling.service.service import Service
 from inkling.service.values import AdaptCall, SentImage
@@ -24,7 +23,7 @@ UNLIKE = "unlike_training_data"
 class NeverDecoding:
     """A decoder whose threads are busy for good."""
 
-    async def prepare(self, *_: Any) -> tuple[Prepared, Any]:
+    async def look(self, *_: Any) -> tuple[list[Look], Any]:
         await asyncio.Event().wait()
         raise AssertionError
 
