@@ -20,7 +20,10 @@ def saved_for_photographs(folder: Path, like: Checkpoint, size: int = 64) -> Pat
     """Write it to a folder, of whose name it is; what its card says is taken from ``like``."""
     network = EfficientNetLite(0, size)
     initialization = Initialization(
-        params=network.initialize(torch.Generator().manual_seed(0)) | {SCALE: torch.tensor(10.0)},
+        params={
+            **network.initialize(torch.Generator().manual_seed(0)),
+            SCALE: torch.tensor(10.0),
+        },
         step_sizes={kind: torch.ones(STEPS) for kind in (WEIGHT, BIAS)},
         inner_loop=InnerLoop(STEPS, "class_means", damping=0.01),
         views=no_views(),

@@ -85,7 +85,7 @@ def test_the_json_lines_are_bodies_that_the_api_knows(http: httpx.Client) -> Non
 def test_every_setting_is_in_the_table_with_its_default() -> None:
     for name, field in Settings.model_fields.items():
         variable = f"`{PREFIX}{name.upper()}`"
-        row = next(line for line in README.splitlines() if variable in line)
+        row = next(row for row in README.splitlines() if row.startswith(f"| {variable}"))
         assert str(field.description) in row
         if field.default_factory is None and field.default is not None:
             default = field.default[0] if name == "initializations" else field.default

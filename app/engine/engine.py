@@ -46,9 +46,10 @@ class Engine:
         )
 
     def warm_up(self, handle: Handle) -> None:
-        """Adapt, predict and hold out once, so that no caller waits for what is made once."""
+        """Look, adapt, predict and hold out once: no caller waits for what is made once."""
         handle.executor.warm_up()
         blank = torch.zeros((8, 8, 4), dtype=torch.uint8)
+        handle.preprocessing.resemblance(blank)
         prepared = handle.preprocessing.prepare([blank, blank])
         labels = torch.tensor([0, 1])
         adaptation = self.adapt(handle, SupportSet(prepared, labels, 2)).result()

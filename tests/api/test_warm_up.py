@@ -31,7 +31,9 @@ def sent(answer):
     answer.raise_for_status()
     return answer.json()
 
-with local_server(create_app(Settings(session_store="memory"))) as url:
+# Of two, so that images are looked at to choose one.
+loaded = ("omniglot", "second=omniglot")
+with local_server(create_app(Settings(initializations=loaded, session_store="memory"))) as url:
     with event.install_listener("numba:compile", Compiled()), httpx.Client(base_url=url) as http:
         for number in (1, 5, 12):
             options = {"report": "true", "keep_support": "true", "steps": "3"}
