@@ -26,8 +26,8 @@ from ..networks.published import BACKBONES, SHA256, Published, recognised
 from .publish import versions
 
 STEPS, DAMPING, HEAD_SCALE = 5, 0.01, 5.0
-CLOSER = 0.65
-"""The share of an image's side that closer views show."""
+CLOSER, CLOSEST = 0.8, 0.65
+"""The shares of an image's side that closer views show."""
 SAFETENSORS = ".safetensors"
 
 
@@ -68,8 +68,8 @@ def import_backbone(
         ),
         views=torch.tensor([_view(CLOSER, mirrored=True)]),
     )
-    further = [_view(1, mirrored=True), _view(CLOSER)]
-    further += [_view(0.8, aside=0.2), _view(0.8, mirrored=True, aside=-0.2)]
+    further = [_view(1, mirrored=True), _view(CLOSEST)]
+    further += [_view(CLOSER, aside=0.2), _view(CLOSER, mirrored=True, aside=-0.2)]
     network = published.network
     config = Config(
         name=name,
