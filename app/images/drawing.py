@@ -4,7 +4,7 @@ Part of an initialization, defined by tensor operations that ONNX has; `kernels.
 machine code.
 
 `Drawing` is for characters, symbols and line drawings. It takes ink of either polarity, of any
-size and anywhere on its sheet, in grey, colour or on a transparent ground.
+size and anywhere on its sheet, in grey, colour or on a transparent ground, in even light or not.
 """
 
 from __future__ import annotations
@@ -22,16 +22,15 @@ from ..kernels.drawing import (
     INK_THRESHOLD,
     LOOSE,
     LUMINANCE,
-    MIN_CONTRAST,
     NARROWEST,
-    ON_SHEET,
     REFINEMENTS,
     SMALL,
     SOME_INK,
-    TINY,
     draw,
 )
+from ..kernels.paper import MIN_CONTRAST, ON_SHEET, TINY
 from ..kernels.statistics import contrasts, describe
+from .paper import measure
 from .picture import drawn
 from .prepared import Prepared
 
@@ -169,6 +168,11 @@ class _Sheet:
         sign = torch.where(dark_paper, torch.ones_like(low), -torch.ones_like(low))
         self._gain = sign / (high - low).clamp(min=MIN_CONTRAST)
         self._whole = shown, frame
+        self._lit = measure(shown, frame)
+        # What is transparent was drawn on a screen, not photographed.
+        opaque = (opacity.amin((1, 2), keepdim=True) >= 1).to(torch.float32)
+        self._share = self._lit.share * opaque
+        self._cells = cells
 
     def whole(self) -> tuple[torch.Tensor, torch.Tensor]:
         """Centre `(1, 2)` and width `(1, 1)` of the square that holds any of the whole sheets."""
@@ -178,14 +182,38 @@ class _Sheet:
     def ink(self, centre: torch.Tensor, width: torch.Tensor, cells: int) -> torch.Tensor:
         """`(image, cells, cells)` of ink: 0 for paper, about 1 for the darkest ink of the sheet."""
         light, solid, frame = self._sample(centre, width, cells)
-        return self._as_ink(self._composite(light, solid, frame), frame)
+        shown = self._composite(light, solid, frame)
+        level, table = self._paper_in(centre, width, cells)
+        return self._as_ink(shown, frame, level, table)
 
     def ink_of_whole(self) -> torch.Tensor:
         """`ink` of the whole sheet, in the cells that paper and ink were told apart in."""
-        return self._as_ink(*self._whole)
+        return self._as_ink(*self._whole, self._lit.level, self._lit.table)
 
-    def _as_ink(self, shown: torch.Tensor, frame: torch.Tensor) -> torch.Tensor:
-        return ((shown - self._paper) * self._gain * frame).clamp(min=0)
+    def _as_ink(
+        self, shown: torch.Tensor, frame: torch.Tensor, level: torch.Tensor, table: torch.Tensor
+    ) -> torch.Tensor:
+        """Ink against one tone of paper, and as much as the light is uneven against its level."""
+        alike = ((shown - self._paper) * self._gain * frame).clamp(min=0)
+        darkening = (1 - shown / level.clamp(min=TINY)) * self._lit.gain * frame
+        local = darkening.clamp(min=0) * (1 - table)
+        return alike + self._share * (local - alike)
+
+    def _paper_in(
+        self, centre: torch.Tensor, width: torch.Tensor, cells: int
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """The paper's level and the table in the cells of a window."""
+        middle, side = self.whole()
+        scale = self._cells / side
+        grid = (torch.arange(self._cells, device=width.device) + 0.5).unsqueeze(0)
+        place = (centre - middle) * scale + self._cells / 2
+        down, across = (
+            _resampling(grid, place[:, axis : axis + 1], width * scale, cells) for axis in (0, 1)
+        )
+        # Beyond the grid goes on what lies at its edge.
+        down = down / down.sum(2, keepdim=True).clamp(min=TINY)
+        across = across / across.sum(2, keepdim=True).clamp(min=TINY)
+        return down @ self._lit.level @ across.mT, down @ self._lit.table @ across.mT
 
     def _composite(
         self, light: torch.Tensor, solid: torch.Tensor, frame: torch.Tensor

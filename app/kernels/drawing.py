@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .jit import Floats, compiled
+from .paper import MIN_CONTRAST, ON_SHEET, TINY, Measured, is_even, measure
 
 COARSE = 2
 """Cells of the grid that the ink is looked for on, per cell of the output, along one side."""
@@ -20,8 +21,6 @@ REFINEMENTS = 2
 SMALL, LOOSE = 0.1, 2.0
 """A window below this share of the sheet was seen too coarsely to be trusted: the next look is at
 one so many times as wide."""
-MIN_CONTRAST = 32 / 255
-"""Luminance between paper and ink below which a difference counts as noise of the paper."""
 INK_THRESHOLD = 0.25
 FAINTEST = 0.25
 """Ink that is stretched no further, however little of it there is."""
@@ -29,12 +28,8 @@ NARROWEST = 4.0
 """Pixels a side of the smallest window."""
 SOME_INK = 0.5
 """Cells of ink, taken together, below which a look has found none."""
-ON_SHEET = 0.499
-"""Share of a cell on the sheet from which on it counts where paper and ink are told apart. A
-little less than half, so that a cell of which just half lies there counts whatever the rounding."""
 EVEN = 1e-4
 """Luminance within which paper and ink take up as much of the sheet: then the paper is light."""
-TINY = 1e-6
 LUMINANCE = (0.299, 0.587, 0.114)
 """Weights of red, green and blue (ITU-R BT.601)."""
 
@@ -54,7 +49,8 @@ def draw(
     # The first look is at the whole sheet, as a square around its middle.
     middle_down, middle_across, side = height / 2, width / 2, float(max(height, width))
     small = SMALL * side
-    ground, paper, gain = 0.0, 0.0, 0.0
+    grid, scale = cells, cells / side
+    ground, tones, even, lit = 0.0, (0.0, 0.0), True, _unmeasured()
     for look in range(REFINEMENTS + 1):
         # Looks before the last only seek the ink, on a finer grid than the output's.
         if look == REFINEMENTS:
@@ -72,8 +68,18 @@ def draw(
         _composite(ink, covered, frame, ground)
         if look == 0:
             # So are paper and ink, by which all looks must agree.
-            paper, gain = _tones(ink, frame)
-        _to_ink(ink, frame, paper, gain)
+            tones = _tones(ink, frame)
+            # What is transparent was drawn on a screen, not photographed.
+            even = not opaque or is_even(ink, frame)
+            if not even:
+                lit = measure(ink, frame)
+        if even:
+            _to_ink(ink, frame, tones)
+        else:
+            # The paper's level was measured in the first look's cells.
+            down = _taps((middle_down - height / 2) * scale + grid / 2, side * scale, cells, grid)
+            across = _taps((middle_across - width / 2) * scale + grid / 2, side * scale, cells, grid)
+            _to_ink_in_light(ink, frame, tones, lit, down, across)
         if look < REFINEMENTS:
             total, off_down, off_across, spread = _moments(ink)
             # A sheet without ink is seen whole, whatever noise there is.
@@ -226,13 +232,44 @@ def _tones(seen: Floats, frame: Floats) -> tuple[float, float]:
 
 
 @compiled
-def _to_ink(seen: Floats, frame: Floats, paper: float, gain: float) -> None:
+def _to_ink(seen: Floats, frame: Floats, tones: tuple[float, float]) -> None:
     """Turn luminance into ink, in place."""
+    paper, gain = tones
     for y in range(len(seen)):
         for x in range(len(seen)):
             # Weighted by the frame, since beyond the sheet nothing is drawn.
             ink = (seen[y, x] - np.float32(paper)) * np.float32(gain) * frame[y, x]
             seen[y, x] = max(ink, np.float32(0))
+
+
+@compiled
+def _unmeasured() -> Measured:
+    """What stands for paper that was not measured."""
+    none = np.empty((0, 0), np.float32)
+    return 0.0, none, none, 0.0
+
+
+@compiled
+def _to_ink_in_light(
+    seen: Floats, frame: Floats, tones: tuple[float, float], lit: Measured, down: Taps, across: Taps
+) -> None:
+    """Turn luminance into ink, in place, measured against the paper around where light is uneven.
+
+    ``down`` and ``across`` are the window's in the grid that ``lit`` was measured in.
+    """
+    share, whole_level, whole_table, local_gain = lit
+    paper, gain = tones
+    level, table = _resampled(whole_level, down, across), _resampled(whole_table, down, across)
+    for y in range(len(seen)):
+        for x in range(len(seen)):
+            alike = (seen[y, x] - np.float32(paper)) * np.float32(gain) * frame[y, x]
+            alike = max(alike, np.float32(0))
+            # Beyond the grid goes on what lies at its edge.
+            within = max(down[3][y], np.float32(TINY)) * max(across[3][x], np.float32(TINY))
+            darkening = 1 - seen[y, x] / max(level[y, x] / within, np.float32(TINY))
+            local = max(darkening * np.float32(local_gain) * frame[y, x], np.float32(0))
+            local *= 1 - table[y, x] / within
+            seen[y, x] = alike + np.float32(share) * (local - alike)
 
 
 @compiled
