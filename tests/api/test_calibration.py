@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import numpy as np
 import pytest
 import torch
 from inkling.checkpoints.catalogue import find_checkpoint
@@ -19,7 +20,9 @@ from inkling.images.decode import decode
 from inkling.main import create_app
 from inkling.settings import Settings
 from inkling.training.calibration import fit_likeness
+from PIL import Image
 
+from ..pictures import saved
 from .test_conversation import NAMES, Drawings, adapt, predict
 
 UNLIKE = "unlike_training_data"
@@ -99,6 +102,18 @@ def test_of_several_for_one_kind_of_picture_the_likeness_decides(
         unlike = {entry["name"]: entry["unlikeness"] for entry in choice["candidates"]}
         assert unlike.pop("older") is None
         assert min(unlike, key=lambda name: unlike[name]) == chosen
+
+
+def test_images_that_resemble_none_are_served_and_warned_of(three: httpx.Client) -> None:
+    chooser = np.random.default_rng(0)
+    noise = [
+        saved(Image.fromarray(chooser.integers(0, 255, (40, 40, 3), dtype=np.uint8)))
+        for _ in range(4)
+    ]
+    answer = adapt(three, {"a": noise[:2], "b": noise[2:]})
+    (message,) = told(answer)
+    assert "fits them better" not in message
+    assert repr(answer["choice"]["chosen"]) in message
 
 
 def test_without_a_calibration_nothing_is_said_of_it(
