@@ -11,7 +11,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from .api.schemas import MAX_IMAGES
-from .checkpoints.catalogue import DEFAULT
+from .checkpoints.catalogue import DEFAULTS
 from .engine.device import DeviceChoice, available_cores
 from .errors import BadSetting
 
@@ -36,7 +36,7 @@ class Settings(BaseSettings):
     host: str = Field("127.0.0.1", description="address to listen on")
     port: Annotated[int, Field(ge=0, le=65_535)] = Field(8000, description="port to listen on")
     initializations: Annotated[tuple[str, ...], NoDecode, Field(min_length=1)] = Field(
-        (DEFAULT,),
+        DEFAULTS,
         description="names or folders of initializations, comma-separated; `other=FOLDER` serves "
         "one under another name",
     )

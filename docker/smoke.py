@@ -1,6 +1,6 @@
 """Checks a running server from outside, over HTTP: `python3 docker/smoke.py [URL]`.
 
-Needs nothing but Python's standard library and the sample drawings beside it in the source tree.
+Needs nothing but Python's standard library and the sample images beside it in the source tree.
 The first check that fails ends it, with what was expected and what came.
 """
 
@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 DEFAULT_URL = "http://127.0.0.1:8000"
-SAMPLES = Path(__file__).resolve().parent.parent / "app" / "samples" / "omniglot"
+SAMPLES = Path(__file__).resolve().parent.parent / "app" / "samples"
 N_WAY, N_SHOT, N_QUERY = 5, 5, 10
 LEAST_SHARE_RIGHT = 0.9
 BIG_UPLOAD_BYTES = 5 * 2**20
@@ -59,19 +59,9 @@ class Answer:
 def main(url: str) -> None:
     """Run all checks against the server at ``url``."""
     wait_until_ready(url)
-    characters = sorted(folder for folder in SAMPLES.iterdir() if folder.is_dir())[:N_WAY]
-    drawings = {
-        folder.name: [path.read_bytes() for path in sorted(folder.glob("*.png"))]
-        for folder in characters
-    }
-    support = [
-        (label, drawing) for label, images in drawings.items() for drawing in images[:N_SHOT]
-    ]
-    queries = [
-        (label, drawing)
-        for label, images in drawings.items()
-        for drawing in images[N_SHOT : N_SHOT + N_QUERY]
-    ]
+    photographs, questions = samples("groceries", "*.jpg")
+    predict(url, adapt(url, photographs), questions)
+    support, queries = samples("omniglot", "*.png")
     session = adapt(url, support)
     predict(url, session, queries)
 
@@ -83,6 +73,16 @@ def main(url: str) -> None:
     for made in (session, big_session):
         delete(url, made)
     print("All checks passed.")
+
+
+def samples(kind: str, pattern: str) -> tuple[list[tuple[str, bytes]], list[tuple[str, bytes]]]:
+    """Support and query images of some classes, with their labels."""
+    support, queries = [], []
+    for folder in sorted(path for path in (SAMPLES / kind).iterdir() if path.is_dir())[:N_WAY]:
+        images = [path.read_bytes() for path in sorted(folder.glob(pattern))]
+        support += [(folder.name, image) for image in images[:N_SHOT]]
+        queries += [(folder.name, image) for image in images[N_SHOT : N_SHOT + N_QUERY]]
+    return support, queries
 
 
 def wait_until_ready(url: str) -> None:

@@ -31,7 +31,7 @@ def encoded() -> tuple[EncodedClass, ...]:
             "",
             tuple((path.name, path.read_bytes()) for path in sorted(folder.glob("*.png"))),
         )
-        for folder in sorted(SAMPLES.iterdir())
+        for folder in sorted(SAMPLES["drawings"].iterdir())
         if folder.is_dir()
     )
 
@@ -51,7 +51,7 @@ def photographs() -> list[bytes]:
 
 @pytest.fixture(scope="session")
 def checkpoint() -> Checkpoint:
-    """The initialization that ships."""
+    """The initialization for drawings that ships."""
     return load_checkpoint(find_checkpoint("omniglot"))
 
 
@@ -63,7 +63,7 @@ def classes(encoded: tuple[EncodedClass, ...], checkpoint: Checkpoint) -> ClassI
 
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The base URL of a real server with the shipped initialization."""
+    """The base URL of a real server with the shipped initializations."""
     settings = Settings(
         workers=2, body_timeout_seconds=2, session_folder=tmp_path_factory.mktemp("sessions")
     )
@@ -87,4 +87,4 @@ def chooser() -> random.Random:
 @pytest.fixture
 def samples() -> Path:
     """The folder of the sample characters."""
-    return SAMPLES
+    return SAMPLES["drawings"]

@@ -50,13 +50,13 @@ def test_the_curl_lines_do_what_the_readme_says(http: httpx.Client) -> None:
         for part in re.findall(r"^curl .*?(?<!\\)$", block, re.DOTALL | re.MULTILINE)
     ]
     adapting, predicting, *others, refusing = lines
-    folder = ROOT / "app/samples/omniglot"
+    folder = ROOT / "app/samples/groceries"
     adapted = curl(adapting, http, folder)
     assert adapted.status_code == 201
     session_id = adapted.json()["session_id"]
     predicted = curl(predicting.replace("SESSION_ID", session_id), http, folder)
     labels = [prediction["label"] for prediction in predicted.json()["predictions"]]
-    assert labels == ["tengwar", "tibetan"]
+    assert labels == ["lemon", "garlic"]
     found = [curl(line.replace("SESSION_ID", session_id), http, folder) for line in others]
     assert [response.status_code for response in found] == [200, 200, 200, 200, 204, 200]
     assert found[0].json()["version"] == 2
@@ -72,7 +72,7 @@ def test_the_python_lines_run(
     monkeypatch.chdir(ROOT)
     (code,) = blocks("python")
     exec(code.replace("http://127.0.0.1:8000", server), {})  # noqa: S102
-    assert "label='tibetan'" in capsys.readouterr().out
+    assert "label='garlic'" in capsys.readouterr().out
 
 
 def test_the_json_lines_are_bodies_that_the_api_knows(http: httpx.Client) -> None:

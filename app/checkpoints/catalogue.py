@@ -7,7 +7,7 @@ from pathlib import Path
 from ..errors import BadCheckpoint
 from .checkpoint import CONFIG_FILE
 
-DEFAULT = "omniglot"
+DEFAULTS = ("photos", "omniglot")
 _PACKAGE = Path(__file__).resolve().parent.parent
 SHIPPED = (_PACKAGE / "models", _PACKAGE.parent / "models")
 """In an installed package, and beside the package in a source tree."""

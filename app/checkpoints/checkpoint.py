@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -135,13 +136,18 @@ def record_result(folder: Path, result: Result) -> None:
     _write_config(folder, config.model_copy(update={"results": [*kept, result]}))
 
 
-def record_calibration(folder: Path, calibration: Calibration) -> None:
-    """Put a calibration into the config and the card.
+def record_calibration(
+    folder: Path, calibration: Calibration, groups: Sequence[str] | None = None
+) -> None:
+    """Put a calibration into the config and the card, and the groups of classes it was fitted on.
 
     It changes answers, so it changes the identity, and drops the results measured before.
     """
     config = load_checkpoint(folder).config
-    changed = {"calibration": calibration, "results": []}
+    changed: dict[str, Any] = {"calibration": calibration, "results": []}
+    if groups is not None:
+        selected_on = {"validation_groups": list(groups)}
+        changed["provenance"] = config.provenance.model_copy(update=selected_on)
     _write_config(folder, config.model_copy(update=changed))
 
 

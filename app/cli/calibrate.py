@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from ..data.sources import DataFormat
+from ..data.sources import IN_GROUPS, DataFormat
 from .image_cache import CacheOption, cache_folder
 
 
@@ -48,7 +48,8 @@ def calibrate(
         loaded.network, loaded.initialization, for_episodes(data_format, held_out)
     )
     fitted = fit_calibration(candidate, training, loaded.preprocessing, seed, episodes)
-    record_calibration(checkpoint, fitted)
+    held_out_groups = sorted(set(held_out.groups)) if data_format in IN_GROUPS else groups
+    record_calibration(checkpoint, fitted, held_out_groups)
     typer.echo(
         f"temperature {fitted.temperature:.3f}, none of these above {fitted.none_of_these}, "
         f"unlike the training data above {fitted.likeness.threshold:.2f}"

@@ -23,6 +23,7 @@ def fit_metric(
             help="A class, such as groceries/banana, that is not learned; again for more."
         ),
     ] = None,
+    description: Annotated[str | None, typer.Option(help="What the card says it is for.")] = None,
     licence: Annotated[str, typer.Option(help="Of the data, for the card.")] = "not stated",
     threads: Annotated[int, typer.Option(help="CPU threads.", min=1)] = 1,
     cache: CacheOption = None,
@@ -58,5 +59,5 @@ def fit_metric(
     told = f"{data_format} in {data.name}"
     if left_out:
         told += f", without {', '.join(sorted(left_out))}"
-    record_metric(checkpoint, classes, told, licence)
+    record_metric(checkpoint, classes, told, licence, description)
     typer.echo(f"The metric learned from {len(classes)} classes.")

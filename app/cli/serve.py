@@ -29,7 +29,7 @@ def serve(
         str | None,
         typer.Option(
             help="Names or folders, comma-separated; of several, the images of a call "
-            "decide which is used [INKLING_INITIALIZATIONS, else omniglot]."
+            "decide which is used [INKLING_INITIALIZATIONS, else photos,omniglot]."
         ),
     ] = None,
 ) -> None:

@@ -76,9 +76,7 @@ def measure(shown: torch.Tensor, frame: torch.Tensor) -> Paper:
     told = (1 - _ramp(touching, STRAY)) * _told_apart(lit, level, paper, darkest)
     told = told * _ramp(_total(weight) / _total(paper).clamp(min=TINY), LEAST_PAPER)
     uneven = torch.where(_any(table), torch.ones_like(told), _unevenness(lit, level, paper))
-    return Paper(
-        level, table.to(shown.dtype), 1 / darkest.clamp(min=MIN_CONTRAST), told * uneven
-    )
+    return Paper(level, table.to(shown.dtype), 1 / darkest.clamp(min=MIN_CONTRAST), told * uneven)
 
 
 def _table(shown: torch.Tensor, inside: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

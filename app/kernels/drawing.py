@@ -78,7 +78,9 @@ def draw(
         else:
             # The paper's level was measured in the first look's cells.
             down = _taps((middle_down - height / 2) * scale + grid / 2, side * scale, cells, grid)
-            across = _taps((middle_across - width / 2) * scale + grid / 2, side * scale, cells, grid)
+            across = _taps(
+                (middle_across - width / 2) * scale + grid / 2, side * scale, cells, grid
+            )
             _to_ink_in_light(ink, frame, tones, lit, down, across)
         if look < REFINEMENTS:
             total, off_down, off_across, spread = _moments(ink)

@@ -9,8 +9,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from .drawing import LUMINANCE, TINY
+from .drawing import LUMINANCE
 from .jit import Floats, compiled
+from .paper import TINY
 
 GRID = 32
 """Cells along the longer side, unless an image has fewer pixels."""

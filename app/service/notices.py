@@ -39,7 +39,7 @@ def few_images(labels: Sequence[str]) -> tuple[Notice, ...]:
     single = sorted(label for label, count in Counter(labels).items() if count == 1)
     if not single:
         return ()
-    message = f"one image only of {_quoted(single)}: more drawings of a class make it safer"
+    message = f"one image only of {_quoted(single)}: more images of a class make it safer"
     return (Notice("few_images", message),)
 
 
@@ -56,9 +56,9 @@ def same_images(kept: torch.Tensor, labels: Sequence[str]) -> tuple[Notice, ...]
 
 
 def blank_images(images: Sequence[SentImage], blank: Sequence[bool]) -> tuple[Notice, ...]:
-    """Notices of images without a drawing, which are those that ``blank`` tells."""
+    """Notices of images that show nothing, which are those that ``blank`` tells."""
     return tuple(
-        Notice("blank_image", f"{image.field!r}[{image.index}] shows no drawing")
+        Notice("blank_image", f"{image.field!r}[{image.index}] shows nothing")
         for image, shows_nothing in zip(images, blank, strict=True)
         if shows_nothing
     )

@@ -77,7 +77,13 @@ def fit_metric(metric: Metric, classes: Sequence[PooledClass]) -> Params:
     return params
 
 
-def record_metric(folder: Path, classes: Sequence[PooledClass], data: str, licence: str) -> None:
+def record_metric(
+    folder: Path,
+    classes: Sequence[PooledClass],
+    data: str,
+    licence: str,
+    description: str | None = None,
+) -> None:
     """Fit the metric of a checkpoint, and write it into its folder; see `fit_metric`.
 
     Its calibration and its results are dropped, which were of another metric.
@@ -86,6 +92,7 @@ def record_metric(folder: Path, classes: Sequence[PooledClass], data: str, licen
     initialization, provenance = loaded.initialization, loaded.config.provenance
     metric = fit_metric(network_with_metric(loaded).metric, classes)
     learned: dict[str, Any] = {
+        "description": description or loaded.config.description,
         "calibration": None,
         "results": [],
         "provenance": provenance.model_copy(

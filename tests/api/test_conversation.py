@@ -288,7 +288,7 @@ def test_a_query_without_a_drawing_is_warned_of(
         ),
     )
     (warning,) = response.json()["warnings"]
-    assert warning == {"code": "blank_image", "message": "'image'[1] shows no drawing"}
+    assert warning == {"code": "blank_image", "message": "'image'[1] shows nothing"}
 
 
 def test_what_is_loaded_is_listed(http: httpx.Client, checkpoint: Checkpoint) -> None:

@@ -20,7 +20,8 @@ class Compiled(event.Listener):
         pass
 
 def files(first, stop, classes=4):
-    folders = sorted(folder for folder in SAMPLES.iterdir() if folder.is_dir())[:classes]
+    drawn = SAMPLES["drawings"].iterdir()
+    folders = sorted(folder for folder in drawn if folder.is_dir())[:classes]
     return [
         (folder.name, (path.name, path.read_bytes()))
         for folder in folders

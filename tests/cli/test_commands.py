@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from inkling import Client, InklingError, RequestRefused, ServerUnreachable
 from inkling.cli.app import app, main
-from inkling.cli.demo import draw
+from inkling.cli.demo import Kind, draw
 from inkling.data.sources import EncodedClass
 from inkling.errors import InvalidInput
 from inkling.sessions.sqlite_store import SqliteStore
@@ -126,15 +126,19 @@ def test_the_demo_tells_what_happened_and_how_to_do_it_by_hand() -> None:
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_the_demo_is_right_at_least_nine_times_in_ten(server: str, seed: int) -> None:
-    support, queries = draw(seed, n_way=5, n_shot=5, n_query=10)
+@pytest.mark.parametrize(("kind", "name"), [("photographs", "photos"), ("drawings", "omniglot")])
+def test_the_demo_is_right_at_least_nine_times_in_ten(
+    server: str, kind: Kind, name: str, seed: int
+) -> None:
+    support, queries = draw(kind, seed, n_way=5, n_shot=5, n_query=10)
     with Client(server) as inkling:
         session = inkling.adapt(support)
+        assert session.initialization == name
         right = asked = 0
-        for label, drawings in queries.items():
-            predictions = inkling.predict(session.session_id, drawings)
+        for label, images in queries.items():
+            predictions = inkling.predict(session.session_id, images)
             right += sum(prediction.label == label for prediction in predictions)
-            asked += len(drawings)
+            asked += len(images)
         inkling.forget(session.session_id)
     assert asked == 50
     assert right >= 0.9 * asked
@@ -147,7 +151,7 @@ def test_the_client_tells_what_the_server_refused(server: str, samples: Path) ->
         assert refused.value.status == 422
         with pytest.raises(RequestRefused, match="No such session"):
             inkling.session("unknown")
-        assert [entry["name"] for entry in inkling.initializations()] == ["omniglot"]
+        assert [entry["name"] for entry in inkling.initializations()] == ["photos", "omniglot"]
 
 
 def test_the_client_keeps_labels_as_they_are_and_loses_none(server: str, samples: Path) -> None:

@@ -68,4 +68,4 @@ def test_the_same_image_under_two_labels_is_told() -> None:
 def test_blank_images_are_told_by_field_and_place(blank: list[bool], told_of: list[str]) -> None:
     images = [SentImage(b"", "a", 3), SentImage(b"", "b", 0)]
     messages = [notice.message for notice in notices.blank_images(images, blank)]
-    assert messages == [f"{place} shows no drawing" for place in told_of]
+    assert messages == [f"{place} shows nothing" for place in told_of]

@@ -144,7 +144,7 @@ def images(shape: tuple[int, int, int], n_way: int, number: int, first: int = 0)
     there are too few of a class, they are seen again turned by quarters.
     """
     if shape[0] == 1:
-        folders = [folder for folder in sorted(SAMPLES.iterdir()) if folder.is_dir()]
+        folders = [folder for folder in sorted(SAMPLES["drawings"].iterdir()) if folder.is_dir()]
         classes = [sorted(folders[i % len(folders)].glob("*.png")) for i in range(n_way)]
         prepare: Callable[[torch.Tensor], torch.Tensor] = Drawing(shape[1])
     else:

@@ -37,7 +37,7 @@ class Task:
 def draw_tasks(number: int) -> list[Task]:
     """The first tasks out of the sample drawings, always the same ones."""
     chooser = random.Random(0)
-    characters = sorted(folder for folder in SAMPLES.iterdir() if folder.is_dir())
+    characters = sorted(folder for folder in SAMPLES["drawings"].iterdir() if folder.is_dir())
     return [_draw_task(chooser, characters) for _ in range(number)]
 
 
