@@ -56,6 +56,24 @@ class ClassImages:
         """The same classes with their images changed, each by itself."""
         return replace(self, images=tuple(_changed(images, change) for images in self.images))
 
+    def computed(self, change: Change, most: int | None = None) -> ClassImages:
+        """The same classes with what ``change`` makes of their images, of ``most`` each, in memory.
+
+        No more than a part of the images lies in memory beside it.
+        """
+        counts = [len(images) if most is None else min(most, len(images)) for images in self.images]
+        end, made = 0, torch.empty(0)
+        for images, count in zip(self.images, counts, strict=True):
+            for part in in_parts(images, count):
+                results = change(part)
+                if end == 0:
+                    # One block for all: small ones, each behind the freed memory of large images,
+                    # would keep that from being used again.
+                    made = results.new_empty((sum(counts), *results.shape[1:]))
+                made[end : end + len(part)] = results
+                end += len(part)
+        return replace(self, images=torch.split(made, counts))
+
     def at(self, places: Sequence[tuple[int, int]]) -> torch.Tensor:
         """`(image, ...)`: images given by their class and their position in it."""
         return torch.stack([self.images[index][position] for index, position in places])
@@ -174,11 +192,12 @@ def draw_episode(classes: ClassImages, shape: EpisodeShape, generator: torch.Gen
     return realize(classes, classes.plan(shape, generator))
 
 
-def in_parts(images: Images) -> Iterator[torch.Tensor]:
-    """All images of a class, one part of at most `PART_BYTES` after another."""
+def in_parts(images: Images, most: int | None = None) -> Iterator[torch.Tensor]:
+    """The first ``most`` images of a class, or all, in parts of at most `PART_BYTES`."""
     count = max(1, PART_BYTES // (4 * math.prod(images.shape[1:])))
-    for begin in range(0, len(images), count):
-        yield images[begin : begin + count]
+    end = len(images) if most is None else most
+    for begin in range(0, end, count):
+        yield images[begin : min(end, begin + count)]
 
 
 def _changed(images: Images, change: Change) -> Images:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch.nn import functional
@@ -13,8 +13,6 @@ from ..data.episodes import (
     ClassImages,
     EpisodePlan,
     EpisodeShape,
-    Images,
-    in_parts,
     realize,
     seeded,
 )
@@ -78,22 +76,24 @@ def fit_likeness(
     training: ClassImages, held_out: ClassImages, preprocessing: Preprocessing, seed: int
 ) -> Likeness:
     """Moments from training classes; the threshold from small support sets of held-out ones."""
-    statistics = torch.cat(
-        [preprocessing.statistics(images[:TRAINING_IMAGES]) for images in training.images]
-    )
+    statistics = _statistics(training, preprocessing, TRAINING_IMAGES)
     means = statistics.mean(0)
     covariance = (statistics - means).T @ (statistics - means) / len(statistics)
     covariance = covariance + 0.01 * covariance.diag().diag() + 1e-6 * torch.eye(len(means))
     whitening = torch.linalg.cholesky(torch.linalg.inv(covariance))
-    unseen = torch.cat([_statistics(images, preprocessing) for images in held_out.images])
+    unseen = _statistics(held_out, preprocessing)
     distances = ((unseen - means) @ whitening).square().mean(1)
     drawn = torch.randint(len(distances), (SUPPORT_SETS, 2), generator=seeded(seed, 2))
     threshold = MARGIN * float(distances[drawn].mean(1).quantile(QUANTILE))
     return Likeness(means=means.tolist(), whitening=whitening.tolist(), threshold=threshold)
 
 
-def _statistics(images: Images, preprocessing: Preprocessing) -> torch.Tensor:
-    return torch.cat([preprocessing.statistics(part) for part in in_parts(images)])
+def _statistics(
+    classes: ClassImages, preprocessing: Preprocessing, most: int | None = None
+) -> torch.Tensor:
+    """`(image, statistic)` of ``most`` images of each class, or of all."""
+    described = classes.computed(preprocessing.statistics, most)
+    return torch.cat([statistics[:] for statistics in described.images])
 
 
 def area_under_roc(known: torch.Tensor, unknown: torch.Tensor) -> float:
@@ -108,9 +108,7 @@ def warned_share(
     likeness: Likeness, classes: ClassImages, preprocessing: Preprocessing, setting: Setting
 ) -> float:
     """The share of support sets that are warned to be unlike the training data."""
-    statistics = replace(
-        classes, images=tuple(_statistics(images, preprocessing) for images in classes.images)
-    )
+    statistics = classes.computed(preprocessing.statistics)
     warned = [
         likeness.unlikeness(realize(statistics, plan).support.images) > likeness.threshold
         for plan in setting.plans(classes)

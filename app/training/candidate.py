@@ -9,8 +9,7 @@ from typing import Protocol
 
 import torch
 
-from ..data.episodes import ClassImages, EpisodePlan, in_parts, realize
-from ..data.stored_images import Change
+from ..data.episodes import ClassImages, EpisodePlan, realize
 from ..meta.episode import Episode
 from ..meta.head import unit
 from ..meta.inner_loop import (
@@ -102,7 +101,7 @@ class Inductive:
         if first_adapted(self.network, self.initialization) == 0:
             # Views of the images: many times as large, and soon made.
             return self.classes.changed(through)
-        return _streamed(self.classes, through)
+        return self.classes.computed(through)
 
     def _classified(self, fast_weights: Params, frozen: torch.Tensor) -> torch.Tensor:
         return logits_from_frozen(self.network, self.initialization, fast_weights, frozen)
@@ -119,14 +118,4 @@ def without_network_steps(initialization: Initialization) -> Initialization | No
 @torch.no_grad()
 def embed(network: Network, initialization: Initialization, classes: ClassImages) -> ClassImages:
     """The unit features `(image, feature)` of every image, in place of the images."""
-    return _streamed(classes, lambda images: unit(network.features(initialization.params, images)))
-
-
-def _streamed(classes: ClassImages, change: Change) -> ClassImages:
-    """Classes whose changed images are held in memory, and of the others no more than a part."""
-    return replace(
-        classes,
-        images=tuple(
-            torch.cat([change(part) for part in in_parts(images)]) for images in classes.images
-        ),
-    )
+    return classes.computed(lambda images: unit(network.features(initialization.params, images)))

@@ -101,6 +101,9 @@ def test_they_are_turned_mirrored_joined_and_placed_alike(
         )
         assert torch.equal(drawn.support.images, same.support.images)
         assert torch.equal(drawn.query_images, same.query_images)
+    means = found.computed(lambda images: images.mean((2, 3)), most=3)
+    assert [tuple(images.shape) for images in means.images] == [(3, 3)] * len(found.names)
+    torch.testing.assert_close(means.images[5][2], expected.images[5][2].mean((1, 2)))
     places = [(0, 1), (7, 0), (0, 1)]
     assert torch.equal(found.at(places), expected.at(places))
 
@@ -110,6 +113,7 @@ def test_a_part_holds_little_and_all_parts_are_all_images() -> None:
     parts = list(in_parts(large))
     assert [len(part) for part in parts] == [2, 2, 1]
     assert torch.equal(torch.cat(parts), large)
+    assert [len(part) for part in in_parts(large, 3)] == [2, 1]
     assert [len(part) for part in in_parts(large.repeat(1, 1, 3, 3))] == [1] * 5
 
 
