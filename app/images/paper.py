@@ -32,6 +32,7 @@ from ..kernels.paper import (
     REACH,
     REFINEMENTS,
     REFITS,
+    SHARP,
     STEP,
     STRAY,
     STRAY_ROWS,
@@ -98,9 +99,11 @@ def _strip(shown: torch.Tensor, inside: torch.Tensor) -> torch.Tensor:
     # Of each row, the cells from the side on before any that is paper.
     run = inside & (paper.to(torch.float32).cumsum(2) == 0)
     width, rows = run.to(torch.float32).sum(2), inside.any(2).to(torch.float32)
+    # A table ends at once where the paper begins, a shadow little by little.
+    beside = functional.max_pool1d(functional.pad(shown, (0, SHARP - 1)), SHARP, 1)
+    sharp = (run & (shown < DARK * beside)).any(2).to(torch.float32)
     place = torch.ones_like(width).cumsum(1)
-    edge = torch.zeros_like(width)
-    weight = rows * (width > 0)
+    edge, weight = torch.zeros_like(width), sharp
     # Strokes that meet the strip lengthen some rows: what lies off the line has less weight.
     for _ in range(REFITS):
         total = weight.sum(1, keepdim=True).clamp(min=TINY)
@@ -110,7 +113,7 @@ def _strip(shown: torch.Tensor, inside: torch.Tensor) -> torch.Tensor:
         tilt = (weight * (place - middle) * (width - mean)).sum(1, keepdim=True) / spread
         edge = mean + tilt * (place - middle)
         weight = rows / (1 + (width - edge) ** 2)
-    lined = (rows * (width > 0)).sum(1) >= LINED * rows.sum(1)
+    lined = sharp.sum(1) >= LINED * rows.sum(1)
     stray = (rows * ((width - edge).abs() > OFF_LINE)).sum(1)
     straight = lined & (stray <= STRAY_ROWS * rows.sum(1))
     before = (inside.any(1).to(torch.float32).cumsum(1) == 0).to(torch.float32).sum(1)

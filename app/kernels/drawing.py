@@ -68,20 +68,19 @@ def draw(
         _composite(ink, covered, frame, ground)
         if look == 0:
             # So are paper and ink, by which all looks must agree.
-            tones = _tones(ink, frame)
+            low, high, shade = _range(ink, frame)
+            tones = _tones(low, high, shade)
             # What is transparent was drawn on a screen, not photographed.
-            even = not opaque or is_even(ink, frame)
+            even = not opaque or is_even(ink, frame, low, high)
             if not even:
                 lit = measure(ink, frame)
         if even:
             _to_ink(ink, frame, tones)
         else:
             # The paper's level was measured in the first look's cells.
-            down = _taps((middle_down - height / 2) * scale + grid / 2, side * scale, cells, grid)
-            across = _taps(
-                (middle_across - width / 2) * scale + grid / 2, side * scale, cells, grid
-            )
-            _to_ink_in_light(ink, frame, tones, lit, down, across)
+            seen_down = (middle_down - height / 2) * scale + grid / 2
+            seen_across = (middle_across - width / 2) * scale + grid / 2
+            _to_ink_in_light(ink, frame, tones, lit, (seen_down, seen_across, side * scale))
         if look < REFINEMENTS:
             total, off_down, off_across, spread = _moments(ink)
             # A sheet without ink is seen whole, whatever noise there is.
@@ -216,19 +215,29 @@ def _composite(seen: Floats, solid: Floats, frame: Floats, ground: float) -> Non
 
 
 @compiled
-def _tones(seen: Floats, frame: Floats) -> tuple[float, float]:
-    """The paper's luminance, and by what the difference to it becomes ink of 0 to about 1."""
-    low, high, total, inside = 1.0, 0.0, 0.0, 0
+def _range(seen: Floats, frame: Floats) -> tuple[float, float, float]:
+    """The least, the greatest and the mean luminance on the sheet."""
+    low, high, total, inside = np.float32(1), np.float32(0), 0.0, 0.0
     for y in range(len(seen)):
         for x in range(len(seen)):
-            # Cells beyond the sheet have no luminance of their own.
-            if frame[y, x] >= ON_SHEET:
-                low, high = min(low, seen[y, x]), max(high, seen[y, x])
-                total += seen[y, x]
-                inside += 1
+            # Cells beyond the sheet have no luminance of their own. Chosen values in place of
+            # branches, so that many cells are looked at at once.
+            on_sheet = frame[y, x] >= np.float32(ON_SHEET)
+            dark = seen[y, x] if on_sheet else np.float32(1)
+            light = seen[y, x] if on_sheet else np.float32(0)
+            low = dark if dark < low else low
+            high = light if light > high else high
+            total += light
+            inside += 1.0 if on_sheet else 0.0
+    return low, high, total / inside
+
+
+@compiled
+def _tones(low: float, high: float, mean: float) -> tuple[float, float]:
+    """The paper's luminance, and by what the difference to it becomes ink of 0 to about 1."""
     contrast = max(high - low, MIN_CONTRAST)
     # Ink is what covers less: the paper is at the end of the range that the mean is nearer to.
-    if total / inside < (low + high) / 2 - EVEN:
+    if mean < (low + high) / 2 - EVEN:
         return low, 1 / contrast
     return high, -1 / contrast
 
@@ -253,14 +262,20 @@ def _unmeasured() -> Measured:
 
 @compiled
 def _to_ink_in_light(
-    seen: Floats, frame: Floats, tones: tuple[float, float], lit: Measured, down: Taps, across: Taps
+    seen: Floats,
+    frame: Floats,
+    tones: tuple[float, float],
+    lit: Measured,
+    window: tuple[float, float, float],
 ) -> None:
     """Turn luminance into ink, in place, measured against the paper around where light is uneven.
 
-    ``down`` and ``across`` are the window's in the grid that ``lit`` was measured in.
+    ``window`` is where its middle lies, down and across, and its side, in the cells of ``lit``.
     """
     share, whole_level, whole_table, local_gain = lit
     paper, gain = tones
+    down = _taps(window[0], window[2], len(seen), len(whole_level))
+    across = _taps(window[1], window[2], len(seen), len(whole_level))
     level, table = _resampled(whole_level, down, across), _resampled(whole_table, down, across)
     for y in range(len(seen)):
         for x in range(len(seen)):

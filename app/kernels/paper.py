@@ -36,17 +36,18 @@ BOXES = ((5, 1.0), (15, 1e-3), (45, 1e-6))
 paper is nearer."""
 LEAST_PAPER = (0.4, 0.5)
 """Share of the sheet that is paper."""
-BLOCKS = 7
+BLOCKS = 6
 """Blocks along a side of the grid, each with some paper where the light is even."""
 UNEVEN = (0.06, 0.14)
 """By what the level falls, in units of the contrast between paper and ink."""
 STEP = 7
 SUDDEN, DARKER = (0.1, 0.15), (1.1, 1.3)
 """Change of the level within STEP cells; and how much darker than that the darkest ink is."""
-REACH, DARK = 20, 0.72
-"""How far from a side table may reach, and its luminance over that of paper ahead."""
+REACH, SHARP, DARK = 20, 4, 0.72
+"""How far from a side table may reach, within what its edge lies, and its luminance over that of
+paper ahead."""
 LINED, STRAY_ROWS = 0.9, 0.35
-"""Shares of the rows of a strip of table that it covers, and that may end off its edge."""
+"""Shares of the rows of a strip of table that end sharply, and that may end off its edge."""
 OFF_LINE, WITH_EDGE = 1.5, 1.5
 """Cells between a row's end and the edge of a strip; and beyond the edge, which blurs."""
 REFITS = 4
@@ -60,22 +61,37 @@ Measured = tuple[float, Floats, Floats, float]
 
 
 @compiled
-def is_even(shown: Floats, frame: Floats) -> bool:
-    """Whether a quick look at ``shown`` `(cell, cell)` tells that the share of `measure` is 0."""
+def is_even(shown: Floats, frame: Floats, low: float, high: float) -> bool:
+    """Whether a quick look at ``shown`` `(cell, cell)` tells that the share of `measure` is 0.
+
+    ``low`` and ``high`` are the least and greatest luminance on the sheet.
+    """
     cells = len(shown)
-    lit = np.empty((cells, cells), np.float32)
-    low, high = np.float32(1), np.float32(0)
-    for y in range(cells):
-        for x in range(cells):
-            # Beyond the sheet cells have no luminance of their own.
-            inside = frame[y, x] >= np.float32(ON_SHEET)
-            lit[y, x] = shown[y, x] if inside else np.float32(0)
-            low = min(low, shown[y, x] if inside else np.float32(1))
-            high = max(high, lit[y, x])
-    contrast = max((high - low) / max(high, np.float32(TINY)), MIN_CONTRAST)
-    if _fall_of_blocks(lit, high) > UNEVEN[0] * contrast:
-        return False
+    side = cells // BLOCKS
+    contrast = max((high - low) / max(high, TINY), MIN_CONTRAST)
+    light = np.float32(high * (1 - UNEVEN[0] * contrast))
+    for top in range(0, cells - side + 1, side):
+        for left in range(0, cells - side + 1, side):
+            if not _is_light(shown, frame, top, left, side, light, np.float32(FLOOR[0] * high)):
+                return False
     return not _may_have_table(shown, frame, high)
+
+
+@compiled
+def _is_light(
+    shown: Floats, frame: Floats, top: int, left: int, side: int, light: float, floor: float
+) -> bool:
+    """Whether a block has a cell as ``light`` as paper, or none above the ``floor``: see below."""
+    lightest = np.float32(0)
+    for y in range(top, top + side):
+        for x in range(left, left + side):
+            # Beyond the sheet cells have no luminance of their own.
+            if frame[y, x] >= np.float32(ON_SHEET):
+                lightest = max(lightest, shown[y, x])
+                # Mostly the first one is paper.
+                if lightest >= light:
+                    return True
+    return lightest < floor
 
 
 @compiled
@@ -83,15 +99,18 @@ def _may_have_table(shown: Floats, frame: Floats, high: float) -> bool:
     """Whether nearly all of the outermost cells along some side are dark."""
     cells = len(shown)
     for side in range(4):
-        rows, dark = 0, 0
+        rows, light = 0, 0
         for row in range(cells):
+            # A side of paper is known for one by its first rows.
+            if light > (1 - LINED) * cells:
+                break
             for place in range(cells):
                 y, x = _place(side, row, place, cells)
-                if frame[y, x] >= ON_SHEET:
+                if frame[y, x] >= np.float32(ON_SHEET):
                     rows += 1
-                    dark += shown[y, x] < DARK * high
+                    light += shown[y, x] >= DARK * high
                     break
-        if dark >= LINED * rows:
+        if rows - light >= LINED * rows:
             return True
     return False
 
@@ -146,9 +165,10 @@ def _table(shown: Floats, inside: Masks) -> tuple[Masks, Masks]:
     cells = len(shown)
     table, rim = np.zeros((cells, cells), np.bool_), np.zeros((cells, cells), np.bool_)
     widths, rows = np.empty(cells, np.float32), np.empty(cells, np.float32)
+    sharp = np.empty(cells, np.float32)
     for side in range(4):
-        before = _runs(shown, inside, side, widths, rows)
-        has_strip, mean, tilt, middle = _edge(widths, rows)
+        before = _runs(shown, inside, side, widths, rows, sharp)
+        has_strip, mean, tilt, middle = _edge(widths, rows, sharp)
         for row in range(cells):
             outermost = True
             edge = before + mean + tilt * (row + 1 - middle) + WITH_EDGE
@@ -163,15 +183,18 @@ def _table(shown: Floats, inside: Masks) -> tuple[Masks, Masks]:
 
 
 @compiled
-def _runs(shown: Floats, inside: Masks, side: int, widths: Floats, rows: Floats) -> int:
+def _runs(
+    shown: Floats, inside: Masks, side: int, widths: Floats, rows: Floats, sharp: Floats
+) -> int:
     """Fill in how many cells of each row, from a side on, are darker than what lies ahead.
 
-    ``rows`` are 1 where a row is on the sheet. Returns the cells between side and sheet.
+    ``rows`` are 1 where a row is on the sheet, ``sharp`` where its run ends within few cells.
+    Returns the cells between side and sheet.
     """
     cells = len(shown)
     before = cells
     for row in range(cells):
-        widths[row], rows[row], running = 0, 0, True
+        widths[row], rows[row], sharp[row], running = 0, 0, 0, True
         for place in range(cells):
             y, x = _place(side, row, place, cells)
             if not inside[y, x]:
@@ -180,20 +203,25 @@ def _runs(shown: Floats, inside: Masks, side: int, widths: Floats, rows: Floats)
             rows[row] = 1
             if not running:
                 break
-            ahead = np.float32(0)
+            ahead, beside = np.float32(0), np.float32(0)
             for farther in range(place, min(place + REACH, cells)):
                 there = _place(side, row, farther, cells)
                 ahead = max(ahead, shown[there] if inside[there] else np.float32(0))
+                if farther < place + SHARP:
+                    beside = ahead
             running = shown[y, x] < np.float32(DARK) * ahead
+            # A table ends at once where the paper begins, a shadow little by little.
+            if running and shown[y, x] < np.float32(DARK) * beside:
+                sharp[row] = 1
             widths[row] += running
     return before
 
 
 @compiled
-def _edge(widths: Floats, rows: Floats) -> tuple[bool, float, float, float]:
+def _edge(widths: Floats, rows: Floats, sharp: Floats) -> tuple[bool, float, float, float]:
     """Whether runs end at a straight line, and that line: its mean, its tilt and its middle row."""
-    weight = rows * (widths > 0)
-    n_rows, lined = rows.sum(), weight.sum()
+    weight = sharp.copy()
+    n_rows, lined = rows.sum(), sharp.sum()
     mean, tilt, middle = 0.0, 0.0, 0.0
     for _ in range(REFITS):
         total = max(float(weight.sum()), TINY)
@@ -320,12 +348,9 @@ def _fall_of_blocks(lit: Floats, high: float) -> float:
     least = high
     for top in range(0, len(lit) - side + 1, side):
         for left in range(0, len(lit) - side + 1, side):
-            lightest = np.float32(0)
-            for y in range(top, top + side):
-                for x in range(left, left + side):
-                    lightest = max(lightest, lit[y, x])
+            lightest = lit[top : top + side, left : left + side].max()
             # Black blocks are ink, or lie beyond the sheet.
-            if lightest >= FLOOR[0] * high:
+            if lightest >= np.float32(FLOOR[0] * high):
                 least = min(least, lightest)
     return 1 - least / max(high, TINY)
 
