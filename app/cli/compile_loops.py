@@ -11,7 +11,8 @@ def compile_loops(
     initializations: Annotated[
         str | None,
         typer.Option(
-            help="Names or folders, comma-separated [INKLING_INITIALIZATIONS, else photos,omniglot]."
+            help="Names or folders, comma-separated "
+            "[INKLING_INITIALIZATIONS, else photos,omniglot]."
         ),
     ] = None,
 ) -> None:

@@ -12,7 +12,7 @@ from starlette.types import ASGIApp
 
 from ..errors import ServerUnreachable
 
-START_SECONDS = 120
+START_SECONDS = 300
 
 
 class _Server(uvicorn.Server):

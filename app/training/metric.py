@@ -23,6 +23,9 @@ from ..meta.params import Params
 from ..meta.views import with_views
 from ..networks.metric import HasMetric, Metric
 
+BESIDE = 0.7
+"""The share of what is not of the last maps, beside 1 of these: it tells domains apart that
+pre-training never saw, and blurs those that it knows."""
 POWER = -0.4
 SHRINKAGE = 0.3
 """Of the covariance, towards its mean variance in every direction."""
@@ -69,11 +72,11 @@ def fit_metric(metric: Metric, classes: Sequence[PooledClass]) -> Params:
         for name, values in metric.rooted(each.rows).items():
             by_kind[name][each.group].append(values.to(torch.float64))
     params: dict[str, torch.Tensor] = {}
-    for name, groups in by_kind.items():
+    for place, (name, groups) in enumerate(by_kind.items()):
         centre, weight = _even(groups)
         params[f"{name}.centre"] = centre.to(torch.float32)
         params[f"{name}.weight"] = weight.to(torch.float32)
-        params[f"{name}.share"] = torch.ones(())
+        params[f"{name}.share"] = torch.tensor(BESIDE if place else 1.0)
     return params
 
 
