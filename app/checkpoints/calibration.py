@@ -7,7 +7,7 @@ from typing import Annotated
 import torch
 from pydantic import Field, model_validator
 
-from ..meta.scores import unlikeness
+from ..meta.scores import unlikeness, unlikeness_of_each
 from .strict import Strict
 
 Row = Annotated[list[float], Field(min_length=1)]
@@ -17,7 +17,8 @@ class Likeness(Strict, allow_inf_nan=False):
     """What images of the training data are like, by their preprocessing's statistics.
 
     ``means`` `(statistic,)` and ``whitening`` `(statistic, statistic)` are those of the training
-    images. A support set is unlike them when its `unlikeness` is above ``threshold``.
+    images. A support set, or a query by itself, is unlike them when its `unlikeness` is above
+    ``threshold``.
     """
 
     means: Row
@@ -34,6 +35,11 @@ class Likeness(Strict, allow_inf_nan=False):
     def unlikeness(self, statistics: torch.Tensor) -> float:
         """The `unlikeness` of images whose `(image, statistic)` ``statistics`` are given."""
         return unlikeness(statistics, torch.tensor(self.means), torch.tensor(self.whitening))
+
+    def unlikeness_of_each(self, statistics: torch.Tensor) -> torch.Tensor:
+        """`(image,)`: the `unlikeness` of each of them by itself."""
+        means, whitening = torch.tensor(self.means), torch.tensor(self.whitening)
+        return unlikeness_of_each(statistics, means, whitening)
 
 
 class Calibration(Strict, allow_inf_nan=False):

@@ -93,7 +93,9 @@ class Compute:
         scores = iter(scored(handle.scoring, logits, counts))
         for job, queries in prepared.items():
             own = [next(scores) for _ in queries.blank]
-            results[job] = Classification(own, queries.blank, _timing(job, began, decoded))
+            unlikeness = handle.unlikeness_of_each(queries.statistics)
+            timing = _timing(job, began, decoded)
+            results[job] = Classification(own, queries.blank, unlikeness, timing)
         return results
 
     def _freeze(self, key: BatchKey, jobs: Sequence[Job]) -> Results:

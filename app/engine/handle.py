@@ -81,6 +81,14 @@ class Handle:
             return None
         return calibration.likeness.unlikeness(statistics) / calibration.likeness.threshold
 
+    def unlikeness_of_each(self, statistics: torch.Tensor) -> list[float] | None:
+        """The `unlikeness` of each image by itself, whatever the others are."""
+        calibration = self.checkpoint.config.calibration
+        if calibration is None:
+            return None
+        likeness = calibration.likeness
+        return (likeness.unlikeness_of_each(statistics) / likeness.threshold).tolist()
+
     @property
     def steps(self) -> int:
         """The steps of its inner loop, unless a call asks for another number."""

@@ -87,11 +87,13 @@ class Adaptation:
 class Classification:
     """Of each query its probabilities and its `meta.scores.distance` in units of the limit.
 
-    The latter is None where there is no limit. ``blank`` tells which queries show nothing.
+    The latter is None where there is no limit. ``blank`` tells which queries show nothing,
+    ``unlikeness`` how unlike the training images each is, see `Handle`.
     """
 
     scores: Sequence[tuple[list[float], float | None]]
     blank: Sequence[bool]
+    unlikeness: Sequence[float] | None
     timing: Timing
 
 

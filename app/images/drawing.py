@@ -28,7 +28,7 @@ from ..kernels.drawing import (
     SOME_INK,
     draw,
 )
-from ..kernels.paper import MIN_CONTRAST, ON_SHEET, TINY
+from ..kernels.paper import GRAIN, MIN_CONTRAST, ON_SHEET, TINY
 from ..kernels.statistics import contrasts, describe
 from .paper import measure
 from .picture import drawn
@@ -195,7 +195,7 @@ class _Sheet:
     ) -> torch.Tensor:
         """Ink against one tone of paper, and as much as the light is uneven against its level."""
         alike = ((shown - self._paper) * self._gain * frame).clamp(min=0)
-        darkening = (1 - shown / level.clamp(min=TINY)) * self._lit.gain * frame
+        darkening = (1 - GRAIN - shown / level.clamp(min=TINY)) * self._lit.gain * frame
         local = darkening.clamp(min=0) * (1 - table)
         return alike + self._share * (local - alike)
 

@@ -23,7 +23,9 @@ from ..kernels.paper import (
     DARK,
     DARKER,
     FLOOR,
+    GRAIN,
     LEAST_PAPER,
+    LEAST_SHEET,
     LINED,
     MIN_CONTRAST,
     OFF_LINE,
@@ -76,8 +78,10 @@ def measure(shown: torch.Tensor, frame: torch.Tensor) -> Paper:
     touching = _total(_ramp(darkening / darkest.clamp(min=TINY), TOUCHING) * rim)
     told = (1 - _ramp(touching, STRAY)) * _told_apart(lit, level, paper, darkest)
     told = told * _ramp(_total(weight) / _total(paper).clamp(min=TINY), LEAST_PAPER)
+    told = told * _ramp(_total(paper) / _total(inside), LEAST_SHEET)
     uneven = torch.where(_any(table), torch.ones_like(told), _unevenness(lit, level, paper))
-    return Paper(level, table.to(shown.dtype), 1 / darkest.clamp(min=MIN_CONTRAST), told * uneven)
+    gain = 1 / (darkest - GRAIN).clamp(min=MIN_CONTRAST)
+    return Paper(level, table.to(shown.dtype), gain, told * uneven)
 
 
 def _table(shown: torch.Tensor, inside: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -169,17 +173,22 @@ def _unevenness(lit: torch.Tensor, level: torch.Tensor, paper: torch.Tensor) -> 
 def _told_apart(
     lit: torch.Tensor, level: torch.Tensor, paper: torch.Tensor, darkest: torch.Tensor
 ) -> torch.Tensor:
-    """1 where ink stands out from all else that changes fast, 0 where it does not.
+    """1 where ink stands out from all else that changes, 0 where it does not: `(image, 1, 1)`.
 
-    There the level may follow thick ink, or light ink on darker paper: `(image, 1, 1)`.
+    There the level may have followed thick ink, or light ink on darker paper. A sheet without any
+    edge has none.
     """
-    highest = _highest(level * paper, STEP)
-    lowest = -_highest(torch.where(paper, -level, -torch.ones_like(level)), STEP)
-    steepest = _most((1 - lowest / highest.clamp(min=TINY)) * paper)
-    lightest = _most((lit / level.clamp(min=TINY) - 1) * paper)
-    sudden = torch.maximum(steepest, lightest)
-    smooth = 1 - _ramp(sudden, SUDDEN)
-    return torch.maximum(smooth, _ramp(darkest / sudden.clamp(min=TINY), DARKER))
+    lighter = _most((lit / level.clamp(min=TINY) - 1) * paper)
+    change = torch.maximum(_steepest(level, paper, STEP), lighter)
+    smooth = 1 - _ramp(_steepest(lit, paper, 3), SUDDEN)
+    return torch.maximum(smooth, _ramp(darkest / change.clamp(min=TINY), DARKER))
+
+
+def _steepest(image: torch.Tensor, paper: torch.Tensor, side: int) -> torch.Tensor:
+    """The greatest share by which paper's luminance falls within a window: `(image, 1, 1)`."""
+    highest = _highest(image * paper, side)
+    lowest = -_highest(torch.where(paper, -image, -torch.ones_like(image)), side)
+    return _most((1 - lowest / highest.clamp(min=TINY)) * paper)
 
 
 def _turned(image: torch.Tensor, side: int, back: bool = False) -> torch.Tensor:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .jit import Floats, compiled
-from .paper import MIN_CONTRAST, ON_SHEET, TINY, Measured, is_even, measure
+from .paper import GRAIN, MIN_CONTRAST, ON_SHEET, TINY, Measured, is_even, measure
 
 COARSE = 2
 """Cells of the grid that the ink is looked for on, per cell of the output, along one side."""
@@ -225,11 +225,10 @@ def _range(seen: Floats, frame: Floats) -> tuple[float, float, float]:
             on_sheet = frame[y, x] >= np.float32(ON_SHEET)
             dark = seen[y, x] if on_sheet else np.float32(1)
             light = seen[y, x] if on_sheet else np.float32(0)
-            low = dark if dark < low else low
-            high = light if light > high else high
-            total += light
+            low, high = min(low, dark), max(high, light)
+            total += float(light)
             inside += 1.0 if on_sheet else 0.0
-    return low, high, total / inside
+    return float(low), float(high), total / inside
 
 
 @compiled
@@ -283,7 +282,8 @@ def _to_ink_in_light(
             alike = max(alike, np.float32(0))
             # Beyond the grid goes on what lies at its edge.
             within = max(down[3][y], np.float32(TINY)) * max(across[3][x], np.float32(TINY))
-            darkening = 1 - seen[y, x] / max(level[y, x] / within, np.float32(TINY))
+            against = seen[y, x] / max(level[y, x] / within, np.float32(TINY))
+            darkening = np.float32(1 - GRAIN) - against
             local = max(darkening * np.float32(local_gain) * frame[y, x], np.float32(0))
             local *= 1 - table[y, x] / within
             seen[y, x] = alike + np.float32(share) * (local - alike)

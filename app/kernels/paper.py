@@ -6,8 +6,6 @@ which one pass over their cells tells: only the others pay for the rest.
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -31,18 +29,23 @@ FLOOR = (0.2, 0.3)
 TOLERANCE = (0.08, 0.12)
 """By what paper may differ from its level, in units of it."""
 REFINEMENTS = 2
+GRAIN = 0.03
+"""By what paper may be darker than its level and still have no ink, in units of it."""
 BOXES = ((5, 1.0), (15, 1e-3), (45, 1e-6))
 """Sides of the windows that are averaged over, and their say: the widest counts alone where no
 paper is nearer."""
 LEAST_PAPER = (0.4, 0.5)
-"""Share of the sheet that is paper."""
+"""Share of the sheet that is paper without ink."""
+LEAST_SHEET = (0.55, 0.65)
+"""Share of the picture that is not table."""
 BLOCKS = 6
 """Blocks along a side of the grid, each with some paper where the light is even."""
-UNEVEN = (0.06, 0.14)
+UNEVEN = (0.08, 0.16)
 """By what the level falls, in units of the contrast between paper and ink."""
-STEP = 7
-SUDDEN, DARKER = (0.1, 0.15), (1.1, 1.3)
-"""Change of the level within STEP cells; and how much darker than that the darkest ink is."""
+STEP, DARKER = 7, (1.1, 1.3)
+"""Cells within which the level changes, and how much darker than that change the darkest ink is."""
+SUDDEN = (0.07, 0.11)
+"""By what neighbouring cells differ where there is an edge of something."""
 REACH, SHARP, DARK = 20, 4, 0.72
 """How far from a side table may reach, within what its edge lies, and its luminance over that of
 paper ahead."""
@@ -51,10 +54,11 @@ LINED, STRAY_ROWS = 0.9, 0.35
 OFF_LINE, WITH_EDGE = 1.5, 1.5
 """Cells between a row's end and the edge of a strip; and beyond the edge, which blurs."""
 REFITS = 4
-TOUCHING, STRAY = (0.3, 0.5), (2.0, 3.0)
+TOUCHING, STRAY = (0.3, 0.5), (0.2, 1.0)
 """Ink, in units of the darkest, that counts where a sheet beside a table is to have a margin; and
 how many cells of it are too many."""
 
+Value = float | np.float32
 Masks = NDArray[np.bool_]
 Measured = tuple[float, Floats, Floats, float]
 """`images.paper.Paper`: its share, level, table and gain."""
@@ -68,11 +72,11 @@ def is_even(shown: Floats, frame: Floats, low: float, high: float) -> bool:
     """
     cells = len(shown)
     side = cells // BLOCKS
-    contrast = max((high - low) / max(high, TINY), MIN_CONTRAST)
-    light = np.float32(high * (1 - UNEVEN[0] * contrast))
+    contrast = max(_fall(low, high), MIN_CONTRAST)
+    light, floor = high * (1 - UNEVEN[0] * contrast), FLOOR[0] * high
     for top in range(0, cells - side + 1, side):
         for left in range(0, cells - side + 1, side):
-            if not _is_light(shown, frame, top, left, side, light, np.float32(FLOOR[0] * high)):
+            if not _is_light(shown, frame, top, left, side, light, floor):
                 return False
     return not _may_have_table(shown, frame, high)
 
@@ -82,12 +86,12 @@ def _is_light(
     shown: Floats, frame: Floats, top: int, left: int, side: int, light: float, floor: float
 ) -> bool:
     """Whether a block has a cell as ``light`` as paper, or none above the ``floor``: see below."""
-    lightest = np.float32(0)
+    lightest = 0.0
     for y in range(top, top + side):
         for x in range(left, left + side):
             # Beyond the sheet cells have no luminance of their own.
             if frame[y, x] >= np.float32(ON_SHEET):
-                lightest = max(lightest, shown[y, x])
+                lightest = max(lightest, float(shown[y, x]))
                 # Mostly the first one is paper.
                 if lightest >= light:
                     return True
@@ -125,26 +129,28 @@ def measure(shown: Floats, frame: Floats) -> Measured:
     paper = inside & ~table
     lit = np.where(paper, shown, np.float32(0))
     level, weight = _level(lit, inside, paper)
-    darkest, covered, whole = np.float32(0), 0.0, 0.0
+    darkest, covered, whole, picture = 0.0, 0.0, 0, 0
     for y in range(len(lit)):
         for x in range(len(lit)):
+            picture += inside[y, x]
             if paper[y, x]:
-                darkest = max(darkest, 1 - lit[y, x] / max(level[y, x], np.float32(TINY)))
-                covered += weight[y, x]
+                darkest = max(darkest, _fall(lit[y, x], level[y, x]))
+                covered += float(weight[y, x])
                 whole += 1
     share = _ramp(covered / max(whole, TINY), LEAST_PAPER)
+    share *= _ramp(whole / picture, LEAST_SHEET)
     share *= _told_apart(lit, level, paper, darkest)
     if has_table:
         touching = 0.0
         for y in range(len(lit)):
             for x in range(len(lit)):
                 if rim[y, x] and not table[y, x]:
-                    darkening = 1 - lit[y, x] / max(level[y, x], np.float32(TINY))
-                    touching += _ramp(darkening / max(darkest, np.float32(TINY)), TOUCHING)
+                    darkening = _fall(lit[y, x], level[y, x])
+                    touching += _ramp(darkening / max(darkest, TINY), TOUCHING)
         share *= 1 - _ramp(touching, STRAY)
     else:
         share *= _unevenness(lit, level, paper)
-    return share, level, table.astype(np.float32), 1 / max(darkest, MIN_CONTRAST)
+    return share, level, table.astype(np.float32), 1 / max(darkest - GRAIN, MIN_CONTRAST)
 
 
 @compiled
@@ -306,7 +312,10 @@ def _smoothed(lit: Floats, weight: Floats) -> Floats:
     for side, say in BOXES:
         level += np.float32(say / side**2) * _sums(weighed, side)
         total += np.float32(say / side**2) * _sums(weight, side)
-    return level / np.maximum(total, np.float32(TINY**2))
+    for y in range(cells):
+        for x in range(cells):
+            level[y, x] /= max(total[y, x], np.float32(TINY**2))
+    return level
 
 
 @compiled
@@ -330,15 +339,16 @@ def _sums(image: Floats, side: int) -> Floats:
 @compiled
 def _unevenness(lit: Floats, level: Floats, paper: Masks) -> float:
     """From 0 for light that is even beside the contrast of the ink to 1."""
-    low, high, dimmest, brightest = np.float32(1), np.float32(0), np.float32(1), np.float32(0)
+    low, high, dimmest, brightest = 1.0, 0.0, 1.0, 0.0
     for y in range(len(lit)):
         for x in range(len(lit)):
             if paper[y, x]:
-                low, high = min(low, lit[y, x]), max(high, lit[y, x])
-                dimmest, brightest = min(dimmest, level[y, x]), max(brightest, level[y, x])
-    contrast = max((high - low) / max(high, np.float32(TINY)), MIN_CONTRAST)
-    fall = 1 - dimmest / max(brightest, np.float32(TINY))
-    return _ramp(min(fall, _fall_of_blocks(lit, high)) / contrast, UNEVEN)
+                value, around = float(lit[y, x]), float(level[y, x])
+                low, high = min(low, value), max(high, value)
+                dimmest, brightest = min(dimmest, around), max(brightest, around)
+    contrast = max(_fall(low, high), MIN_CONTRAST)
+    fall = min(_fall(dimmest, brightest), _fall_of_blocks(lit, high))
+    return _ramp(fall / contrast, UNEVEN)
 
 
 @compiled
@@ -348,29 +358,46 @@ def _fall_of_blocks(lit: Floats, high: float) -> float:
     least = high
     for top in range(0, len(lit) - side + 1, side):
         for left in range(0, len(lit) - side + 1, side):
-            lightest = lit[top : top + side, left : left + side].max()
+            lightest = float(lit[top : top + side, left : left + side].max())
             # Black blocks are ink, or lie beyond the sheet.
-            if lightest >= np.float32(FLOOR[0] * high):
+            if lightest >= FLOOR[0] * high:
                 least = min(least, lightest)
-    return 1 - least / max(high, TINY)
+    return _fall(least, high)
 
 
 @compiled
 def _told_apart(lit: Floats, level: Floats, paper: Masks, darkest: float) -> float:
-    """1 where ink stands out from all else that changes fast, 0 where it does not."""
-    highest, lowest = _extreme(level, paper, STEP, True), _extreme(level, paper, STEP, False)
-    sudden = np.float32(0)
+    """1 where ink stands out from all else that changes, 0 where it does not."""
+    # Where the level falls, and where something is lighter than it.
+    change = _steepest(level, paper, STEP)
     for y in range(len(lit)):
         for x in range(len(lit)):
             if paper[y, x]:
-                # Where the level falls, and where something is lighter than it.
-                step = 1 - lowest[y, x] / max(highest[y, x], np.float32(TINY))
-                lighter = lit[y, x] / max(level[y, x], np.float32(TINY)) - 1
-                sudden = max(sudden, step, lighter)
-    return max(1 - _ramp(sudden, SUDDEN), _ramp(darkest / max(sudden, TINY), DARKER))
+                change = max(change, -_fall(lit[y, x], level[y, x]))
+    # A sheet without any edge has no ink that the level could have followed.
+    edge = _steepest(lit, paper, 3)
+    return max(1 - _ramp(edge, SUDDEN), _ramp(darkest / max(change, TINY), DARKER))
 
 
 @compiled
-def _ramp(value: float, ends: tuple[float, float]) -> float:
+def _steepest(image: Floats, paper: Masks, side: int) -> float:
+    """The greatest share by which paper's luminance falls within a window."""
+    highest, lowest = _extreme(image, paper, side, True), _extreme(image, paper, side, False)
+    most = 0.0
+    for y in range(len(image)):
+        for x in range(len(image)):
+            if paper[y, x]:
+                most = max(most, _fall(lowest[y, x], highest[y, x]))
+    return most
+
+
+@compiled
+def _fall(lower: Value, higher: Value) -> float:
+    """By what share one luminance lies below another."""
+    return 1 - float(lower) / max(float(higher), TINY)
+
+
+@compiled
+def _ramp(value: Value, ends: tuple[float, float]) -> float:
     """0 below the first end, 1 above the second."""
-    return min(max((value - ends[0]) / (ends[1] - ends[0]), 0.0), 1.0)
+    return min(max((float(value) - ends[0]) / (ends[1] - ends[0]), 0.0), 1.0)

@@ -55,7 +55,14 @@ def unlikeness(statistics: torch.Tensor, means: torch.Tensor, whitening: torch.T
     neither their order nor their number matters; ``means`` `(statistic,)` and ``whitening``
     `(statistic, statistic)` are those of the training images.
     """
-    return float(((statistics - means) @ whitening).square().mean())
+    return float(unlikeness_of_each(statistics, means, whitening).mean())
+
+
+def unlikeness_of_each(
+    statistics: torch.Tensor, means: torch.Tensor, whitening: torch.Tensor
+) -> torch.Tensor:
+    """`(image,)`: the `unlikeness` of each image by itself."""
+    return ((statistics - means) @ whitening).square().mean(1)
 
 
 def expected_calibration_error(confidence: torch.Tensor, right: torch.Tensor) -> float:

@@ -9,11 +9,14 @@ from collections.abc import Sequence
 import torch
 
 from ..engine.handle import Handle
-from ..engine.work import Adaptation
+from ..engine.work import Adaptation, Classification
 from .choice import choose
 from .labelled_support import LabelledSupport
 from .service import Service
 from .values import Notice, SentImage
+
+NAMED_IMAGES = 10
+"""Images of a call that one notice names."""
 
 
 async def support_notices(
@@ -62,6 +65,31 @@ def blank_images(images: Sequence[SentImage], blank: Sequence[bool]) -> tuple[No
         for image, shows_nothing in zip(images, blank, strict=True)
         if shows_nothing
     )
+
+
+def unlike_queries(
+    initialization: str, images: Sequence[SentImage], classified: Classification
+) -> tuple[Notice, ...]:
+    """A notice of the queries that are unlike the training data, each judged by itself.
+
+    Those that show nothing are told by `blank_images`.
+    """
+    each = classified.unlikeness or ()
+    unlike = [
+        (image, times)
+        for image, times, blank in zip(images, each, classified.blank, strict=bool(each))
+        if times > 1 and not blank
+    ]
+    if not unlike:
+        return ()
+    named = ", ".join(f"{image.field!r}[{image.index}]" for image, _ in unlike[:NAMED_IMAGES])
+    more = "" if len(unlike) <= NAMED_IMAGES else f" and {len(unlike) - NAMED_IMAGES} more"
+    farthest = max(times for _, times in unlike)
+    message = (
+        f"unlike the images that {initialization!r} learned from (by up to {farthest:.1f} times "
+        f"its limit), so expect less of their predictions: {named}{more}"
+    )
+    return (Notice("unlike_training_data", message),)
 
 
 def one_class_wins(names: Sequence[str], predicted: Sequence[int]) -> tuple[Notice, ...]:

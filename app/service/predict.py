@@ -9,7 +9,7 @@ from dataclasses import replace
 from ..engine.work import Queries
 from .deadline import within
 from .decoding import result_of
-from .notices import blank_images
+from .notices import blank_images, unlike_queries
 from .service import Service
 from .validation import query_problems
 from .values import PredictCall, Predicted, Ranked
@@ -40,7 +40,10 @@ async def predict(service: Service, call: PredictCall) -> Predicted:
             Ranked(_ranking(session.labels, probabilities)[: call.top_k], distance)
             for probabilities, distance in classified.scores
         ),
-        warnings=blank_images(call.images, classified.blank),
+        warnings=(
+            *blank_images(call.images, classified.blank),
+            *unlike_queries(handle.name, call.images, classified),
+        ),
         timing=replace(decoding.plus(classified.timing), store=store_seconds),
     )
 

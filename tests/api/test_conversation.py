@@ -345,3 +345,23 @@ def test_photographs_are_warned_about_and_drawings_are_not(
 
     assert "unlike_training_data" in codes({"a": photographs[:3], "b": photographs[3:]})
     assert "unlike_training_data" not in codes({name: d[:2] for name, d in drawings.items()})
+
+
+def test_a_query_unlike_drawings_is_warned_about_whatever_else_is_in_the_call(
+    http: httpx.Client, drawings: dict[str, list[bytes]], photographs: list[bytes]
+) -> None:
+    session_id = adapt(http, {name: drawings[name][:3] for name in NAMES})["session_id"]
+    known = [content for name in NAMES for content in drawings[name][3:]]
+
+    def told(*queries: bytes) -> list[str]:
+        files = [("image", (f"{n}.png", content)) for n, content in enumerate(queries)]
+        response = http.post("/predict", data={"session_id": session_id}, files=files)
+        assert response.status_code == 200
+        warnings = response.json()["warnings"]
+        return [each["message"] for each in warnings if each["code"] == "unlike_training_data"]
+
+    assert not told(*known)
+    (alone,) = told(photographs[0])
+    (among,) = told(*known[:4], photographs[0])
+    assert alone.endswith(": 'image'[0]")
+    assert among == alone.replace("[0]", "[4]")

@@ -1,4 +1,4 @@
-"""Photographs over HTTP, by the initialization that ships: views, features that are kept, reports."""
+"""Photographs over HTTP by the initialization that ships: views, kept features, reports."""
 
 from __future__ import annotations
 

@@ -7,6 +7,7 @@ import logging
 import random
 import warnings
 
+import numpy as np
 import onnxruntime
 import pytest
 import torch
@@ -15,6 +16,7 @@ from inkling.images.drawing import Drawing
 from inkling.images.photograph import Photograph
 from PIL import Image
 
+from ..lit import SCENES, photographed
 from .levels import assert_same_levels
 
 
@@ -71,6 +73,21 @@ def test_two_hundred_drawings_of_mixed_sizes_agree_in_onnx_runtime(
         difference = (run(session, rgba) - Drawing()(rgba)).abs()
         assert float(difference.max()) < 2e-3
         assert float(difference.mean()) < 5e-5
+
+
+def test_drawings_in_uneven_light_agree_in_onnx_runtime(
+    drawings: dict[str, list[bytes]], chooser: random.Random
+) -> None:
+    session, generator = exported(Drawing()), np.random.default_rng(0)
+    contents = [content for drawn in drawings.values() for content in drawn]
+    for scene in SCENES.values():
+        for _ in range(5):
+            size = (chooser.randint(60, 400), chooser.randint(60, 400))
+            drawing = Image.open(io.BytesIO(chooser.choice(contents))).convert("L").resize(size)
+            rgba = decode(photographed(drawing, scene, generator))
+            difference = (run(session, rgba) - Drawing()(rgba)).abs()
+            assert float(difference.max()) < 2e-3
+            assert float(difference.mean()) < 5e-5
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,12 @@ from __future__ import annotations
 
 import pytest
 import torch
-from inkling.meta.scores import distance, expected_calibration_error, unlikeness
+from inkling.meta.scores import (
+    distance,
+    expected_calibration_error,
+    unlikeness,
+    unlikeness_of_each,
+)
 
 
 def test_the_calibration_error_weighs_the_gaps_of_its_bins() -> None:
@@ -30,3 +35,4 @@ def test_unlikeness_is_the_mean_squared_mahalanobis_distance() -> None:
     means, whitening = torch.tensor([0.0, 2.0]), torch.diag(torch.tensor([1.0, 0.5]))
     # Whitened: (1, -1) and (0, 1).
     assert unlikeness(statistics, means, whitening) == pytest.approx(3 / 4)
+    assert unlikeness_of_each(statistics, means, whitening).tolist() == [1.0, 0.5]

@@ -75,7 +75,8 @@ class FakeEngine:
     def predict(self, _handle: Handle, queries: Queries) -> Future[Classification]:
         n_way, count = len(queries.image_counts), len(queries.images)
         row = [0.9 if place == self.guess else 0.1 / (n_way - 1) for place in range(n_way)]
-        return self._answer(Classification([(row, 0.5)] * count, [False] * count, Timing()))
+        scores, blank = [(row, 0.5)] * count, [False] * count
+        return self._answer(Classification(scores, blank, [0.0] * count, Timing()))
 
     def freeze(self, _handle: Handle, images: torch.Tensor) -> Future[torch.Tensor]:
         return self._answer(images)

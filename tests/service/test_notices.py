@@ -8,6 +8,7 @@ from typing import Any, cast
 import pytest
 import torch
 from inkling.engine.handle import Handle
+from inkling.engine.work import Classification, Timing
 from inkling.service import notices
 from inkling.service.adapt import adapt
 from inkling.service.decoding import Decoder, Look
@@ -69,3 +70,28 @@ def test_blank_images_are_told_by_field_and_place(blank: list[bool], told_of: li
     images = [SentImage(b"", "a", 3), SentImage(b"", "b", 0)]
     messages = [notice.message for notice in notices.blank_images(images, blank)]
     assert messages == [f"{place} shows nothing" for place in told_of]
+
+
+def of_queries(unlikeness: Sequence[float] | None, blank: Sequence[bool]) -> list[str]:
+    images = [SentImage(b"", "image", place) for place in range(len(blank))]
+    classified = Classification([([1.0], None)] * len(blank), blank, unlikeness, Timing())
+    found = notices.unlike_queries("omniglot", images, classified)
+    assert all(notice.code == UNLIKE for notice in found)
+    return [notice.message for notice in found]
+
+
+def test_queries_unlike_the_training_data_are_told_each_by_itself() -> None:
+    (message,) = of_queries([0.9, 3.0, 1.0, 1.5, 9.0], [False, False, False, False, True])
+    assert "'omniglot'" in message
+    assert "up to 3.0 times" in message
+    assert message.endswith(": 'image'[1], 'image'[3]"), "a blank image is told as such"
+
+
+def test_of_many_queries_the_first_are_named() -> None:
+    (message,) = of_queries([2.0] * 25, [False] * 25)
+    assert message.endswith("'image'[9] and 15 more")
+
+
+@pytest.mark.parametrize("unlikeness", [None, [1.0, 0.2]])
+def test_queries_like_the_training_data_are_not_told(unlikeness: list[float] | None) -> None:
+    assert not of_queries(unlikeness, [False, False])
