@@ -88,7 +88,7 @@ def test_every_setting_is_in_the_table_with_its_default() -> None:
         row = next(row for row in README.splitlines() if row.startswith(f"| {variable}"))
         assert str(field.description) in row
         if field.default_factory is None and field.default is not None:
-            default = field.default[0] if name == "initializations" else field.default
+            default = ",".join(field.default) if name == "initializations" else field.default
             assert f"`{str(default).lower() if isinstance(default, bool) else default}`" in row
 
 

@@ -95,12 +95,6 @@ def test_what_is_loaded_tells_that_images_decide(both: httpx.Client) -> None:
     ]
 
 
-def test_one_alone_is_the_default(http: httpx.Client) -> None:
-    listed = http.get("/initializations").json()
-    assert listed["default"] == "omniglot"
-    assert [entry["default"] for entry in listed["initializations"]] == [True]
-
-
 def test_the_client_tells_what_was_chosen(url: str, groceries: Drawings) -> None:
     with Client(url) as client:
         for options in ({}, {"initialization": "auto"}):
@@ -119,6 +113,12 @@ def test_an_unknown_name_is_refused_with_what_there_is(
     assert problem["message"] == "expected auto or one of omniglot, photographs, got 'portraits'"
 
 
+def test_a_server_without_settings_lets_images_decide(http: httpx.Client) -> None:
+    listed = http.get("/initializations").json()
+    assert listed["default"] == "auto"
+    assert [entry["name"] for entry in listed["initializations"]] == ["photos", "omniglot"]
+
+
 @pytest.mark.parametrize(
     ("names", "default", "told"),
     [
@@ -135,12 +135,19 @@ def test_names_that_mean_something_else_are_refused_at_start(
         )
 
 
-def test_auto_may_be_the_default_of_one(drawings: Drawings) -> None:
-    settings = Settings(default_initialization="auto", workers=1, session_store="memory")
+@pytest.mark.parametrize(("default", "told"), [("auto", "auto"), (None, "omniglot")])
+def test_auto_may_be_the_default_of_one(drawings: Drawings, default: str | None, told: str) -> None:
+    settings = Settings(
+        initializations=("omniglot",),
+        default_initialization=default,
+        workers=1,
+        session_store="memory",
+    )
     with (
         local_server(create_app(settings)) as served,
         httpx.Client(base_url=served, timeout=60, trust_env=False) as client,
     ):
-        answer = adapt(client, {name: drawings[name][:2] for name in NAMES[:2]})
+        support = {name: drawings[name][:2] for name in NAMES[:2]}
+        answer = adapt(client, support, initialization="auto")
         assert answer["choice"]["reason"] == "it is the only one that is loaded"
-        assert client.get("/initializations").json()["default"] == "auto"
+        assert client.get("/initializations").json()["default"] == told

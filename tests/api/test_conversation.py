@@ -292,9 +292,9 @@ def test_a_query_without_a_drawing_is_warned_of(
 
 
 def test_what_is_loaded_is_listed(http: httpx.Client, checkpoint: Checkpoint) -> None:
-    (listed,) = http.get("/initializations").json()["initializations"]
+    _, listed = http.get("/initializations").json()["initializations"]
     assert listed["identity"] == checkpoint.identity
-    assert listed["default"] is True
+    assert listed["default"] is False
     assert len(listed["measured"]) == len(checkpoint.config.results)
 
 
@@ -341,7 +341,8 @@ def test_photographs_are_warned_about_and_drawings_are_not(
     http: httpx.Client, drawings: dict[str, list[bytes]], photographs: list[bytes]
 ) -> None:
     def codes(support: Drawings) -> list[str]:
-        return [warning["code"] for warning in adapt(http, support)["warnings"]]
+        answer = adapt(http, support, initialization="omniglot")
+        return [warning["code"] for warning in answer["warnings"]]
 
     assert "unlike_training_data" in codes({"a": photographs[:3], "b": photographs[3:]})
     assert "unlike_training_data" not in codes({name: d[:2] for name, d in drawings.items()})
