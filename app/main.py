@@ -124,7 +124,7 @@ def warm_up(settings: Settings) -> str:
 def _tell_of_compiling() -> None:
     folder = kept_folder()
     if folder is None or next(folder.rglob("*.nbi"), None) is None:
-        log.info("compiling for this processor, which takes about half a minute, once")
+        log.info("compiling for this processor, which takes about two minutes, once")
 
 
 def _engine(device: torch.device, settings: Settings) -> Engine:
