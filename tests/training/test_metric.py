@@ -78,24 +78,34 @@ def checkpoint_folder(request: pytest.FixtureRequest) -> Path:
 def test_a_checkpoint_takes_its_metric_from_domains(
     checkpoint_folder: Path, tmp_path: Path, photographs: list[bytes]
 ) -> None:
-    for number, content in enumerate(photographs[:4]):
-        folder = tmp_path / "data" / "train" / "groceries" / f"class{number % 2}"
+    for number, content in enumerate(photographs):
+        folder = tmp_path / "data" / "train" / "groceries" / f"class{number % 3}"
         folder.mkdir(parents=True, exist_ok=True)
         (folder / f"{number}.jpg").write_bytes(content)
     before = load_checkpoint(checkpoint_folder)
     arguments = ["fit-metric", str(checkpoint_folder), "--data", str(tmp_path / "data")]
     arguments += ["--cache", str(tmp_path / "cache")]
+    with pytest.raises(BadData, match="to leave out, found none of groceries/fish"):
+        CliRunner().invoke(
+            app, [*arguments, "--leave-out", "groceries/fish"], catch_exceptions=False
+        )
+    arguments += ["--leave-out", "groceries/class2", "--licence", "MIT", "--description", "Food."]
     told = CliRunner().invoke(app, arguments, catch_exceptions=False)
     assert "learned from 2 classes" in told.stdout
     after = load_checkpoint(checkpoint_folder)
     assert after.identity != before.identity
     assert after.config.provenance.n_classes == 1002
+    assert after.config.provenance.data.endswith(", without groceries/class2")
+    assert after.config.provenance.licence.endswith("MIT")
+    assert after.config.description == "Food."
     changed = {
         name
         for name, tensor in after.initialization.params.items()
         if not torch.equal(tensor, before.initialization.params[name])
     }
-    assert changed == {f"{n}.{kind}" for n in METRIC.groups for kind in ("centre", "weight")}
+    learned = {f"{n}.{kind}" for n in METRIC.groups for kind in ("centre", "weight")}
+    *_, beside = METRIC.groups
+    assert changed == learned | {f"{beside}.share"}
 
 
 def test_a_network_without_a_metric_is_refused(tmp_path: Path, photographs: list[bytes]) -> None:
