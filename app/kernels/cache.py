@@ -1,6 +1,6 @@
 """Where machine code is kept from one process to the next: a folder for each state of the sources.
 
-Below `NUMBA_CACHE_DIR`, or the user's cache. Compiling all kernels takes about half a minute.
+Below `NUMBA_CACHE_DIR`, or the user's cache. Compiling all kernels takes about a minute and a half.
 """
 
 from __future__ import annotations
