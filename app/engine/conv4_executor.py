@@ -101,6 +101,7 @@ class Conv4Executor:
             isinstance(network, Conv4)
             and network.norm == "stored"
             and initialization.inner_loop.damping is None
+            and initialization.inner_loop.head_start in STARTS
             and head.SCALE not in initialization.step_sizes
             and not network.fixed() & initialization.step_sizes.keys()
         )

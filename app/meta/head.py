@@ -6,6 +6,10 @@ set's class means, or from these scaled to unit length ("cosine", Chen et al., I
 classifier, s (f.m - |m|^2 / 2) = -s/2 |f - m|^2 + const (Prototypical Networks, Snell et al.,
 NeurIPS 2017, eq. 8), from where the inner loop goes on (Proto-MAML, Triantafillou et al.,
 ICLR 2020, sec. 3).
+
+Close means are the class means drawn towards their own mean: the head still says what is nearest,
+and hardly prefers it, so that the first steps have all to say. What rows have in common tells no
+class from another; it keeps its length, and with it a logit tells how near a class is.
 """
 
 from __future__ import annotations
@@ -15,12 +19,16 @@ from typing import Literal
 import torch
 
 from .episode import Support
-from .params import Params
+from .params import Params, mapped
 
-HeadStart = Literal["class_means", "cosine", "zero"]
+HeadStart = Literal["class_means", "close_means", "cosine", "zero"]
 
 WEIGHT, BIAS, SCALE = "head.weight", "head.bias", "head.scale"
 """`(n_way, feature)`, `(n_way,)` and `()`: the last is meta-learned and shared by all classes."""
+
+
+CLOSE = 1 / 8
+"""How far close means are apart, of what class means are."""
 
 
 def unit(features: torch.Tensor) -> torch.Tensor:
@@ -42,9 +50,15 @@ def start(kind: HeadStart, features: torch.Tensor, support: Support) -> Params:
     means = class_means(features, support)
     if kind == "cosine":
         return {WEIGHT: unit(means), BIAS: means.new_zeros(support.n_way)}
-    return {WEIGHT: means, BIAS: -means.square().sum(1) / 2}
+    rows = {WEIGHT: means, BIAS: -means.square().sum(1) / 2}
+    return mapped(_drawn_together, rows) if kind == "close_means" else rows
 
 
 def logits(params: Params, features: torch.Tensor) -> torch.Tensor:
     """`(batch, feature)` features to `(batch, n_way)` logits."""
     return params[SCALE] * (unit(features) @ params[WEIGHT].T + params[BIAS])
+
+
+def _drawn_together(rows: torch.Tensor) -> torch.Tensor:
+    common = rows.mean(0)
+    return common + CLOSE * (rows - common)

@@ -38,7 +38,9 @@ class Scoring:
 def distance(logits: torch.Tensor, scale: float, counts: torch.Tensor) -> torch.Tensor:
     """`(query,)` squared distances of unit features to the nearest class mean, from `(query, way)`.
 
-    A logit is scale * (f.m - |m|^2 / 2), so |f - m|^2 = 1 - 2 logit / scale. A mean of K images
+    A logit is scale * (f.m - |m|^2 / 2), so |f - m|^2 = 1 - 2 logit / scale, before the first step;
+    where steps have moved the head or a start at close means has drawn it together, it goes for
+    such a distance. A mean of K images
     is itself off by 1/K of a class's variance, so the distance is taken in units of 1 + 1/K:
     that makes it comparable over numbers of shots. ``counts`` has the K of each class, `(way,)`, or
     `(query, way)` where queries are of several support sets.

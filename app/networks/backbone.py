@@ -1,7 +1,7 @@
 """What backbones for photographs share: a trunk of layers in a row, pooled, and a metric behind it.
 
 Features are more than the means of the last maps, which forget what tells far domains apart (cells,
-hand signs): beside these stand means and deviations of the maps that the trunk's last layer takes.
+hand signs): beside these stand means and deviations of the maps in which stages of the trunk end.
 `networks.metric` makes features of both.
 """
 
@@ -11,6 +11,7 @@ import functools
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Protocol
 
 import torch
@@ -22,6 +23,8 @@ from .metric import Metric, means_and_deviations
 Activation = Callable[[torch.Tensor], torch.Tensor]
 LEAST_SIDE = 32
 """Of images: trunks divide height and width by as much."""
+BESIDE = 4
+"""How many stages, the last ones, are pooled beside the last maps."""
 
 
 class Layer(Protocol):
@@ -52,23 +55,6 @@ class Activated:
         return self.activation(convolve(self.convolution, hidden))
 
 
-@dataclass(frozen=True)
-class InARow:
-    """Several layers as one."""
-
-    layers: tuple[Layer, ...]
-
-    def convolutions(self) -> tuple[NormalisedConvolution, ...]:
-        """Those of all layers in their order."""
-        return tuple(each for layer in self.layers for each in layer.convolutions())
-
-    def __call__(self, convolve: Convolve, hidden: torch.Tensor) -> torch.Tensor:
-        """`(batch, inputs, height, width)` to `(batch, outputs, height, width)`."""
-        for layer in self.layers:
-            hidden = layer(convolve, hidden)
-        return hidden
-
-
 class Backbone(ABC):
     """A network over colour images of side ``image_size``; a subclass says what its trunk is."""
 
@@ -76,11 +62,11 @@ class Backbone(ABC):
 
     @abstractmethod
     def trunk(self) -> tuple[Layer, ...]:
-        """Two layers or more in a row, from images on. Each is a part of the network."""
+        """Two layers or more in a row, from images on."""
 
     @property
     def feature_size(self) -> int:
-        """Length of a feature vector: of the last maps, then of the maps before the last layer."""
+        """Length of a feature vector: of the last maps, then of the maps before."""
         return self.metric.size
 
     @property
@@ -91,8 +77,8 @@ class Backbone(ABC):
     @functools.cached_property
     def metric(self) -> Metric:
         """The metric of the means of the last maps, and of what the maps before them tell."""
-        before, last = (layer.convolutions()[-1].outputs for layer in self._layers[-2:])
-        return Metric({"metric.last": last, "metric.before": 2 * before})
+        outputs = [layer.convolutions()[-1].outputs for layer in self._layers]
+        return Metric(outputs[-1], 2 * sum(outputs[place] for place in self._ends_of_stages))
 
     def initialize(self, generator: torch.Generator) -> Params:
         """Draw fresh parameters, with a metric that changes nothing.
@@ -111,14 +97,16 @@ class Backbone(ABC):
 
     @functools.cached_property
     def parts(self) -> tuple[frozenset[str], ...]:
-        """The names of the tensors of each layer of the trunk, then those of the metric.
+        """The names of the tensors of the trunk's layers, then of its top, then of the metric.
 
-        The last layer ends in `(batch, features)` means and deviations, from which the metric makes
-        the features.
+        Up to the first stage whose end is pooled each layer is a part. The layers from there on are
+        one part, the top, which ends in `(batch, feature_size)` means and deviations.
         """
-        layers = (layer.convolutions() for layer in self._layers)
-        trunk = (frozenset().union(*(c.names() for c in convolutions)) for convolutions in layers)
-        return (*trunk, self.metric.names())
+        names = [
+            frozenset().union(*(c.names() for c in layer.convolutions())) for layer in self._layers
+        ]
+        until = self._until_top
+        return (*names[:until], frozenset().union(*names[until:]), self.metric.names())
 
     def features(self, params: Params, images: torch.Tensor) -> torch.Tensor:
         """`(batch, 3, height, width)` to `(batch, feature_size)`, row by row."""
@@ -144,19 +132,38 @@ class Backbone(ABC):
         """Made once: every call of the network asks for them."""
         return self.trunk()
 
+    @functools.cached_property
+    def _ends_of_stages(self) -> tuple[int, ...]:
+        """Places of the layers that are pooled: behind each, the number of maps changes."""
+        outputs = [layer.convolutions()[-1].outputs for layer in self._layers]
+        ends = [place for place, (own, then) in enumerate(pairwise(outputs)) if own != then]
+        return tuple(ends[-BESIDE:])
+
+    @property
+    def _until_top(self) -> int:
+        """How many layers lie before the top."""
+        return self._ends_of_stages[0] + 1
+
     def _run(
         self, convolve: Convolve, params: Params, hidden: torch.Tensor, parts: range
     ) -> torch.Tensor:
-        layers = self._layers
         for part in parts:
-            if part < len(layers) - 1:
-                hidden = layers[part](convolve, hidden)
-            elif part == len(layers) - 1:
-                last = layers[part](convolve, hidden)
-                hidden = torch.cat([last.mean((2, 3)), means_and_deviations(hidden)], 1)
+            if part < self._until_top:
+                hidden = self._layers[part](convolve, hidden)
+            elif part == self._until_top:
+                hidden = self._pooled(convolve, hidden)
             else:
                 hidden = self.metric(params, hidden)
         return hidden
+
+    def _pooled(self, convolve: Convolve, hidden: torch.Tensor) -> torch.Tensor:
+        """The end of the first pooled stage, through the top, to `(batch, feature_size)`."""
+        before = [means_and_deviations(hidden)]
+        for place in range(self._until_top, len(self._layers)):
+            hidden = self._layers[place](convolve, hidden)
+            if place in self._ends_of_stages:
+                before.append(means_and_deviations(hidden))
+        return torch.cat([hidden.mean((2, 3)), *before], 1)
 
 
 def check_image_size(image_size: int) -> None:

@@ -14,7 +14,7 @@ from typing import Literal
 
 from torch.nn import functional
 
-from .backbone import Activated, Backbone, InARow, Layer, check_image_size
+from .backbone import Activated, Backbone, Layer, check_image_size
 from .convolution import NormalisedConvolution
 from .inverted_residual import InvertedResidual, inverted_residual, rounded
 
@@ -54,10 +54,9 @@ class EfficientNetLite(Backbone):
         check_image_size(self.image_size)
 
     def trunk(self) -> tuple[Layer, ...]:
-        """The stem, each block but the last, and the last with the convolution behind it."""
-        *blocks, last_block = self.blocks()
-        top = InARow((last_block, Activated(self.last(), functional.relu6)))
-        return (Activated(self.stem(), functional.relu6), *blocks, top)
+        """The stem, the blocks, and the convolution behind them."""
+        relu6 = functional.relu6
+        return (Activated(self.stem(), relu6), *self.blocks(), Activated(self.last(), relu6))
 
     def stem(self) -> NormalisedConvolution:
         """The first convolution, which halves height and width."""

@@ -1,14 +1,14 @@
 """The metric behind a backbone: how pooled maps become features.
 
-Signed square roots tame the long tails of pooled maps. A linear metric, learned across domains,
-brings each group of them to unit length in its own space, and a share says how much it counts.
-`training.metric` fits it.
+The means of the last maps count as they are, brought to unit length: they are what pre-training
+made to tell its own classes apart. Signed square roots tame the long tails of what is pooled of
+the maps before; a linear metric, learned across domains, brings it to unit length in its own space,
+and a share says how much it counts. `training.metric` fits it.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -18,54 +18,47 @@ from torch.nn import functional
 from ..meta.network import Network
 from ..meta.params import Params
 
+CENTRE, WEIGHT, SHARE = "metric.centre", "metric.weight", "metric.share"
+"""`(before,)`, `(before, before)` and `()`."""
 TINY = 1e-6
 """Keeps the slopes of roots finite."""
 
 
 @dataclass(frozen=True)
 class Metric:
-    """A metric of each of the ``groups``: how many numbers of a pooled row each one takes, in turn.
+    """A metric of pooled rows: ``last`` means of the last maps, then ``before`` of those before."""
 
-    The tensors of a group are called by its name with `.centre` `(size,)`, `.weight`
-    `(size, size)` and `.share`, a scalar.
-    """
-
-    groups: Mapping[str, int]
+    last: int
+    before: int
 
     @property
     def size(self) -> int:
         """Length of a pooled row, and of a feature vector."""
-        return sum(self.groups.values())
+        return self.last + self.before
 
     def names(self) -> frozenset[str]:
         """Names of all tensors."""
-        kinds = ("centre", "weight", "share")
-        return frozenset(f"{name}.{kind}" for name in self.groups for kind in kinds)
+        return frozenset({CENTRE, WEIGHT, SHARE})
 
     def initialize(self) -> Params:
         """A metric that changes nothing."""
-        params: dict[str, torch.Tensor] = {}
-        for name, size in self.groups.items():
-            params[f"{name}.centre"] = torch.zeros(size)
-            params[f"{name}.weight"] = torch.eye(size)
-            params[f"{name}.share"] = torch.ones(())
-        return params
+        size = self.before
+        return {CENTRE: torch.zeros(size), WEIGHT: torch.eye(size), SHARE: torch.ones(())}
 
-    def rooted(self, pooled: torch.Tensor) -> dict[str, torch.Tensor]:
-        """`(batch, size)` signed roots of each group, from `(batch, size)` pooled maps."""
-        split = torch.split(_signed_root(pooled), list(self.groups.values()), 1)
-        return dict(zip(self.groups, split, strict=True))
+    def rooted(self, pooled: torch.Tensor) -> torch.Tensor:
+        """`(batch, before)` signed roots, from `(batch, size)` pooled maps."""
+        return _signed_root(pooled[:, self.last :])
 
     def __call__(self, params: Params, pooled: torch.Tensor) -> torch.Tensor:
         """`(batch, size)` pooled maps to `(batch, size)` features."""
-        features = [
-            params[f"{name}.share"]
-            * functional.normalize(
-                (values - params[f"{name}.centre"]) @ params[f"{name}.weight"], dim=1
-            )
-            for name, values in self.rooted(pooled).items()
-        ]
-        return torch.cat(features, 1)
+        before = (self.rooted(pooled) - params[CENTRE]) @ params[WEIGHT]
+        return torch.cat(
+            [
+                functional.normalize(pooled[:, : self.last], dim=1),
+                params[SHARE] * functional.normalize(before, dim=1),
+            ],
+            1,
+        )
 
 
 @runtime_checkable

@@ -13,7 +13,7 @@ from typing import Literal, NamedTuple
 
 from torch.nn import functional
 
-from .backbone import Activated, Backbone, InARow, Layer, check_image_size
+from .backbone import Activated, Backbone, Layer, check_image_size
 from .convolution import NormalisedConvolution
 from .inverted_residual import InvertedResidual, inverted_residual, rounded
 
@@ -87,10 +87,9 @@ class MobileNetV3(Backbone):
         check_image_size(self.image_size)
 
     def trunk(self) -> tuple[Layer, ...]:
-        """The stem, each block but the last, and the last with the convolution behind it."""
-        *blocks, last_block = self.blocks()
-        top = InARow((last_block, Activated(self.last(), functional.hardswish)))
-        return (Activated(self.stem(), functional.hardswish), *blocks, top)
+        """The stem, the blocks, and the convolution behind them."""
+        swish = functional.hardswish
+        return (Activated(self.stem(), swish), *self.blocks(), Activated(self.last(), swish))
 
     def stem(self) -> NormalisedConvolution:
         """The first convolution, which halves height and width."""

@@ -14,7 +14,7 @@ from typing import Literal
 import torch
 from torch.nn import functional
 
-from .backbone import Backbone, InARow, Layer, check_image_size
+from .backbone import Backbone, Layer, check_image_size
 from .convolution import Convolve, NormalisedConvolution
 
 Depth = Literal[18, 50]
@@ -81,9 +81,8 @@ class ResNet(Backbone):
         check_image_size(self.image_size)
 
     def trunk(self) -> tuple[Layer, ...]:
-        """The stem, each block of the first three stages, and the last stage."""
-        *stages, last = self.stages()
-        return (Stem(self.stem()), *(block for stage in stages for block in stage), InARow(last))
+        """The stem and the blocks of all stages."""
+        return (Stem(self.stem()), *(block for stage in self.stages() for block in stage))
 
     def stem(self) -> NormalisedConvolution:
         """The first convolution."""

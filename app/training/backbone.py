@@ -25,7 +25,7 @@ from ..networks.catalogue import name_of
 from ..networks.published import BACKBONES, SHA256, Published, recognised
 from .publish import versions
 
-STEPS, DAMPING, HEAD_SCALE = 5, 0.01, 5.0
+STEPS, DAMPING, HEAD_SCALE = 5, 0.01, 8.0
 CLOSER, CLOSEST = 0.8, 0.65
 """The shares of an image's side that closer views show."""
 SAFETENSORS = ".safetensors"
@@ -64,7 +64,7 @@ def import_backbone(
         params={**published.params(state), SCALE: torch.tensor(HEAD_SCALE)},
         step_sizes={kind: torch.ones(STEPS) for kind in (WEIGHT, BIAS)},
         inner_loop=InnerLoop(
-            STEPS, "class_means", query_views=True, damping=DAMPING, half_features=True
+            STEPS, "close_means", query_views=True, damping=DAMPING, half_features=True
         ),
         views=torch.tensor([_view(CLOSER, mirrored=True)]),
     )

@@ -18,7 +18,7 @@ from ..data.episodes import (
 )
 from ..errors import BadData
 from ..images.preprocessing import Preprocessing
-from ..meta.head import SCALE
+from ..meta.head import SCALE, HeadStart
 from ..meta.params import Params
 from ..meta.scores import distance, expected_calibration_error
 from .candidate import Inductive
@@ -32,6 +32,8 @@ KEPT = 0.95
 SUPPORT_SETS, QUANTILE, MARGIN = 5000, 0.999, 2.0
 """Support sets of two images, the share of them that is not warned about, and how many times as
 far off a set may be: smooth strokes of another pen are still drawings."""
+OF_MEANS: tuple[HeadStart, ...] = ("class_means", "close_means")
+"""Starts of the head by which a logit tells how near a class is, so that there is a threshold."""
 TRAINING_IMAGES = 8
 """Images of each training class whose statistics count."""
 
@@ -62,7 +64,7 @@ def fit_calibration(
         sum(float(functional.cross_entropy(logits / t, y)) for logits, y in logits_and_labels)
         for t in TEMPERATURES
     ]
-    at_means = initialization.inner_loop.head_start == "class_means"
+    at_means = initialization.inner_loop.head_start in OF_MEANS
     return Calibration(
         temperature=TEMPERATURES[losses.index(min(losses))],
         none_of_these=float(torch.stack(distances).mean()) if at_means else None,

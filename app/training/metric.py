@@ -1,9 +1,9 @@
 """The metric of a backbone's features, in closed form from classes of many domains.
 
 Within a class, features spread most along what images differ in whatever they show: light, scale,
-pose. The metric takes the mean of all domains for its centre, and evens out that spread by a power
-of its covariance between that of no metric (0) and that of whitening (-1/2), which Mahalanobis
-distances have. Domains weigh alike, however many images each has.
+pose. The metric takes the mean of all domains for its centre and evens out that spread, as
+Mahalanobis distances do, by the covariance within classes, shrunk towards the identity. Domains
+weigh alike, however many images each has.
 """
 
 from __future__ import annotations
@@ -21,12 +21,11 @@ from ..data.episodes import ClassImages, in_parts
 from ..errors import BadData
 from ..meta.params import Params
 from ..meta.views import with_views
-from ..networks.metric import HasMetric, Metric
+from ..networks.metric import CENTRE, SHARE, WEIGHT, HasMetric, Metric
 
 BESIDE = 0.7
-"""The share of what is not of the last maps, beside 1 of these: it tells domains apart that
-pre-training never saw, and blurs those that it knows."""
-POWER = -0.4
+"""The share of the maps before, beside 1 of the last ones: it tells domains apart that pre-training
+never saw, and blurs those that it knows."""
 SHRINKAGE = 0.3
 """Of the covariance, towards its mean variance in every direction."""
 
@@ -65,19 +64,15 @@ def fit_metric(metric: Metric, classes: Sequence[PooledClass]) -> Params:
 
     Raises BadData unless every group of classes has one of two rows or more.
     """
-    by_kind: dict[str, dict[str, list[torch.Tensor]]] = {
-        name: defaultdict(list) for name in metric.groups
-    }
+    groups: dict[str, list[torch.Tensor]] = defaultdict(list)
     for each in classes:
-        for name, values in metric.rooted(each.rows).items():
-            by_kind[name][each.group].append(values.to(torch.float64))
-    params: dict[str, torch.Tensor] = {}
-    for place, (name, groups) in enumerate(by_kind.items()):
-        centre, weight = _even(groups)
-        params[f"{name}.centre"] = centre.to(torch.float32)
-        params[f"{name}.weight"] = weight.to(torch.float32)
-        params[f"{name}.share"] = torch.tensor(BESIDE if place else 1.0)
-    return params
+        groups[each.group].append(metric.rooted(each.rows).to(torch.float64))
+    centre, weight = _even(groups)
+    return {
+        CENTRE: centre.to(torch.float32),
+        WEIGHT: weight.to(torch.float32),
+        SHARE: torch.tensor(BESIDE),
+    }
 
 
 def record_metric(
@@ -131,7 +126,7 @@ def _even(groups: dict[str, list[torch.Tensor]]) -> tuple[torch.Tensor, torch.Te
     centre = torch.stack([torch.cat(classes).mean(0) for classes in groups.values()]).mean(0)
     covariances = [_within(group, classes, scale) for group, classes in groups.items()]
     variances, directions = torch.linalg.eigh(torch.stack(covariances).mean(0))
-    evened = (variances / variances.mean() + SHRINKAGE) ** POWER
+    evened = (variances / variances.mean() + SHRINKAGE).rsqrt()
     return centre, scale.unsqueeze(1) * directions * evened
 
 

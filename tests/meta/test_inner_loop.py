@@ -7,7 +7,7 @@ import torch
 from inkling.checkpoints.checkpoint import Checkpoint
 from inkling.data.episodes import ClassImages, EpisodeShape, draw_episode, seeded
 from inkling.meta.episode import Support
-from inkling.meta.head import BIAS, WEIGHT, start
+from inkling.meta.head import BIAS, CLOSE, SCALE, WEIGHT, start
 from inkling.meta.head import logits as head_logits
 from inkling.meta.inner_loop import Initialization, adapt, logits, support_loss, trajectory
 from inkling.meta.network import Network
@@ -67,6 +67,17 @@ def test_class_means_start_as_a_nearest_centroid_classifier() -> None:
     expected = (-2.0 / 2 * torch.cdist(queries, means) ** 2).softmax(1)
     found = probabilities(NETWORK, initialization, start.fast_weights, episode.query_images)
     torch.testing.assert_close(found, expected)
+
+
+def test_close_means_start_by_the_same_order_and_hardly_prefer_a_class() -> None:
+    support = toy_episode(counts=(3, 3, 3)).support
+    features = support.images.flatten(1)
+    params = {SCALE: torch.tensor(8.0, dtype=features.dtype)}
+    apart = head_logits({**params, **start("class_means", features, support)}, features)
+    close = head_logits({**params, **start("close_means", features, support)}, features)
+    torch.testing.assert_close(close.mean(1), apart.mean(1))
+    centred = apart - apart.mean(1, keepdim=True)
+    torch.testing.assert_close(close - close.mean(1, keepdim=True), centred * CLOSE)
 
 
 def test_a_cosine_head_starts_at_class_means_of_unit_length() -> None:

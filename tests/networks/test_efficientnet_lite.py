@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import pytest
 import torch
+from inkling.meta.head import unit
 from inkling.networks.convolution import NormalisedConvolution
 from inkling.networks.efficientnet_lite import EPSILON, EfficientNetLite, Variant
+from inkling.networks.metric import CENTRE, SHARE, WEIGHT
 from torch import nn
 
 from .parameters import drawn
@@ -41,26 +43,29 @@ def test_features_are_those_of_torch_modules() -> None:
     params = drawn(NETWORK)
     images = torch.randn((2, 3, 64, 64), generator=torch.Generator().manual_seed(1))
     hidden = nn.functional.relu6(Same(params, NETWORK.stem()).eval()(images))
-    before = hidden
+    ends: dict[int, torch.Tensor] = {}
     for block in NETWORK.blocks():
-        before = inner = hidden
+        inner = hidden
         for own in block.convolutions():
             inner = Same(params, own).eval()(inner)
             if own is not block.project:
                 inner = nn.functional.relu6(inner)
-        hidden = inner + before if inner.shape == before.shape else inner
-    top = nn.functional.relu6(Same(params, NETWORK.last()).eval()(hidden)).mean((2, 3))
-    kinds = {
-        "metric.last": top,
-        "metric.before": torch.cat([before.mean((2, 3)), before.flatten(2).std(2, False)], 1),
-    }
-    expected = []
-    for name, values in kinds.items():
-        rooted = values.sign() * values.abs().sqrt()
-        metric = (rooted - params[f"{name}.centre"]) @ params[f"{name}.weight"]
-        expected.append(params[f"{name}.share"] * metric / metric.norm(dim=1, keepdim=True))
+        hidden = inner + hidden if inner.shape == hidden.shape else inner
+        ends[hidden.shape[1]] = hidden
+    last = nn.functional.relu6(Same(params, NETWORK.last()).eval()(hidden)).mean((2, 3))
+    before = torch.cat(
+        [
+            pooled
+            for channels in (80, 112, 192, 320)
+            for pooled in (ends[channels].mean((2, 3)), ends[channels].flatten(2).std(2, False))
+        ],
+        1,
+    )
+    rooted = before.sign() * before.abs().sqrt()
+    metric = (rooted - params[CENTRE]) @ params[WEIGHT]
+    expected = [unit(last), params[SHARE] * unit(metric)]
     got = NETWORK.features(params, images)
-    assert got.shape == (2, NETWORK.feature_size) == (2, 1280 + 2 * 192)
+    assert got.shape == (2, NETWORK.feature_size) == (2, 1280 + 2 * (80 + 112 + 192 + 320))
     torch.testing.assert_close(got, torch.cat(expected, 1), rtol=1e-3, atol=1e-4)
 
 

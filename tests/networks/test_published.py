@@ -14,12 +14,12 @@ from torch import nn
 from .published_states import State, efficientnet_lite, in_timms_names, torchvision_model
 
 BEFORE = {
-    "resnet18": "layer3",
-    "resnet50": "layer3",
-    "mobilenet_v3_large": "features.14",
-    "mobilenet_v3_small": "features.10",
+    "resnet18": ("layer1", "layer2", "layer3"),
+    "resnet50": ("maxpool", "layer1", "layer2", "layer3"),
+    "mobilenet_v3_large": tuple(f"features.{number}" for number in (6, 10, 12, 15)),
+    "mobilenet_v3_small": tuple(f"features.{number}" for number in (3, 6, 8, 11)),
 }
-"""The module of torchvision's whose maps are taken beside the last ones."""
+"""The modules of torchvision's whose maps are taken beside the last ones."""
 MOBILE = ("mobilenet_v3_large", "mobilenet_v3_small")
 
 
@@ -32,14 +32,16 @@ def pooled_of(name: str, model: nn.Module, images: torch.Tensor) -> torch.Tensor
     """Means of the last maps, and means and deviations of those before, of torchvision's model."""
     maps: dict[str, torch.Tensor] = {}
     last = "layer4" if name.startswith("resnet") else "features"
-    for kind, module in (("last", last), ("before", BEFORE[name])):
+    for module in (last, *BEFORE[name]):
         model.get_submodule(module).register_forward_hook(
-            lambda _module, _inputs, outputs, kind=kind: maps.update({kind: outputs.clone()})
+            lambda _module, _inputs, outputs, of=module: maps.update({of: outputs.clone()})
         )
     model(images)
-    before = maps["before"].flatten(2)
-    deviations = (before.var(2, correction=0) + TINY).sqrt()
-    return torch.cat([maps["last"].mean((2, 3)), before.mean(2), deviations], 1)
+    pooled = [maps[last].mean((2, 3))]
+    for module in BEFORE[name]:
+        before = maps[module].flatten(2)
+        pooled += [before.mean(2), (before.var(2, correction=0) + TINY).sqrt()]
+    return torch.cat(pooled, 1)
 
 
 @torch.no_grad()

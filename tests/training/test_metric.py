@@ -12,6 +12,7 @@ from inkling.checkpoints.checkpoint import load_checkpoint
 from inkling.cli.app import app
 from inkling.errors import BadData
 from inkling.networks.efficientnet_lite import EfficientNetLite
+from inkling.networks.metric import CENTRE, WEIGHT
 from inkling.training.metric import PooledClass, fit_metric
 from typer.testing import CliRunner
 
@@ -47,20 +48,18 @@ def classes_of(groups: str, generator: torch.Generator) -> list[PooledClass]:
 def test_the_spread_within_classes_is_evened_out_and_the_mean_is_the_centre() -> None:
     classes = classes_of("aabb", torch.Generator().manual_seed(0))
     params = fit_metric(METRIC, classes)
-    for name, size in METRIC.groups.items():
-        rooted = [METRIC.rooted(each.rows)[name] for each in classes]
-        torch.testing.assert_close(params[f"{name}.centre"], torch.cat(rooted).mean(0))
-        assert params[f"{name}.weight"].shape == (size, size)
-        for values in rooted:
-            assert spread(values @ params[f"{name}.weight"]) < 0.7 * spread(values)
+    rooted = [METRIC.rooted(each.rows) for each in classes]
+    torch.testing.assert_close(params[CENTRE], torch.cat(rooted).mean(0))
+    assert params[WEIGHT].shape == (METRIC.before, METRIC.before)
+    for values in rooted:
+        assert spread(values @ params[WEIGHT]) < 0.7 * spread(values)
 
 
 def test_groups_weigh_alike_however_many_classes_they_have() -> None:
     few, many = classes_of("ab", torch.Generator().manual_seed(0))
     params = fit_metric(METRIC, [few, many, many, many])
-    for name in METRIC.groups:
-        means = [METRIC.rooted(each.rows)[name].mean(0) for each in (few, many)]
-        torch.testing.assert_close(params[f"{name}.centre"], (means[0] + means[1]) / 2)
+    means = [METRIC.rooted(each.rows).mean(0) for each in (few, many)]
+    torch.testing.assert_close(params[CENTRE], (means[0] + means[1]) / 2)
 
 
 def test_groups_of_single_images_are_refused() -> None:
@@ -103,9 +102,7 @@ def test_a_checkpoint_takes_its_metric_from_domains(
         for name, tensor in after.initialization.params.items()
         if not torch.equal(tensor, before.initialization.params[name])
     }
-    learned = {f"{n}.{kind}" for n in METRIC.groups for kind in ("centre", "weight")}
-    *_, beside = METRIC.groups
-    assert changed == learned | {f"{beside}.share"}
+    assert changed == METRIC.names()
 
 
 def test_a_network_without_a_metric_is_refused(tmp_path: Path, photographs: list[bytes]) -> None:

@@ -32,7 +32,7 @@ class Probe:
 
     def __init__(self, checkpoint: Checkpoint) -> None:
         self._network, self._params = checkpoint.network, checkpoint.initialization.params
-        self._last = next(iter(network_with_metric(checkpoint).metric.groups.values()))
+        self._last = network_with_metric(checkpoint).metric.last
 
     def adapt(self, images: torch.Tensor, labels: list[int]) -> Any:
         """The session of some images."""

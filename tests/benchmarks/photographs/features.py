@@ -37,7 +37,7 @@ def features_of(checkpoint: Checkpoint, data: Path, split: Split) -> Iterator[Fe
     before_metric = len(network.parts) - 1
     trunk = CompiledTrunk(network, initialization.params, before_metric)
     views = torch.cat([initialization.views, checkpoint.further_views])
-    last = next(iter(network_with_metric(checkpoint).metric.groups.values()))
+    last = network_with_metric(checkpoint).metric.last
     domain, pooled, own = "", list[torch.Tensor](), list[torch.Tensor]()
     for encoded in read(data, split):
         if pooled and encoded.group != domain:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import torch
@@ -26,8 +26,8 @@ from inkling.meta.episode import Episode, Support
 from inkling.meta.head import class_means, unit
 from inkling.meta.inner_loop import logits_over_views, rounded
 from inkling.meta.params import Params
+from inkling.networks.backbone import Backbone, Layer
 from inkling.training.evaluation import Interval
-from inkling.training.metric import network_with_metric
 from torch.nn import functional
 
 STEPS, SCALE, N_WAY, N_SHOT, N_QUERY = 20, 20.0, 5, 20, 15
@@ -38,42 +38,54 @@ class LastBlock:
     """The part of a backbone that is tuned, and what comes of it."""
 
     def __init__(self, checkpoint: Checkpoint) -> None:
-        self._network = network_with_metric(checkpoint)
+        """Raise BadData for a checkpoint that is not of a backbone."""
+        if not isinstance(checkpoint.network, Backbone):
+            raise BadData(f"expected a backbone, got {checkpoint.config.network.name}")
+        *self._frozen, block, last = checkpoint.network.trunk()
+        self._tuned = (block, last)
         self._params = checkpoint.initialization.params
-        self._part = len(self._network.parts) - 2
-        self._last = next(iter(self._network.metric.groups.values()))
-        self.trunk = CompiledTrunk(self._network, self._params, self._part)
-        self._tuned = sorted(self._network.parts[self._part] - self._network.fixed())
+        self._names = sorted(
+            name
+            for layer in self._tuned
+            for convolution in layer.convolutions()
+            for name in convolution.names() - convolution.fixed()
+        )
 
-    def _units(self, params: Params, maps: torch.Tensor) -> torch.Tensor:
-        pooled = self._network.through(params, maps, self._part, self._part + 1)
-        return unit(pooled[:, : self._last])
+    @torch.no_grad()
+    def maps(self, images: torch.Tensor) -> torch.Tensor:
+        """What the tuned layers get of images."""
+        return self._through(self._frozen, self._params, images)
+
+    def _through(
+        self, layers: Sequence[Layer], params: Params, hidden: torch.Tensor
+    ) -> torch.Tensor:
+        for layer in layers:
+            hidden = layer(lambda convolution, maps: convolution(params, maps), hidden)
+        return hidden
+
+    def units(self, params: Params, maps: torch.Tensor) -> torch.Tensor:
+        """`(image, feature)`: unit means of the last maps."""
+        return unit(self._through(self._tuned, params, maps).mean((2, 3)))
 
     def tuned(self, support: Support, rate: float) -> tuple[Params, torch.Tensor]:
         """The parameters after all steps, and the class means by them."""
-        leaves = {name: self._params[name].clone().requires_grad_() for name in self._tuned}
+        leaves = {name: self._params[name].clone().requires_grad_() for name in self._names}
         params = {**self._params, **leaves}
         optimizer = torch.optim.Adam(leaves.values(), rate)
         for _ in range(STEPS):
-            units = self._units(params, support.images)
+            units = self.units(params, support.images)
             logits = SCALE * units @ unit(class_means(units, support)).T
             optimizer.zero_grad()
             functional.cross_entropy(logits, support.labels).backward()  # type: ignore[no-untyped-call]
             optimizer.step()
         with torch.no_grad():
-            return params, unit(class_means(self._units(params, support.images), support))
+            return params, unit(class_means(self.units(params, support.images), support))
 
     @torch.no_grad()
     def right(self, params: Params, means: torch.Tensor, episode: Episode) -> float:
         """The share of queries that are right."""
-        found = (self._units(params, episode.query_images) @ means.T).argmax(1)
+        found = (self.units(params, episode.query_images) @ means.T).argmax(1)
         return float((found == episode.query_labels).to(torch.float64).mean())
-
-    @torch.no_grad()
-    def features(self, maps: torch.Tensor) -> torch.Tensor:
-        """`(image, 1, feature)`: what Inkling's loop gets of the same view."""
-        stop = len(self._network.parts)
-        return self._network.through(self._params, maps, self._part, stop).unsqueeze(1)
 
 
 def main() -> None:
@@ -87,29 +99,22 @@ def main() -> None:
     given = parser.parse_args()
     torch.set_num_threads(1)
     checkpoint = load_checkpoint(find_checkpoint(given.checkpoint))
-    block, initialization = LastBlock(checkpoint), checkpoint.initialization
+    block = LastBlock(checkpoint)
     print("| domain | Inkling | " + " | ".join(f"Adam {rate:g}" for rate in given.rates) + " |")
     print("| --- | --- |" + " --- |" * len(given.rates))
-    for domain, classes in _domains(checkpoint, block, given.data, given.split):
+    for domain, of_maps, of_features in _domains(checkpoint, block, given.data, given.split):
         shares: list[list[float]] = [[] for _ in range(1 + len(given.rates))]
         seconds = [0.0] * len(shares)
         for number in range(given.episodes):
             shape = EpisodeShape.fixed(N_WAY, N_SHOT, N_QUERY)
             try:
-                episode = realize(classes, classes.plan(shape, seeded(0, number)))
+                plan = of_maps.plan(shape, seeded(0, number))
             except BadData:
                 break
-            began = time.perf_counter()
-            kept = rounded(initialization.inner_loop, block.features(episode.support.images))
-            own = adapt_head(
-                initialization,
-                Support(kept, episode.support.labels, episode.support.n_way),
-                initialization.inner_loop.steps,
-            )
-            seconds[0] += time.perf_counter() - began
-            queries = rounded(initialization.inner_loop, block.features(episode.query_images))
-            found = logits_over_views({**initialization.params, **own.adapted}, queries).argmax(1)
-            shares[0].append(float((found == episode.query_labels).to(torch.float64).mean()))
+            episode = realize(of_maps, plan)
+            right, took = _adapted(checkpoint, block, episode, realize(of_features, plan))
+            shares[0].append(right)
+            seconds[0] += took
             for place, rate in enumerate(given.rates, 1):
                 began = time.perf_counter()
                 params, means = block.tuned(episode.support, rate)
@@ -123,20 +128,49 @@ def main() -> None:
             print(f"| {domain} | " + " | ".join(cells) + " |", flush=True)
 
 
+@torch.no_grad()
+def _adapted(
+    checkpoint: Checkpoint, block: LastBlock, of_maps: Episode, of_features: Episode
+) -> tuple[float, float]:
+    """The share of queries that Inkling has right, and the seconds that its adaptation took.
+
+    One pass of the support set through the layers that the others tune counts among these.
+    """
+    initialization = checkpoint.initialization
+    began = time.perf_counter()
+    block.units(initialization.params, of_maps.support.images)
+    own = adapt_head(initialization, of_features.support, initialization.inner_loop.steps)
+    took = time.perf_counter() - began
+    params = {**initialization.params, **own.adapted}
+    found = logits_over_views(params, of_features.query_images).argmax(1)
+    return float((found == of_features.query_labels).to(torch.float64).mean()), took
+
+
 def _domains(
     checkpoint: Checkpoint, block: LastBlock, data: Path, split: str
-) -> Iterator[tuple[str, ClassImages]]:
-    """Each domain with the maps before the last block in place of images."""
-    groups: dict[str, list[torch.Tensor]] = {}
+) -> Iterator[tuple[str, ClassImages, ClassImages]]:
+    """Each domain with the maps before the last block in place of images, and with features."""
+    initialization = checkpoint.initialization
+    stop = len(checkpoint.network.parts)
+    trunk = CompiledTrunk(checkpoint.network, initialization.params, stop)
+    groups: dict[str, list[tuple[torch.Tensor, torch.Tensor]]] = {}
     for encoded in read(data, split):  # type: ignore[arg-type]
-        maps = []
+        maps, features = [], []
         for _, content in encoded.files:
             rgba = decode(content, checkpoint.preprocessing.useful_side)
-            maps.append(block.trunk(checkpoint.preprocessing.prepare([rgba]).images))
-        groups.setdefault(encoded.group, []).append(torch.cat(maps))
-    for domain, images in groups.items():
-        names = tuple(str(place) for place in range(len(images)))
-        yield domain, ClassImages(names, (domain,) * len(images), tuple(images), in_groups=True)
+            image = checkpoint.preprocessing.prepare([rgba]).images
+            maps.append(block.maps(image))
+            features.append(rounded(initialization.inner_loop, trunk(image)))
+        of_class = torch.cat(maps), torch.cat(features).unsqueeze(1)
+        groups.setdefault(encoded.group, []).append(of_class)
+    for domain, classes in groups.items():
+        maps_of, features_of = zip(*classes, strict=True)
+        yield domain, _classes(domain, maps_of), _classes(domain, features_of)
+
+
+def _classes(domain: str, images: tuple[torch.Tensor, ...]) -> ClassImages:
+    names = tuple(str(place) for place in range(len(images)))
+    return ClassImages(names, (domain,) * len(images), images, in_groups=True)
 
 
 if __name__ == "__main__":
