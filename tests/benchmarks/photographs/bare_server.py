@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import uuid
 from collections import Counter
+from dataclasses import replace
 from typing import Annotated, Any
 
 import torch
@@ -21,16 +22,23 @@ from inkling.images.decode import decode
 from inkling.meta.episode import Support
 from inkling.meta.head import unit
 from inkling.meta.inner_loop import adapt, logits
+from inkling.meta.views import with_views
 from inkling.training.metric import network_with_metric
 from sklearn.linear_model import LogisticRegression
 
 Json = dict[str, Any]
 
 
-class Probe:
-    """A linear probe a session."""
+def _views(checkpoint: Checkpoint, n_views: int) -> torch.Tensor:
+    """Those that an image is looked at in beside itself."""
+    return torch.cat([checkpoint.initialization.views, checkpoint.further_views])[: n_views - 1]
 
-    def __init__(self, checkpoint: Checkpoint) -> None:
+
+class Probe:
+    """A linear probe a session, on the mean of the unit features of an image's views."""
+
+    def __init__(self, checkpoint: Checkpoint, n_views: int) -> None:
+        self._views = _views(checkpoint, n_views)
         self._network, self._params = checkpoint.network, checkpoint.initialization.params
         self._last = network_with_metric(checkpoint).metric.last
 
@@ -45,15 +53,18 @@ class Probe:
         return row
 
     def _features(self, images: torch.Tensor) -> Any:
-        hidden = self._network.through(self._params, images, 0, len(self._network.parts) - 1)
-        return unit(hidden[:, : self._last]).numpy()
+        seen = with_views(images, self._views).flatten(0, 1)
+        hidden = self._network.through(self._params, seen, 0, len(self._network.parts) - 1)
+        units = unit(hidden[:, : self._last]).view(len(images), -1, self._last)
+        return unit(units.mean(1)).numpy()
 
 
 class Loop:
     """The definition of Inkling's inner loop."""
 
-    def __init__(self, checkpoint: Checkpoint) -> None:
-        self._network, self._initialization = checkpoint.network, checkpoint.initialization
+    def __init__(self, checkpoint: Checkpoint, n_views: int) -> None:
+        self._network = checkpoint.network
+        self._initialization = replace(checkpoint.initialization, views=_views(checkpoint, n_views))
 
     def adapt(self, images: torch.Tensor, labels: list[int]) -> Any:
         """The session of some images."""
@@ -67,9 +78,9 @@ class Loop:
         return row
 
 
-def make_app(checkpoint: Checkpoint, kind: str) -> FastAPI:
+def make_app(checkpoint: Checkpoint, kind: str, n_views: int) -> FastAPI:
     """Adapt and predict, by "def" endpoints, which FastAPI runs in a pool of threads."""
-    learner: Probe | Loop = Probe(checkpoint) if kind == "probe" else Loop(checkpoint)
+    learner: Probe | Loop = (Probe if kind == "probe" else Loop)(checkpoint, n_views)
     sessions: dict[str, tuple[Any, list[str]]] = {}
     app = FastAPI()
 
@@ -108,10 +119,11 @@ def main() -> None:
     parser.add_argument("--checkpoint", required=True)
     parser.add_argument("--kind", choices=["probe", "loop"], required=True)
     parser.add_argument("--torch-threads", type=int, default=1)
+    parser.add_argument("--views", type=int, default=1, help="of each image")
     given = parser.parse_args()
     torch.set_num_threads(given.torch_threads)
     checkpoint = load_checkpoint(find_checkpoint(given.checkpoint))
-    uvicorn.run(make_app(checkpoint, given.kind), port=given.port, access_log=False)
+    uvicorn.run(make_app(checkpoint, given.kind, given.views), port=given.port, access_log=False)
 
 
 if __name__ == "__main__":

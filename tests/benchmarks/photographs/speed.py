@@ -124,12 +124,14 @@ def _started(running: ExitStack, checkpoint: str, torch_threads: Sequence[int]) 
         start("inkling", inkling, {"views": "1"}),
         start("inkling, 0 steps", inkling, {"views": "1", "steps": "0"}),
         start("inkling, 2 views", inkling, {"views": "2"}),
+        start("inkling, 6 views", inkling, {"views": "6"}),
     ]
-    for kind in ("probe", "loop"):
+    for kind, views in (("probe", 1), ("probe", 2), ("probe", 6), ("loop", 1)):
         for threads in torch_threads:
             module = [f"{MODULE}.bare_server", "--kind", kind, "--checkpoint", checkpoint]
-            launch = Launch([*module, "--torch-threads", str(threads)])
-            contenders.append(start(f"bare, {kind}, {threads} torch threads", launch))
+            launch = Launch([*module, "--torch-threads", str(threads), "--views", str(views)])
+            name = f"bare, {kind}, {views} views, {threads} torch threads"
+            contenders.append(start(name, launch))
     return contenders
 
 
