@@ -73,7 +73,7 @@ SCENES = {
         [lamp], warm=True, table=0.1, size=(210, 210), noise=0.02, blur=0.7, jpeg=True
     ),
     "all": Scene([lamp, shadow, vignette], warm=True, table=0.1),
-    "phone": Scene([lamp], warm=True, table=0.1, size=(800, 600), noise=0.02, blur=1.5, jpeg=True),
+    "phone": Scene([lamp], warm=True, table=0.1, size=(520, 390), noise=0.02, blur=1.5, jpeg=True),
 }
 
 

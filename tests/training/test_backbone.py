@@ -92,7 +92,7 @@ def test_features_are_kept_in_place_of_photographs(
         for n_views in (1, handle.n_views, handle.allowed_views[-1]):
             whole = SupportSet(handle.preprocessing.prepare(rgba), labels, 3, n_views=n_views)
             together = engine.adapt(handle, whole).result()
-            assert together.kept.shape == (4, n_views, 1664)
+            assert together.kept.shape == (4, n_views, 2688)
             assert together.kept.dtype == torch.float16
             later = SupportSet(
                 handle.preprocessing.prepare(rgba[3:]), labels, 3, together.kept[:3], n_views
