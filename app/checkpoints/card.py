@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 from .calibration import Calibration
 from .config import Config, Result
@@ -76,6 +76,7 @@ def card(config: Config, identity: str, pictures: Collection[str] = ()) -> str:
             "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
             *[_row(result) for result in config.results],
             "",
+            *_by_group(config.results),
         ]
     shown = [f"![{caption}]({name})" for name, caption in CAPTIONS.items() if name in pictures]
     if shown:
@@ -97,6 +98,25 @@ def _calibration(fitted: Calibration) -> list[str]:
         f"Fitted on the held-out classes ({settings}): temperature {fitted.temperature:.3f}; "
         f"{apart} Support sets {fitted.likeness.threshold:.2f} times as far from the training "
         "images as these are from each other are warned about.",
+        "",
+    ]
+
+
+def _by_group(results: Sequence[Result]) -> list[str]:
+    told = [
+        f"| {name} | {result.told_split()} | {result.n_way} | {result.n_shot} | "
+        f"{100 * accuracy:.2f} % |"
+        for result in results
+        for name, accuracy in (result.by_group or {}).items()
+    ]
+    if not told:
+        return []
+    return [
+        "Episodes draw their classes from one domain, as many as it has. By domain:",
+        "",
+        "| domain | split | way | shot | accuracy |",
+        "| --- | --- | --- | --- | --- |",
+        *told,
         "",
     ]
 

@@ -50,7 +50,8 @@ class Result(Strict):
 
     ``difference_to_head_alone`` is to steps of the head without the network, paired by episode;
     ``warned`` has the shares of support sets that are warned about, by data, the split first;
-    ``transductive`` tells that queries were normalised by all queries of their episode.
+    ``transductive`` tells that queries were normalised by all queries of their episode;
+    ``by_group`` has the accuracies of single domains, where an episode is of one.
     """
 
     split: str
@@ -70,6 +71,7 @@ class Result(Strict):
     known_flagged: float | None = None
     warned: dict[str, float] | None = None
     transductive: bool = False
+    by_group: dict[str, float] | None = None
 
     def told_split(self) -> str:
         """The split's name, which says of a transductive measurement that it is one."""

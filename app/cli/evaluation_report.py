@@ -62,6 +62,7 @@ class Measured:
             known_flagged=worth and worth.flagged,
             warned=self.warned,
             transductive=worth is None,
+            by_group=None if evaluation.by_group is None else dict(evaluation.by_group),
         )
 
     def json(self) -> str:

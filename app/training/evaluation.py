@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -56,7 +56,8 @@ class Evaluation:
     ``zero_steps`` is the accuracy of the head's start, before any inner step, ``head_alone`` that
     after steps of the head without the network, where the network adapts too,
     ``pretrained_centroid`` that of nearest centroid in other features, where there are such. The
-    differences are those of the adapted accuracy to the others, paired by episode.
+    differences are those of the adapted accuracy to the others, paired by episode. ``by_group`` has
+    the mean adapted accuracy of the episodes of each group, where an episode is of one group.
     """
 
     episodes: int
@@ -69,6 +70,7 @@ class Evaluation:
     difference_to_head_alone: Interval | None = None
     pretrained_centroid: Interval | None = None
     difference_to_pretrained: Interval | None = None
+    by_group: Mapping[str, float] | None = None
 
 
 @torch.no_grad()
@@ -88,7 +90,9 @@ def evaluate(
     fast weights and the `(query, n_way)` logits of its queries.
     """
     shares: dict[str, list[float]] = defaultdict(list)
-    for plan in setting.plans(candidate.classes):
+    by_group: dict[str, list[float]] = defaultdict(list)
+    classes = candidate.classes
+    for plan in setting.plans(classes):
         states = list(candidate.trajectory(plan, steps))
         labels = plan.query_labels()
         logits = candidate.logits(plan, states[-1].fast_weights)
@@ -103,9 +107,12 @@ def evaluate(
             accuracy["pretrained"] = _nearest_centroid_accuracy(realize(pretrained, plan))
         for classifier, share in accuracy.items():
             shares[classifier].append(share)
+        if classes.in_groups:
+            by_group[classes.groups[plan.classes[0]]].append(accuracy["adapted"])
         on_episode(accuracy["adapted"])
         on_logits(plan, states[-1].fast_weights, logits)
-    return _summary(shares)
+    means = {group: sum(own) / len(own) for group, own in sorted(by_group.items())}
+    return replace(_summary(shares), by_group=means or None)
 
 
 def _summary(shares: Mapping[str, Sequence[float]]) -> Evaluation:

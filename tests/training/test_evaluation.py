@@ -37,6 +37,27 @@ def test_the_same_seed_measures_the_same(checkpoint: Checkpoint, classes: ClassI
     assert evaluations[0].accuracy.mean > 0.9
 
 
+def test_episodes_of_one_group_are_told_by_group_too(
+    checkpoint: Checkpoint, classes: ClassImages
+) -> None:
+    network, initialization = checkpoint.network, checkpoint.initialization
+    assert evaluate(Inductive(network, initialization, classes), SETTING).by_group is None
+    half = len(classes.names) // 2
+    grouped = replace(
+        classes, groups=("a",) * half + ("b",) * (len(classes.names) - half), in_groups=True
+    )
+    told: dict[str, list[float]] = {"a": [], "b": []}
+
+    def note(plan: EpisodePlan, _fast_weights: Params, rows: torch.Tensor) -> None:
+        right = (rows.argmax(1) == plan.query_labels()).float().mean()
+        told[grouped.groups[plan.classes[0]]].append(float(right))
+
+    evaluation = evaluate(Inductive(network, initialization, grouped), SETTING, on_logits=note)
+    assert evaluation.by_group == {
+        group: pytest.approx(sum(shares) / len(shares)) for group, shares in told.items()
+    }
+
+
 def test_nothing_is_taken_from_the_queries(checkpoint: Checkpoint, classes: ClassImages) -> None:
     """An episode with fewer queries has the same answers for those that are left."""
     seen: list[dict[tuple[int, int], torch.Tensor]] = []

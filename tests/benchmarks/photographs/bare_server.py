@@ -21,7 +21,7 @@ from inkling.checkpoints.checkpoint import Checkpoint, load_checkpoint
 from inkling.images.decode import decode
 from inkling.meta.episode import Support
 from inkling.meta.head import unit
-from inkling.meta.inner_loop import adapt, logits
+from inkling.meta.inner_loop import frozen_features, logits, trajectory_from_frozen
 from inkling.meta.views import with_views
 from inkling.training.metric import network_with_metric
 from sklearn.linear_model import LogisticRegression
@@ -54,8 +54,10 @@ class Probe:
 
     def _features(self, images: torch.Tensor) -> Any:
         seen = with_views(images, self._views).flatten(0, 1)
-        hidden = self._network.through(self._params, seen, 0, len(self._network.parts) - 1)
-        units = unit(hidden[:, : self._last]).view(len(images), -1, self._last)
+        stop = len(self._network.parts) - 1
+        # Alone, as convolutions of one image stay in the cache: twice as fast as a batch.
+        hidden = [self._network.through(self._params, row.unsqueeze(0), 0, stop) for row in seen]
+        units = unit(torch.cat(hidden)[:, : self._last]).view(len(images), -1, self._last)
         return unit(units.mean(1)).numpy()
 
 
@@ -68,8 +70,13 @@ class Loop:
 
     def adapt(self, images: torch.Tensor, labels: list[int]) -> Any:
         """The session of some images."""
-        support = Support(images, torch.tensor(labels), len(set(labels)))
-        return adapt(self._network, self._initialization, support).fast_weights
+        frozen = [
+            frozen_features(self._network, self._initialization, image.unsqueeze(0))
+            for image in images
+        ]
+        support = Support(torch.cat(frozen), torch.tensor(labels), len(set(labels)))
+        *_, last = trajectory_from_frozen(self._network, self._initialization, support)
+        return last.fast_weights
 
     def probabilities(self, session: Any, image: torch.Tensor) -> list[float]:
         """Of one image, by class."""

@@ -11,9 +11,10 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
+import sys
 import tempfile
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,6 +27,8 @@ from ..http.processes import HOST, Server
 from ..http.uploads import File, raw_request
 
 N_WAY, N_SHOT, CLIENTS = 5, 5, 16
+LEAST_TOGETHER = 16.0
+"""Seconds in which 16 clients adapt."""
 MODULE = __package__
 
 
@@ -35,6 +38,7 @@ class Contender:
 
     name: str
     server: Server
+    n_views: int
     options: Mapping[str, str] | None = None
     """None for the bare servers, which take none and read labels from file names."""
     session_ids: list[str] = field(default_factory=list)
@@ -62,11 +66,17 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=5.0)
     parser.add_argument("--torch-threads", type=int, nargs="+", default=[1, 2])
+    parser.add_argument("--only", nargs="+", help="begins the names of those that are measured")
+    parser.add_argument("--out", type=Path, help="JSON of the medians, for a picture")
     given = parser.parse_args()
     support, queries = _photographs(given.data)
     found: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
     with ExitStack() as running:
-        contenders = _started(running, given.checkpoint, given.torch_threads)
+        contenders = [
+            start(running)
+            for name, start in _startable(given.checkpoint, given.torch_threads)
+            if given.only is None or name.startswith(tuple(given.only))
+        ]
         for each in contenders:
             with each.server.awake():
                 answer = json.loads(each.server.send(each.adapt(support)))
@@ -78,61 +88,73 @@ def main() -> None:
                     "predict": [each.predict(image) for image in queries],
                 }
                 for task, sent in requests.items():
-                    for clients in (1, CLIENTS):
-                        plan = LoadPlan(
-                            HOST, each.server.port, [sent] * clients, clients, given.seconds
-                        )
+                    # Bare servers run out of memory on 16 calls of many views.
+                    for clients in (1, CLIENTS) if each.n_views == 1 else (1,):
+                        # Long enough for many answers where they come in bursts.
+                        together = task == "adapt" and clients > 1
+                        seconds = max(given.seconds, LEAST_TOGETHER if together else 0)
+                        plan = LoadPlan(HOST, each.server.port, [sent] * clients, clients, seconds)
                         with each.server.awake():
                             result = run_load(plan)
-                        case = f"{task}, {clients} clients"
+                        case = f"{task}, {clients} client{'s' * (clients > 1)}"
                         figure = result.p50_ms if clients == 1 else result.throughput_per_s
                         found[case][each.name].append(figure)
+                        print(f"{case}, {each.name}: {figure:.1f}", file=sys.stderr, flush=True)
     print(_table(found))
+    if given.out is not None:
+        medians = {
+            case: {name: statistics.median(figures) for name, figures in of_case.items()}
+            for case, of_case in found.items()
+        }
+        given.out.write_text(json.dumps(medians) + "\n")
 
 
 def _table(found: Mapping[str, Mapping[str, Sequence[float]]]) -> str:
     cases = list(found)
     lines = ["| | " + " | ".join(cases) + " |", "| --- |" + " --- |" * len(cases)]
     for name in next(iter(found.values())):
-        medians = [statistics.median(found[case][name]) for case in cases]
-        cells = [
-            f"{median:.1f} {'ms' if ' 1 ' in case else 'a second'}"
-            for case, median in zip(cases, medians, strict=True)
-        ]
+        cells = []
+        for case in cases:
+            unit = "ms" if " 1 " in case else "a second"
+            figures = found[case].get(name)
+            cells.append(f"{statistics.median(figures):.1f} {unit}" if figures else "-")
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 
-def _started(running: ExitStack, checkpoint: str, torch_threads: Sequence[int]) -> list[Contender]:
-    folder = Path(running.enter_context(tempfile.TemporaryDirectory()))
+def _startable(
+    checkpoint: str, torch_threads: Sequence[int]
+) -> Iterator[tuple[str, Callable[[ExitStack], Contender]]]:
+    """Each contender by name, and what starts it until a stack of resources closes."""
 
-    def start(name: str, launch: Launch, options: Mapping[str, str] | None = None) -> Contender:
-        own = folder / name.replace(" ", "-")
-        own.mkdir()
-        server = launch.start(own)
-        running.callback(server.stop)
-        server.wait()
-        server.hold()
-        return Contender(name, server, options)
+    def starting(
+        name: str, launch: Launch, n_views: int, options: Mapping[str, str] | None = None
+    ) -> tuple[str, Callable[[ExitStack], Contender]]:
+        def start(running: ExitStack) -> Contender:
+            folder = Path(running.enter_context(tempfile.TemporaryDirectory()))
+            server = launch.start(folder)
+            running.callback(server.stop)
+            server.wait()
+            server.hold()
+            return Contender(name, server, n_views, options)
+
+        return name, start
 
     inkling = Launch(
         ["inkling", "serve", "--initializations", checkpoint],
         probe="/readyz",
         environment={"INKLING_SESSION_FOLDER": "{folder}"},
     )
-    contenders = [
-        start("inkling", inkling, {"views": "1"}),
-        start("inkling, 0 steps", inkling, {"views": "1", "steps": "0"}),
-        start("inkling, 2 views", inkling, {"views": "2"}),
-        start("inkling, 6 views", inkling, {"views": "6"}),
-    ]
+    yield starting("inkling, 1 view", inkling, 1, {"views": "1"})
+    yield starting("inkling, 1 view, 0 steps", inkling, 1, {"views": "1", "steps": "0"})
+    yield starting("inkling, 2 views", inkling, 2, {"views": "2"})
+    yield starting("inkling, 6 views", inkling, 6, {"views": "6"})
     for kind, views in (("probe", 1), ("probe", 2), ("probe", 6), ("loop", 1)):
-        for threads in torch_threads:
+        for threads in torch_threads if views == 1 else torch_threads[:1]:
             module = [f"{MODULE}.bare_server", "--kind", kind, "--checkpoint", checkpoint]
             launch = Launch([*module, "--torch-threads", str(threads), "--views", str(views)])
-            name = f"bare, {kind}, {views} views, {threads} torch threads"
-            contenders.append(start(name, launch))
-    return contenders
+            told = "1 view" if views == 1 else f"{views} views"
+            yield starting(f"bare, {kind}, {told}, {threads} torch threads", launch, views)
 
 
 def _photographs(data: Path) -> tuple[list[tuple[str, bytes]], list[bytes]]:
