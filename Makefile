@@ -15,7 +15,7 @@ demo: $(VENV)/server
 	$(BIN)/inkling demo --seed $(SEED)
 
 test: $(VENV)/dev
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4
 
 lint: $(VENV)/dev
 	$(BIN)/ruff check .
