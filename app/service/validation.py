@@ -11,6 +11,9 @@ from ..errors import Problem
 from .values import AdaptOptions, Limits, SentImage
 
 MAX_LABEL_LENGTH = 100
+MOST_COMPOSED = 4
+"""How many characters at most become a single one in NFC; marks without end take it quadratic time,
+so that a longer label is too long before it is looked at."""
 MIN_CLASSES = 2
 TOO_MANY_IMAGES = "too_many_images"
 UNUSABLE = ("Cc", "Cs")
@@ -21,7 +24,9 @@ def clean_labels(images: Sequence[SentImage]) -> tuple[list[str], list[Problem]]
     """Labels in NFC and trimmed, with the problems of those that cannot be used."""
     cleaned, problems = [], []
     for image in images:
-        label = unicodedata.normalize("NFC", image.label).strip()
+        label = image.label.strip()
+        if len(label) <= MOST_COMPOSED * MAX_LABEL_LENGTH:
+            label = unicodedata.normalize("NFC", label).strip()
         cleaned.append(label)
         if not 1 <= len(label) <= MAX_LABEL_LENGTH:
             message = f"expected a label of 1 to {MAX_LABEL_LENGTH} characters, got {len(label)}"

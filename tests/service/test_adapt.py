@@ -57,6 +57,20 @@ def test_every_problem_is_listed_and_nothing_is_stored(house: House, call: Calls
     assert (house.engine.supports, house.store.usage()) == ([], EMPTY)
 
 
+def test_a_label_is_measured_before_its_marks_are_put_in_order(house: House, call: Calls) -> None:
+    """Which takes half a minute for so many, and would leave out the first of them."""
+    marks = "a" + "\u0301\u0323" * 128_000
+    sent = call()
+    with pytest.raises(InvalidInput) as refused:
+        house.run(adapt, replace(sent, images=[*sent.images, SentImage(b"", "c", 0, marks)]))
+    told = [problem.message for problem in refused.value.problems if problem.code == "bad_label"]
+    assert told == ["expected a label of 1 to 100 characters, got 256001"]
+    composed = "e\u0302\u0323" * 100
+    images = [replace(image, label=composed) for image in sent.images[:2]]
+    labels = house.run(adapt, replace(sent, images=[*images, *sent.images])).session.labels
+    assert "\u1ec7" * 100 in labels
+
+
 @pytest.mark.parametrize("failure", [InnerLoopDiverged(1, 0.0), Unavailable("full", 1)])
 def test_what_the_engine_refuses_is_the_answer_and_nothing_is_stored(
     house: House, call: Calls, failure: Exception
