@@ -215,3 +215,5 @@ async def _sweep(sessions: Sessions) -> None:
             await anyio.to_thread.run_sync(sessions.sweep)
         except Unavailable as away:
             log.warning("sweeping sessions: %s", away)
+        except Exception:
+            log.exception("sweeping sessions")

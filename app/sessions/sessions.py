@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import replace
 
-from ..errors import SessionChanged, SessionNotFound
+from ..errors import SessionChanged, SessionNotFound, Unavailable
 from .codec import decode, decode_cursor, decode_facts, decode_support, encode, encode_cursor
 from .session import IdempotencyKey, KeptAnswer, KeptSupport, Page, Session, Usage
-from .store import Store
+from .store import STORE_RETRY_SECONDS, Store
 
 Clock = Callable[[], float]
 
@@ -18,6 +19,8 @@ ANSWER_SECONDS = 24 * 3600
 """How long the answer of a keyed call is kept."""
 SWEEP_SECONDS = 1.0
 """How often `sweep` should run."""
+MOST_UNSWEPT_SECONDS = 30.0
+"""How long ago the last whole sweep may lie before the store counts as away: nothing expires."""
 SPARE_SECONDS = 2 * SWEEP_SECONDS
 """How far stored ends may lag behind those that callers were told."""
 
@@ -31,8 +34,12 @@ class Sessions:
     used, so that none ends before the moment that its user was told.
     """
 
-    def __init__(self, store: Store, *, cache_bytes: int, clock: Clock) -> None:
+    def __init__(
+        self, store: Store, *, cache_bytes: int, clock: Clock, steady: Clock = time.monotonic
+    ) -> None:
+        """Count every stored session as just used; ``steady`` is a clock that is never set."""
         self._store, self._cache_bytes, self._clock = store, cache_bytes, clock
+        self._steady, self._swept_at = steady, steady()
         self._cache: OrderedDict[str, Session] = OrderedDict()
         self._cached_bytes = 0
         self._moved: dict[str, float] = {}
@@ -171,6 +178,7 @@ class Sessions:
                     self._forget(session_id)
             self._store.delete_answers(now - ANSWER_SECONDS)
             self._store.reclaim()
+            self._swept_at = self._steady()
 
     def usage(self) -> Usage:
         """What sessions take of the store and of the cache."""
@@ -179,8 +187,13 @@ class Sessions:
             return Usage(n_sessions, stored_bytes, self._cached_bytes)
 
     def check(self) -> None:
-        """Raise Unavailable when the store cannot be reached."""
+        """Raise Unavailable when the store cannot be reached, or was not swept for long."""
         self._store.check()
+        unswept = self._steady() - self._swept_at
+        if unswept > MOST_UNSWEPT_SECONDS:
+            raise Unavailable(
+                f"ended sessions were last deleted {unswept:.0f} s ago", STORE_RETRY_SECONDS
+            )
 
     def close(self) -> None:
         """Store moved ends, and close the store."""

@@ -362,10 +362,12 @@ def _claim(folder: Path) -> sqlite3.Connection:
 
 @contextlib.contextmanager
 def _refusing() -> Iterator[None]:
-    """Turn failures of a disk that is full or away into Unavailable."""
+    """Turn failures of a disk that is full or away, and of a damaged file, into Unavailable."""
     try:
         yield
-    except (sqlite3.OperationalError, sqlite3.InternalError) as failed:
+    except (sqlite3.IntegrityError, sqlite3.ProgrammingError):
+        raise
+    except sqlite3.DatabaseError as failed:
         raise Unavailable(
             f"the session store cannot be used now: {failed}", STORE_RETRY_SECONDS
         ) from failed

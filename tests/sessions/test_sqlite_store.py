@@ -325,3 +325,45 @@ def test_a_database_that_went_away_is_unavailable(tmp_path: Path, clock: Clock) 
         store.insert(encode(a_session(clock), None), None)
     assert store.usage() == (0, 0)
     store.close()
+
+
+def test_a_database_that_was_damaged_is_unavailable_to_readers_writers_and_sweeps(
+    tmp_path: Path, clock: Clock
+) -> None:
+    steady = Clock()
+    store = SqliteStore(tmp_path, BOUNDS)
+    sessions = Sessions(store, cache_bytes=0, clock=clock, steady=steady)
+    kept = [a_session(clock) for _ in range(20)]
+    for session in kept:
+        sessions.put(session, a_support())
+    sessions.delete(kept[0].id, "")
+    sessions.sweep()
+    size = (tmp_path / DATABASE).stat().st_size
+    with (tmp_path / DATABASE).open("r+b") as file:
+        file.seek(100)
+        file.write(b"\xa5" * (size - 100))
+    store._writer.execute("PRAGMA shrink_memory")  # forget what was read of it
+    clock.now += 10_000
+    calls = (
+        sessions.sweep,
+        lambda: sessions.put(a_session(clock), a_support()),
+        lambda: sessions.read(kept[1].id, ""),
+    )
+    for call in calls:
+        with pytest.raises(Unavailable, match="cannot be used now"):
+            call()
+    with pytest.raises(Unavailable):
+        sessions.close()
+
+
+def test_a_store_that_was_not_swept_for_long_counts_as_away(tmp_path: Path, clock: Clock) -> None:
+    steady = Clock()
+    sessions = Sessions(SqliteStore(tmp_path, BOUNDS), cache_bytes=0, clock=clock, steady=steady)
+    steady.now += 30
+    sessions.check()
+    steady.now += 1
+    with pytest.raises(Unavailable, match="last deleted 31 s ago"):
+        sessions.check()
+    sessions.sweep()
+    sessions.check()
+    sessions.close()
