@@ -7,7 +7,7 @@ import contextlib
 import gc
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from importlib.metadata import version
 
 import anyio.to_thread
@@ -33,6 +33,7 @@ from .kernels.cache import kept_folder
 from .service.registry import AUTO, Registry
 from .service.service import Service
 from .service.values import Limits
+from .sessions.clock import Clock, advancing_clock
 from .sessions.memory_store import MemoryStore
 from .sessions.sessions import SWEEP_SECONDS, Sessions
 from .sessions.sqlite_store import SqliteStore
@@ -49,14 +50,16 @@ DESCRIPTION = """Show it a few labelled images per class, and it classifies new 
 log = logging.getLogger("inkling")
 
 
-def create_app(settings: Settings | None = None, clock: Callable[[], float] = time.time) -> FastAPI:
+def create_app(settings: Settings | None = None, clock: Clock | None = None) -> FastAPI:
     """Make the application; initializations are warmed up when it starts.
 
     Raises BadSetting for a wrong environment (when ``settings`` are not given) and for a GPU
     that is asked for and absent, BadCheckpoint for an initialization that cannot be loaded. The
-    session store is opened here and closed when the application ends.
+    session store is opened here and closed when the application ends. Without a ``clock`` sessions
+    end by one that nobody sets.
     """
     chosen = read_settings() if settings is None else settings
+    clock = clock or advancing_clock()
     checkpoints = _load(chosen)
     api_keys = read_api_keys(chosen.api_keys_file)
     device = choose_device(chosen.device)

@@ -6,7 +6,8 @@ import time
 from dataclasses import dataclass, field
 
 from ..engine.engine import Engine
-from ..sessions.sessions import Clock, Sessions
+from ..sessions.clock import Clock
+from ..sessions.sessions import Sessions
 from .decoding import Decoder
 from .registry import Registry
 from .storage import Storage

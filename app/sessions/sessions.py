@@ -5,15 +5,13 @@ from __future__ import annotations
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable
 from dataclasses import replace
 
 from ..errors import SessionChanged, SessionNotFound, Unavailable
+from .clock import Clock
 from .codec import decode, decode_cursor, decode_facts, decode_support, encode, encode_cursor
 from .session import IdempotencyKey, KeptAnswer, KeptSupport, Page, Session, Usage
 from .store import STORE_RETRY_SECONDS, Store
-
-Clock = Callable[[], float]
 
 ANSWER_SECONDS = 24 * 3600
 """How long the answer of a keyed call is kept."""
