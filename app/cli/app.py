@@ -14,6 +14,7 @@ from .demo import demo
 from .evaluate import evaluate
 from .fit_metric import fit_metric
 from .import_backbone import import_backbone
+from .keys import keys
 from .serve import serve
 from .train import train
 
@@ -31,6 +32,7 @@ app.command()(calibrate)
 app.command("import-backbone")(import_backbone)
 app.command("fit-metric")(fit_metric)
 app.command("compile")(compile_loops)
+app.add_typer(keys, name="keys")
 
 
 def main() -> None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass, field
 
 from ..engine.engine import Engine
 from ..sessions.clock import Clock
 from ..sessions.sessions import Sessions
+from .admission import Admission
 from .decoding import Decoder
 from .registry import Registry
 from .storage import Storage
@@ -27,8 +27,9 @@ class Service:
     sessions: Sessions
     storage: Storage
     decoder: Decoder
+    admission: Admission
     limits: Limits
-    clock: Clock = time.time
+    clock: Clock
     in_flight: InFlightKeys = field(default_factory=InFlightKeys)
     locks: SessionLocks = field(default_factory=SessionLocks)
 
@@ -37,12 +38,14 @@ class Service:
         registry: Registry,
         engine: Engine,
         sessions: Sessions,
+        admission: Admission,
         limits: Limits,
-        clock: Clock = time.time,
+        clock: Clock,
     ) -> Service:
         """A service with threads of its own for decoding and for the store."""
         decoder = Decoder(limits.concurrent_decodes)
-        return Service(registry, engine, sessions, Storage(sessions), decoder, limits, clock)
+        storage = Storage(sessions)
+        return Service(registry, engine, sessions, storage, decoder, admission, limits, clock)
 
     def close(self) -> None:
         """Finish what runs beside the engine."""
