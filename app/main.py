@@ -108,6 +108,8 @@ def create_app(settings: Settings | None = None, clock: Clock | None = None) -> 
                 engine.device_name,
                 ", ".join(f"{c.name} ({c.identity[:12]})" for c in checkpoints),
             )
+            if not keys.asked_for:
+                log.warning("no API keys: whoever reaches this server may use and see everything")
             sweeper = asyncio.create_task(_sweep(sessions))
             yield
             sweeper.cancel()

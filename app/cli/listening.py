@@ -15,10 +15,10 @@ from ..api.connection import Connections, connection_class
 from ..errors import BadSetting
 from ..settings import Settings
 
+log = logging.getLogger("inkling")
 BACKLOG = 2048
 SHUTDOWN_SECONDS = 25
 """Calls that run get this long to end when the server is told to; Docker waits for 30."""
-log = logging.getLogger("inkling")
 SPARE_FILES = 128
 """Files that are open besides connections: databases, libraries, images."""
 
@@ -44,18 +44,13 @@ def listening_socket(host: str, port: int) -> socket.socket:
 
 def check_reach(settings: Settings) -> None:
     """Raise BadSetting where others than this machine could call a server that asks for no key."""
-    if settings.api_keys_file is not None:
-        return
-    if settings.serve_anybody:
-        log.warning("no API keys: whoever reaches %s may use and see everything", settings.host)
-    elif not _is_loopback(settings.host):
+    keys_or_anybody = settings.api_keys_file is not None or settings.serve_anybody
+    if not (keys_or_anybody or _is_loopback(settings.host)):
         raise BadSetting(
             f"INKLING_HOST: expected a loopback address such as 127.0.0.1, as no API keys are "
             f"set, got {settings.host}. Make keys (`inkling keys add`) and name their file in "
             "INKLING_API_KEYS_FILE, or let anybody in with INKLING_SERVE_ANYBODY=true"
         )
-    else:
-        log.warning("no API keys: whoever can log in to this machine may use and see everything")
 
 
 def _is_loopback(host: str) -> bool:
@@ -83,6 +78,18 @@ def allow_files(connections: int) -> None:
                 f"may open {hard} files (ulimit -n), got {connections}"
             )
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+class TellingServer(uvicorn.Server):
+    """A server that tells where it listens, once it does."""
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """See `uvicorn.Server`, which tells it of sockets alone that it has bound itself."""
+        await super().startup(sockets)
+        for listening in sockets or ():
+            host, port = listening.getsockname()[:2]
+            shown = f"[{host}]" if ":" in host else host
+            log.info("Uvicorn running on http://%s:%d (Press CTRL+C to quit)", shown, port)
 
 
 def server_config(app: FastAPI, **options: Any) -> uvicorn.Config:

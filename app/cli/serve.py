@@ -33,17 +33,15 @@ def serve(
     ] = None,
 ) -> None:
     """Serve few-shot adaptation over HTTP. All settings are INKLING_ variables."""
-    import uvicorn
-
     from ..main import create_app
     from ..settings import read_settings
-    from .listening import allow_files, check_reach, listening_socket, server_config
+    from .listening import TellingServer, allow_files, check_reach, listening_socket, server_config
 
     settings = read_settings(host=host, port=port, initializations=initializations)
     check_reach(settings)
     allow_files(settings.max_connections)
     with listening_socket(settings.host, settings.port) as listening:
-        server = uvicorn.Server(server_config(create_app(settings), log_config=LOGGING))
+        server = TellingServer(server_config(create_app(settings), log_config=LOGGING))
         server.run(sockets=[listening])
     if not server.started:
         raise typer.Exit(STARTUP_FAILED)
