@@ -27,6 +27,7 @@ from .meta_training import MetaTraining
 from .pretraining import Pretraining
 from .publish import LOG_FILE, Publisher
 from .recipes import NamedRecipe
+from .run_data import RunData
 from .run_state import Best, Position, RunState
 from .stages import Stage
 from .start import fresh_initialization, recipe_network, with_fresh_inner_loop
@@ -67,17 +68,22 @@ class TrainingRun:
         self._training, self._validation = learned.placed(device), validation.placed(device)
         self._background = preprocessing.background
         self._network = recipe_network(self._recipe)
-        self._state = RunState(self._recipe, folder, device)
+        data = RunData.of(training, validation)
+        self._state = RunState(self._recipe, data, folder, device)
         n_classes = len(training.names)
         self._publisher = Publisher(named, folder, self._network, preprocessing, n_classes)
 
     def run(self, save_every_seconds: float = 60) -> Iterator[Progress]:
-        """Train from the beginning or from the saved state; yield after every update."""
+        """Train from the beginning or from the saved state; yield after every update.
+
+        Raises BadRecipe and BadData where that had another recipe or other data; see `RunState`.
+        """
         self._folder.mkdir(parents=True, exist_ok=True)
         position = self._state.read()
         if position is None:
             fresh = fresh_initialization(self._recipe, self._network)
             position = self._beginning(0, placed(fresh, self._device))
+            self._state.save(position)
         best = yield from self._run_stage(position, save_every_seconds)
         for stage_number in range(position.stage_number + 1, self._recipe.n_stages):
             if stage_number == self._recipe.first_meta_stage:
