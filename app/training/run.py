@@ -16,6 +16,7 @@ from pathlib import Path
 import torch
 
 from ..checkpoints.checkpoint import Checkpoint, load_checkpoint
+from ..checkpoints.learned_from import LearnedFrom
 from ..data.episodes import ClassImages, EpisodeShape
 from ..images.preprocessing import Preprocessing
 from ..meta.inner_loop import Initialization
@@ -71,7 +72,10 @@ class TrainingRun:
         data = RunData.of(training, validation)
         self._state = RunState(self._recipe, data, folder, device)
         n_classes = len(training.names)
-        self._publisher = Publisher(named, folder, self._network, preprocessing, n_classes)
+        learned_from = LearnedFrom().trained_on(training.files).chosen_on(validation.files)
+        self._publisher = Publisher(
+            named, folder, self._network, preprocessing, n_classes, learned_from
+        )
 
     def run(self, save_every_seconds: float = 60) -> Iterator[Progress]:
         """Train from the beginning or from the saved state; yield after every update.

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import cast
 
 import pytest
 from inkling.checkpoints.tensor_files import encode_tensors, read_tensors
@@ -47,15 +46,15 @@ def make_run(recipe: NamedRecipe, few: Classes, tmp_path: Path) -> MakeRun:
         name: str = "run",
         named: NamedRecipe = recipe,
     ) -> TrainingRun:
-        read = (preprocess_classes(classes, bare) for classes in (training, validation))
-        return TrainingRun(named, tmp_path / name, *read, bare)
+        learned, held_out = (preprocess_classes(each, bare) for each in (training, validation))
+        return TrainingRun(named, tmp_path / name, learned, held_out, bare)
 
     return make
 
 
 def advance(run: TrainingRun, updates: int) -> Progress:
     """What the last of so many updates told, after which the run is stopped."""
-    progress = cast(Iterator[Progress], run.run(save_every_seconds=0))
+    progress = run.run(save_every_seconds=0)
     for _ in range(updates):
         last = next(progress)
     return last
@@ -117,8 +116,7 @@ def test_a_run_that_has_just_begun_knows_its_data_and_its_recipe(
     make_run: MakeRun, few: Classes, tmp_path: Path
 ) -> None:
     """Killed within its first minute, before anything was saved."""
-    updates = cast(Iterator[Progress], make_run().run())
-    next(updates)
+    next(make_run().run())
     with pytest.raises(BadData, match="1 class fewer"):
         advance(make_run(few[:7]), 1)
     path = tmp_path / "other.toml"
