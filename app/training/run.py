@@ -85,6 +85,7 @@ class TrainingRun:
         self._folder.mkdir(parents=True, exist_ok=True)
         position = self._state.read()
         if position is None:
+            self._check_settings()
             fresh = fresh_initialization(self._recipe, self._network)
             position = self._beginning(0, placed(fresh, self._device))
             self._state.save(position)
@@ -120,6 +121,11 @@ class TrainingRun:
                 self._network, placed(initialization, CPU), self._validation.placed(CPU)
             )
             self._publisher.calibrate(CHECKPOINT_FOLDER, on_cpu, self._training.placed(CPU))
+
+    def _check_settings(self) -> None:
+        """Raise BadData, before anything is learned, for too few classes to choose a state by."""
+        for setting in self._settings():
+            next(iter(setting.plans(self._validation)))
 
     def _beginning(self, stage_number: int, start: Initialization) -> Position:
         """Where a stage begins, and what it has to beat.
