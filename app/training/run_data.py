@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 from ..data.episodes import ClassImages
@@ -22,8 +22,8 @@ SHOWN = 4
 class RunData:
     """A digest over the files of each class, by its name, for both splits that a run reads."""
 
-    train: Mapping[str, str]
-    validation: Mapping[str, str]
+    train: dict[str, str]
+    validation: dict[str, str]
 
     @staticmethod
     def of(training: ClassImages, validation: ClassImages) -> RunData:
@@ -41,33 +41,29 @@ class RunData:
 
     def changes_since(self, earlier: RunData) -> str:
         """What is other than in ``earlier``, in words; nothing where the data is the same."""
-        told = [
-            f"{split} has {', '.join(changes)}"
-            for split, before, now in (
-                ("train", earlier.train, self.train),
-                ("validation", earlier.validation, self.validation),
-            )
-            if (changes := _changes(before, now))
-        ]
-        return "; ".join(told)
+        before, now = earlier.train | earlier.validation, self.train | self.validation
+        gone = {digest: name for name, digest in before.items() if name not in now}
+        renamed = {name: gone[now[name]] for name in now.keys() - before if now[name] in gone}
+        both = now.keys() & before
+        kinds = {
+            "more": now.keys() - before - renamed.keys(),
+            "fewer": before.keys() - now - set(renamed.values()),
+            "of other files": {name for name in both if before[name] != now[name]},
+            "renamed": {f"{old} to {new}" for new, old in renamed.items()},
+            "moved between train and validation": {
+                name for name in both if self._places(name) != earlier._places(name)
+            },
+        }
+        return ", ".join(_told(kind, sorted(names)) for kind, names in kinds.items() if names)
+
+    def _places(self, name: str) -> tuple[bool, bool]:
+        return name in self.train, name in self.validation
 
 
 def _digests(files: Sequence[ClassFiles]) -> dict[str, str]:
     return {
         read.name: hashlib.sha256(b"".join(sorted(read.digests))).hexdigest()[:32] for read in files
     }
-
-
-def _changes(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
-    gone = {digest: name for name, digest in before.items() if name not in now}
-    renamed = {name: gone[now[name]] for name in now.keys() - before.keys() if now[name] in gone}
-    kinds = {
-        "more": now.keys() - before.keys() - renamed.keys(),
-        "fewer": before.keys() - now.keys() - set(renamed.values()),
-        "of other files": {name for name in now if before.get(name, now[name]) != now[name]},
-        "renamed": {f"{old} to {new}" for new, old in renamed.items()},
-    }
-    return [_told(kind, sorted(names)) for kind, names in kinds.items() if names]
 
 
 def _told(kind: str, names: Sequence[str]) -> str:

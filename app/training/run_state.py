@@ -87,8 +87,9 @@ class RunState:
             )
         if changes := self._changes_since(metadata):
             raise BadData(
-                f"{self._folder} holds a run that began with other data: {changes}. Choose another "
-                "--output, delete the folder to start anew, or bring that data back to go on"
+                f"{self._folder} holds a run that began with other data (train and validation): "
+                f"{changes}. Choose another --output, delete the folder to start anew, or bring "
+                "that data back to go on"
             )
         inner_loop = recipe_inner_loop(self._recipe)
         start, best = (
@@ -135,7 +136,7 @@ class RunState:
     def _changes_since(self, metadata: Mapping[str, str]) -> str:
         """What is other than in the data of a state, in words; nothing where it is the same."""
         if "data" not in metadata:
-            return "which is not known, since an older version wrote its state"
+            return "an older version wrote its state, which does not tell"
         return self._data.changes_since(RunData.from_json(metadata["data"]))
 
 

@@ -70,10 +70,10 @@ def test_a_stopped_run_refuses_other_data_and_says_what_changed(
 ) -> None:
     advance(make_run(), updates)
     a, b, c, d = (entry.name for entry in few[:4])
-    more, held_out = few[11], few[8]
+    more = few[11]
     for training, told in (
-        ((*few[:8], more), rf"train has 1 class more \({more.name}\)"),
-        (few[2:8], rf"train has 2 classes fewer \({a}, {b}\)"),
+        ((*few[:8], more), rf"1 class more \({more.name}\)"),
+        (few[2:8], rf"2 classes fewer \({a}, {b}\)"),
         ((other_files(few[0], more), *few[1:8]), rf"1 class of other files \({a}\)"),
         (
             (replace(few[0], name="new name"), *few[1:8]),
@@ -87,7 +87,8 @@ def test_a_stopped_run_refuses_other_data_and_says_what_changed(
     ):
         with pytest.raises(BadData, match=f"{told}.*another --output, delete the folder"):
             advance(make_run(training), 1)
-    with pytest.raises(BadData, match=rf"train has 1 .* more \({held_out.name}\); validation has"):
+    told = rf"1 class more \({more.name}\), 1 class moved .* validation \({few[8].name}\)"
+    with pytest.raises(BadData, match=told):
         advance(make_run(few[:9], few[9:12]), 1)
 
 
@@ -131,7 +132,7 @@ def test_pretraining_on_other_data_is_not_taken_over(
 ) -> None:
     advance(make_run(), 4)
     other = make_run((*few[:8], few[11]), name="other")
-    with pytest.raises(BadData, match="pre-training learned from other data: train has 1 class"):
+    with pytest.raises(BadData, match="pre-training learned from other data: 1 class more"):
         other.begin_from_pretraining_of(tmp_path / "run")
     assert not (tmp_path / "other").exists()
     make_run(name="same").begin_from_pretraining_of(tmp_path / "run")
