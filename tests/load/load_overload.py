@@ -51,6 +51,7 @@ def test_goodput_under_overload(
     peak = run_load(LoadPlan(host, port, [requests] * CLIENTS, 200, 10.0)).throughput_per_s
     print(f"\n{kind}: peak {peak:.0f}/s, closed loop of {CLIENTS} clients")
     plan = ArrivalPlan(host, port, requests, peak, SECONDS)
+    misses = []
     for times in (1, 2, 4):
         result = run_arrivals(replace(plan, per_second=times * peak))
         share = result.good_per_s / peak
@@ -60,11 +61,14 @@ def test_goodput_under_overload(
             f"{result.refused_ms}, /livez {result.probe_ms}; refusals without Retry-After "
             f"{result.without_retry_after}"
         )
-        assert share >= LEAST_GOODPUT.get((kind, times), 0)
-        if result.refused_ms:
-            assert result.refused_ms["p99"] <= MOST_REFUSED_MS
-        assert result.probe_ms["p99"] <= MOST_PROBE_MS
+        if share < LEAST_GOODPUT.get((kind, times), 0):
+            misses.append(f"{times} x: goodput {share:.0%}")
+        if times > 1 and result.refused_ms.get("p99", 0) > MOST_REFUSED_MS:
+            misses.append(f"{times} x: refusals {result.refused_ms}")
+        if result.probe_ms["p99"] > MOST_PROBE_MS:
+            misses.append(f"{times} x: /livez {result.probe_ms}")
         assert not result.without_retry_after
     after = run_load(LoadPlan(host, port, [requests] * CLIENTS, 1, MOST_RECOVERY_SECONDS))
     print(f"afterwards {after.throughput_per_s:.0f}/s")
     assert after.throughput_per_s >= 0.8 * peak
+    assert not misses
