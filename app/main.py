@@ -13,20 +13,16 @@ from importlib.metadata import version
 import anyio.to_thread
 import torch
 from fastapi import FastAPI
-from starlette.middleware.cors import CORSMiddleware
-from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from .api.auth import ApiKeys
 from .api.body import BodyLimits
 from .api.connection import ConnectionLimits, Connections
 from .api.docs_page import install_docs_page
-from .api.gate import Gate
+from .api.layers import Door, Surroundings, install_layers
 from .api.metrics import RequestMetrics, Watched
-from .api.middleware import RequestContext
 from .api.openapi import install_openapi
-from .api.origins import Names, OwnPages, Published
+from .api.origins import Names
 from .api.problems import install_problems
-from .api.request_log import RequestLog
 from .api.routes import install_routes
 from .api.state import AppState
 from .api.uploads import UploadLimits, Uploads
@@ -49,16 +45,6 @@ from .sessions.sqlite_store import SqliteStore
 from .sessions.store import Bounds, Store
 from .settings import Settings, read_settings
 
-EXPOSED_HEADERS = (
-    "ETag",
-    "Idempotency-Replayed",
-    "Link",
-    "Location",
-    "Retry-After",
-    "Server-Timing",
-    "X-Request-Id",
-)
-"""What scripts of other origins may read, where these are allowed."""
 MAX_OPTIONS = 32
 """Parts that a form may have besides its images."""
 DESCRIPTION = """Show it a few labelled images per class, and it classifies new ones.
@@ -80,10 +66,7 @@ def create_app(settings: Settings | None = None, clock: Clock | None = None) -> 
     chosen = read_settings() if settings is None else settings
     clock = clock or advancing_clock()
     checkpoints = _load(chosen)
-    keys = ApiKeys(chosen.api_keys_file)
-    admission = _admission(chosen)
-    uploads, requests = Uploads(_upload_limits(chosen)), RequestMetrics()
-    connections = Connections(ConnectionLimits(max_connections=chosen.max_connections))
+    door = _door(chosen)
     device = choose_device(chosen.device)
     store = _store(chosen)
 
@@ -98,17 +81,16 @@ def create_app(settings: Settings | None = None, clock: Clock | None = None) -> 
             closing.callback(sessions.close)
             registry = Registry(_handles(engine, checkpoints), chosen.default_initialization)
             _keep_what_is_loaded()
-            service = Service.of(registry, engine, sessions, admission, _limits(chosen), clock)
+            service = Service.of(registry, engine, sessions, door.admission, _limits(chosen), clock)
             closing.callback(service.close)
-            watched = Watched(service, requests, admission, uploads, connections)
-            app.state.inkling = AppState(service, _body_limits(chosen), watched)
+            app.state.inkling = AppState(service, _body_limits(chosen), _watched(service, door))
             log.info(
                 "ready in %.1fs on %s with %s",
                 time.perf_counter() - began,
                 engine.device_name,
                 ", ".join(f"{c.name} ({c.identity[:12]})" for c in checkpoints),
             )
-            if not keys.asked_for:
+            if not door.keys.asked_for:
                 log.warning("no API keys: whoever reaches this server may use and see everything")
             sweeper = asyncio.create_task(_sweep(sessions))
             yield
@@ -129,28 +111,7 @@ def create_app(settings: Settings | None = None, clock: Clock | None = None) -> 
     install_docs_page(app)
     install_problems(app, [*routes, *app.routes])
     install_openapi(app)
-    app.state.connections = connections
-
-    def has_room(tenant: str) -> bool:
-        state: AppState = app.state.inkling
-        return state.service.engine.has_room(tenant)
-
-    # The one that is added last has a request first.
-    app.add_middleware(Gate, keys=keys, admission=admission, uploads=uploads, has_room=has_room)
-    if not keys.asked_for:
-        app.add_middleware(OwnPages, names=Names(chosen.allowed_hosts, chosen.allowed_origins))
-    if chosen.allowed_origins:
-        app.add_middleware(
-            CORSMiddleware,
-            allow_origins=chosen.allowed_origins,
-            allow_methods=["*"],
-            allow_headers=["*"],
-            expose_headers=EXPOSED_HEADERS,
-        )
-    app.add_middleware(RequestContext, metrics=requests, lines=RequestLog(chosen.log_format))
-    app.add_middleware(Published, root_path=chosen.root_path)
-    if chosen.trusted_proxies:
-        app.add_middleware(ProxyHeadersMiddleware, trusted_hosts=list(chosen.trusted_proxies))
+    install_layers(app, door, _surroundings(chosen))
     return app
 
 
@@ -251,19 +212,33 @@ def _body_limits(settings: Settings) -> BodyLimits:
     return BodyLimits(max_bytes=settings.max_body_bytes, max_parts=most_images + MAX_OPTIONS)
 
 
-def _upload_limits(settings: Settings) -> UploadLimits:
-    return UploadLimits(
-        max_bytes=max(settings.max_bytes_in_flight, settings.max_body_bytes),
-        seconds=settings.body_timeout_seconds,
-        idle_seconds=settings.body_idle_seconds,
-    )
-
-
-def _admission(settings: Settings) -> Admission:
+def _door(settings: Settings) -> Door:
     tenant_max_calls = settings.tenant_max_calls or None
     if tenant_max_calls is None and settings.api_keys_file is not None:
         tenant_max_calls = max(1, settings.max_calls // 2)
-    return Admission(settings.max_calls, tenant_max_calls, settings.tenant_max_images or None)
+    most_bytes = max(settings.max_bytes_in_flight, settings.max_body_bytes)
+    return Door(
+        ApiKeys(settings.api_keys_file),
+        Admission(settings.max_calls, tenant_max_calls, settings.tenant_max_images or None),
+        Uploads(
+            UploadLimits(most_bytes, settings.body_timeout_seconds, settings.body_idle_seconds)
+        ),
+        Connections(ConnectionLimits(max_connections=settings.max_connections)),
+        RequestMetrics(),
+    )
+
+
+def _surroundings(settings: Settings) -> Surroundings:
+    return Surroundings(
+        Names(settings.allowed_hosts, settings.allowed_origins),
+        settings.root_path,
+        settings.trusted_proxies,
+        settings.log_format,
+    )
+
+
+def _watched(service: Service, door: Door) -> Watched:
+    return Watched(service, door.requests, door.admission, door.uploads, door.connections)
 
 
 async def _sweep(sessions: Sessions) -> None:

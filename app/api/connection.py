@@ -2,9 +2,10 @@
 
 Bounded are the connections, the bytes and the time of a request's head, the requests that are sent
 ahead of their answers, the time of an idle connection and of one whose answers are not read. What
-is refused here never becomes a request of the application. An offer to upgrade to another protocol
-is passed over (RFC 9110, sec. 7.8), and an answer that ends a connection does not cut off the
-client that is still sending (RFC 9112, sec. 9.6).
+is refused here never becomes a request of the application; under overload these are calls that
+would find no room, so that refusing them leaves the time to those that did. An offer to upgrade to
+another protocol is passed over (RFC 9110, sec. 7.8), and an answer that ends a connection does not
+cut off the client that is still sending (RFC 9112, sec. 9.6).
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ from .problems import MEDIA_TYPE
 
 LINGER_SECONDS = 5.0
 """How long a client may go on sending a body behind an answer that ends the connection."""
+WORKED_ON = (b"/adapt", b"/predict", b"/support", b"/evaluate", b"/report")
+"""How the paths of calls end that are refused under overload."""
 MAX_PIPELINED = 32
 """Requests that are taken ahead of the answer to an earlier one."""
 SWEEP_SECONDS = 1.0
@@ -55,9 +58,12 @@ class _Wait:
 class Connections:
     """The connections of a server, and which of them wait, those that wait the longest first."""
 
-    def __init__(self, limits: ConnectionLimits) -> None:
-        self.limits = limits
-        self.refused = 0
+    def __init__(
+        self, limits: ConnectionLimits, overloaded: Callable[[], bool] = lambda: False
+    ) -> None:
+        """``overloaded`` tells that no further call would find room, whoever makes it."""
+        self.limits, self.overloaded = limits, overloaded
+        self.refused, self.shed = 0, 0
         self._all: dict[BoundedProtocol, _Unread] = {}
         self._waiting: dict[BoundedProtocol, _Wait] = {}
         self._sweep: asyncio.TimerHandle | None = None
@@ -138,7 +144,7 @@ class BoundedProtocol(HttpToolsProtocol):
         super().__init__(*arguments, **options)
         self._in_head, self._head_bytes = True, 0
         self._offered: bytes | None = None
-        self._deaf = False
+        self._deaf = self._sheds = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """See `asyncio.Protocol`."""
@@ -207,17 +213,21 @@ class BoundedProtocol(HttpToolsProtocol):
             self.pipeline[0][0].keep_alive = False
             self._deaf = True
             raise _Stop
+        self._sheds = self._is_to_be_shed()
+        if self._sheds:
+            self._shed()
+            return
         super().on_headers_complete()
         self.cycle.transport = _Lingering(self)  # type: ignore[assignment]
 
     def on_body(self, body: bytes) -> None:
         """See `httptools.HttpRequestParser`."""
-        if not self.cycle.response_complete:
+        if not (self._sheds or self.cycle.response_complete):
             super().on_body(body)
 
     def on_message_complete(self) -> None:
         """See `httptools.HttpRequestParser`."""
-        if self.parser.should_upgrade():
+        if self._sheds or self.parser.should_upgrade():
             return
         if self.cycle.response_complete:
             self.cycle.more_body = False
@@ -243,15 +253,7 @@ class BoundedProtocol(HttpToolsProtocol):
             if self.cycle.more_body:
                 self.transport.close()
             return
-        problem = {"type": f"/problems/{kind}", "title": title, "status": status}
-        content = json.dumps(problem).encode()
-        head = [
-            STATUS_LINE[status],
-            f"content-type: {MEDIA_TYPE}\r\ncontent-length: {len(content)}\r\n".encode(),
-            b"retry-after: 1\r\n" if retry else b"",
-            b"cache-control: no-store\r\nconnection: close\r\n\r\n",
-        ]
-        self.transport.write(b"".join(head) + content)
+        self.transport.write(_answer(status, kind, title, retry=retry, close=True))
         if self in self.kept:
             self.linger()
         else:
@@ -264,6 +266,21 @@ class BoundedProtocol(HttpToolsProtocol):
         if self.transport.can_write_eof():
             self.transport.write_eof()
         self.loop.call_later(LINGER_SECONDS, self.transport.close)
+
+    def _is_to_be_shed(self) -> bool:
+        return (
+            self.url.partition(b"?")[0].endswith(WORKED_ON)
+            and not self.expect_100_continue
+            and self.parser.should_keep_alive()
+            and not self._cycle_runs()
+            and self.kept.overloaded()
+        )
+
+    def _shed(self) -> None:
+        """Refuse a call for which there is no room; its body is passed over."""
+        self.kept.shed += 1
+        self.transport.write(BUSY)
+        self.kept.waits(self, self.kept.limits.idle_seconds)
 
     def _cycle_runs(self) -> bool:
         """Whether an earlier request is not answered yet."""
@@ -294,6 +311,22 @@ class BoundedProtocol(HttpToolsProtocol):
 
 OFFERING = (b"upgrade", b"http2-settings")
 """Options of the Connection header that go with an offer."""
+
+
+def _answer(status: int, kind: str, title: str, *, retry: bool, close: bool) -> bytes:
+    """A problem, as bytes of HTTP."""
+    content = json.dumps({"type": f"/problems/{kind}", "title": title, "status": status}).encode()
+    head = [
+        STATUS_LINE[status],
+        f"content-type: {MEDIA_TYPE}\r\ncontent-length: {len(content)}\r\n".encode(),
+        b"retry-after: 1\r\n" if retry else b"",
+        b"connection: close\r\n" if close else b"",
+        b"cache-control: no-store\r\n\r\n",
+    ]
+    return b"".join(head) + content
+
+
+BUSY = _answer(503, "unavailable", "The server is busy; try again", retry=True, close=False)
 
 
 class _Stop(Exception):

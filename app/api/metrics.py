@@ -171,3 +171,8 @@ def _load(watched: Watched) -> Iterator[Metric]:
         "Connections that found no room, or gave theirs to another.",
         watched.connections.refused,
     )
+    yield CounterMetricFamily(
+        "inkling_shed_calls",
+        "Calls refused under overload by their heads.",
+        watched.connections.shed,
+    )

@@ -27,11 +27,15 @@ class Admission:
         self._images: Counter[str] = Counter()
         self.n_calls = 0
 
+    def is_full(self) -> bool:
+        """Whether a further call would be too many, whoever makes it."""
+        return self.n_calls >= self._max_calls
+
     def check(self, tenant: str) -> None:
         """Raise TenantLimit or Unavailable where a further call of a tenant is too many."""
         if self._tenant_max_calls is not None and self._calls[tenant] >= self._tenant_max_calls:
             raise TenantLimit("calls", self._tenant_max_calls, RETRY_AFTER_SECONDS)
-        if self.n_calls >= self._max_calls:
+        if self.is_full():
             raise Unavailable(f"{self._max_calls} calls are being worked on", RETRY_AFTER_SECONDS)
 
     def enter(self, tenant: str) -> None:
