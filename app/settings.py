@@ -57,6 +57,9 @@ class Settings(BaseSettings):
     )
     deadline_seconds: Seconds = Field(60, description="time for decoding and compute of a call")
     max_body_bytes: Positive = Field(32 * 2**20, description="largest request body")
+    image_memory_bytes: Positive = Field(
+        640 * 2**20, description="memory for images being decoded, or waiting for compute"
+    )
     body_timeout_seconds: Seconds = Field(30, description="time for a body to arrive")
     max_classes: Annotated[int, Field(ge=2)] = Field(100, description="classes of a session")
     max_support_images: Images = Field(1000, description="support images of a call")

@@ -41,7 +41,7 @@ class Service:
         clock: Clock = time.time,
     ) -> Service:
         """A service with threads of its own for decoding and for the store."""
-        decoder = Decoder(limits.concurrent_decodes)
+        decoder = Decoder(limits.concurrent_decodes, limits.image_memory_bytes)
         return Service(registry, engine, sessions, Storage(sessions), decoder, limits, clock)
 
     def close(self) -> None:
