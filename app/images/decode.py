@@ -29,21 +29,27 @@ from . import bmp, gif, jpeg, png, webp
 from .encoded import Encoded, cut_off, damaged
 from .kinds import described
 from .profile import in_srgb
-from .shown import dimness, opaque_where_all_is_transparent, shown_levels
+from .shown import dimness, make_opaque_if_transparent, shown_levels
 
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP")
 MAX_PIXELS = 25_000_000
 """Of an image that is decoded as large as it is."""
 MAX_REDUCED_PIXELS = 200_000_000
 """Of a JPEG of one scan, of which no more than `MAX_PIXELS` ever lie in memory."""
-MAX_WEBP_PIXELS = 16_777_216
+MAX_WEBP_PIXELS = 14_745_600
 """Of a WebP, which is decoded in four copies."""
+QUICK_PIXELS, QUICK_BYTES = 1 << 18, 8 << 20
+"""Of an image that is decoded in about a millisecond: of itself, and of memory."""
 MIN_SIDE = 8
 MAX_SIDE_KEPT = 2048
 """Larger images are averaged down by a whole factor, which bounds the memory of what follows."""
 MAX_ASPECT_RATIO = 20
+CONVERTED_BYTES, PREPARED_BYTES = 8, 28
+"""Of a pixel that is kept: beside the stored image, and afterwards where it is prepared."""
 STRIP_PIXELS = 1 << 20
 """Of a larger image, that are turned, converted and averaged at once."""
+
+Stopped = Callable[[], bool]
 
 OPENERS: Mapping[str, Callable[[io.BytesIO], ImageFile]] = {
     png.KIND: PngImageFile,
@@ -80,6 +86,28 @@ BROKEN = (
 """What the decoders raise for files that are not sound."""
 
 
+class DecodingStopped(Exception):
+    """Nobody waits for the pixels of an image any more."""
+
+
+class _Stoppable(io.BytesIO):
+    """A file that decoders read piece by piece, until they are to stop."""
+
+    def __init__(self, content: bytes, stopped: Stopped) -> None:
+        super().__init__(content)
+        self._stopped = stopped
+
+    def read(self, size: int | None = -1) -> bytes:
+        """See `io.BytesIO`. Raises DecodingStopped."""
+        if self._stopped():
+            raise DecodingStopped
+        return super().read(size)
+
+
+def _never() -> bool:
+    return False
+
+
 def decode(content: bytes, useful_side: int | None = None) -> torch.Tensor:
     """Decode an image to `(height, width, 4)` uint8 RGBA, upright as its EXIF orientation says.
 
@@ -102,21 +130,26 @@ def read(content: bytes) -> Encoded:
     return encoded
 
 
-def told_size(content: bytes) -> tuple[int, int]:
-    """Width and height as the header tells them. Raises BadImage as `read` does."""
+def is_quick(content: bytes) -> bool:
+    """Whether an image is decoded in about a millisecond, by its header.
+
+    Raises BadImage as `read` does, but for what is not looked at.
+    """
     if content.startswith(png.SIGNATURE) and content[12:16] == b"IHDR" and len(content) >= 24:
         width, height = struct.unpack(">II", content[16:24])
-        return width, height
+        return 0 < width * height <= QUICK_PIXELS
     encoded = read(content)
-    return encoded.width, encoded.height
+    return encoded.n_pixels <= QUICK_PIXELS and decoding_bytes(encoded) <= QUICK_BYTES
 
 
 def decoding_bytes(encoded: Encoded, useful_side: int | None = None) -> int:
-    """The most memory that decoding takes beside the file itself."""
+    """The most memory that decoding an image and making it a network's input takes."""
     scale = scale_of(encoded, useful_side)
-    decoded = encoded.stored_bytes * encoded.n_pixels // scale**2
-    kept = min(encoded.n_pixels // scale**2, MAX_SIDE_KEPT**2)
-    return int(decoded + encoded.working_bytes * encoded.n_pixels) + 8 * kept
+    n_decoded = encoded.n_pixels // scale**2
+    n_kept = min(n_decoded, MAX_SIDE_KEPT**2)
+    working = int(encoded.working_bytes * encoded.n_pixels)
+    decoding = encoded.stored_bytes * n_decoded + working + CONVERTED_BYTES * n_kept
+    return len(encoded.content) + max(decoding, PREPARED_BYTES * n_kept)
 
 
 def scale_of(encoded: Encoded, useful_side: int | None) -> int:
@@ -128,10 +161,12 @@ def scale_of(encoded: Encoded, useful_side: int | None) -> int:
     return next((scale for scale in SCALES if most >= scale), 1)
 
 
-def pixels(encoded: Encoded, useful_side: int | None = None) -> torch.Tensor:
+def pixels(
+    encoded: Encoded, useful_side: int | None = None, stopped: Stopped = _never
+) -> torch.Tensor:
     """The pixels of an image whose header was read, as from `decode`.
 
-    Raises BadImage if it is damaged.
+    Raises BadImage if it is damaged, and DecodingStopped soon after ``stopped`` tells so.
     """
     if encoded.n_pixels // scale_of(encoded, useful_side) ** 2 > MAX_PIXELS:
         raise _too_many_pixels(encoded)
@@ -139,8 +174,8 @@ def pixels(encoded: Encoded, useful_side: int | None = None) -> torch.Tensor:
         # What a decoder warns of is no harm to what it decodes.
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            image = _loaded(encoded, useful_side)
-        return torch.from_numpy(_rgba(image, encoded))
+            image = _loaded(encoded, useful_side, stopped)
+        return torch.from_numpy(_rgba(image, encoded, stopped))
     except BROKEN:
         if not encoded.ends:
             raise cut_off(encoded.kind) from None
@@ -163,8 +198,8 @@ def _read(content: bytes) -> Encoded:
     raise BadImage("not_an_image", f"expected {_formats()}, got {described(content)}")
 
 
-def _loaded(encoded: Encoded, useful_side: int | None) -> ImageFile:
-    image = OPENERS[encoded.kind](io.BytesIO(encoded.content))
+def _loaded(encoded: Encoded, useful_side: int | None, stopped: Stopped) -> ImageFile:
+    image = OPENERS[encoded.kind](_Stoppable(encoded.content, stopped))
     if image.size != (encoded.width, encoded.height):
         raise damaged(encoded.kind, "it tells its size twice, in different ways")
     if scale_of(encoded, useful_side) > 1:
@@ -211,12 +246,12 @@ def _check_sides(width: int, height: int) -> None:
         )
 
 
-def _rgba(stored: ImageFile, encoded: Encoded) -> NDArray[np.uint8]:
+def _rgba(image: ImageFile, encoded: Encoded, stopped: Stopped) -> NDArray[np.uint8]:
     """`(height, width, 4)`: upright, in sRGB, and no side larger than `MAX_SIDE_KEPT`.
 
     A larger image is converted in strips, so that it lies in memory once.
     """
-    image = opaque_where_all_is_transparent(stored)
+    make_opaque_if_transparent(image)
     dim = None if encoded.kind in (jpeg.KIND, webp.KIND) else dimness(image)
     factor = math.ceil(max(image.size) / MAX_SIDE_KEPT)
 
@@ -229,6 +264,8 @@ def _rgba(stored: ImageFile, encoded: Encoded) -> NDArray[np.uint8]:
     width, height = image.size[::-1] if encoded.orientation in SIDEWAYS else image.size
     rgba = np.empty((-(-height // factor), -(-width // factor), 4), np.uint8)
     for begin, end in _strips(width, height, factor):
+        if stopped():
+            raise DecodingStopped
         strip = converted(image.crop(_stored_box(image.size, encoded.orientation, begin, end)))
         rgba[begin // factor : begin // factor + len(strip)] = strip
     return rgba

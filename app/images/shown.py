@@ -18,19 +18,19 @@ DIM_LEVEL = 1
 """Of 255: levels no higher than this are a mask."""
 
 
-def opaque_where_all_is_transparent(image: Image.Image) -> Image.Image:
-    """An image all of whose pixels are transparent, without its transparency; others as they are.
+def make_opaque_if_transparent(image: Image.Image) -> None:
+    """Make an image opaque all of whose pixels are transparent; others are left as they are.
 
     Clipboards and screen grabbers of Windows leave it at 0.
     """
     if image.mode not in WITH_ALPHA:
-        return image
+        return
     corner = image.getpixel((0, 0))
     if not isinstance(corner, tuple) or corner[-1]:
-        return image
-    if image.getchannel("A").getextrema() != (0, 0):
-        return image
-    return image.convert("L" if image.mode == "LA" else "RGB")
+        return
+    if image.getchannel("A").getextrema() == (0, 0):
+        # In place: another copy of a large image would take as much memory again.
+        image.putalpha(255)
 
 
 def dimness(image: Image.Image) -> int | None:

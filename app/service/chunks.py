@@ -11,19 +11,19 @@ from typing import Generic, TypeVar
 from ..engine.allocator import hand_back_freed_memory
 from ..engine.work import Timing
 from ..errors import BadImage, Problem
-from ..images.decode import decoding_bytes, read
+from ..images.decode import QUICK_BYTES, DecodingStopped, Stopped, decoding_bytes, read
 from ..images.encoded import Encoded
 from .values import SentImage
 
 Part = TypeVar("Part")
-Work = Callable[[SentImage, int], tuple[Part, int]]
+Work = Callable[[SentImage, int, Stopped], tuple[Part, int]]
 """What is made of an image within so many bytes of memory, and how many pixels it decoded.
 
-It raises BadImage, and NeedsRoom where decoding takes more memory.
+It raises BadImage, NeedsRoom where decoding takes more memory, and DecodingStopped.
 """
 
 CHUNK_IMAGES, CHUNK_BYTES = 16, 64 << 10
-WITHOUT_ASKING = 8 << 20
+WITHOUT_ASKING = QUICK_BYTES
 """Bytes of memory that decoding an image may take in any thread at any time."""
 LARGE_PIXELS = 1 << 20
 """Of an image behind whose decoding the memory that it took is not worth keeping."""
@@ -88,10 +88,10 @@ def chunk_of(
     parts: list[Part] = []
     problems: list[Problem] = []
     for image in images:
-        if gone.is_set():
-            break
         try:
-            part, n_pixels = work(image, room)
+            part, n_pixels = work(image, room, gone.is_set)
+        except DecodingStopped:
+            break
         except NeedsRoom as more:
             needs = more.n_bytes
             break

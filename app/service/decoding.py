@@ -24,7 +24,7 @@ import torch
 
 from ..engine.work import Images, Timing
 from ..errors import BadImage, BadImages, InvalidInput, Problem
-from ..images.decode import pixels, scale_of, told_size
+from ..images.decode import Stopped, is_quick, pixels, scale_of
 from ..images.prepared import Gathered, Prepared
 from ..images.preprocessing import Preprocessing, packed
 from .chunks import (
@@ -48,8 +48,6 @@ Pixels = Mapping[tuple[str, int], torch.Tensor]
 
 FEW_IMAGES, SMALL_BYTES = 32, 128 << 10
 """Of a call that its job decodes: the most images, and bytes of all of them."""
-SMALL_PIXELS = 1 << 18
-"""Of an image that its job decodes, which takes about a millisecond."""
 LOOKED_AT, FEW_LOOKED_AT, PIXELS_LOOKED_AT = 12, 5, 1 << 22
 """Of a call whose images are looked at first: the most of them, and how many where they have more
 than so many pixels together."""
@@ -224,10 +222,9 @@ def _small(images: Sequence[SentImage]) -> bool:
     if len(images) > FEW_IMAGES or sum(len(image.content) for image in images) > SMALL_BYTES:
         return False
     try:
-        sizes = [told_size(image.content) for image in images]
+        return all(is_quick(image.content) for image in images)
     except BadImage:
         return False
-    return all(width * height <= SMALL_PIXELS for width, height in sizes)
 
 
 def _some(images: Sequence[SentImage]) -> list[SentImage]:
@@ -238,12 +235,16 @@ def _some(images: Sequence[SentImage]) -> list[SentImage]:
 
 
 def _prepared(
-    preprocessing: Preprocessing, known: Pixels, image: SentImage, room: int
+    preprocessing: Preprocessing,
+    known: Pixels,
+    image: SentImage,
+    room: int,
+    stopped: Stopped,
 ) -> tuple[Prepared, int]:
     rgba = known.get(image.place)
     if rgba is None:
         side = preprocessing.useful_side
-        rgba = pixels(read_within(image.content, side, room), side)
+        rgba = pixels(read_within(image.content, side, room), side, stopped)
     return packed(preprocessing, preprocessing.prepare([rgba])), _n_pixels(rgba)
 
 
@@ -253,9 +254,10 @@ def _look(
     side: int | None,
     image: SentImage,
     room: int,
+    stopped: Stopped,
 ) -> tuple[Look, int]:
     encoded = read_within(image.content, side, room)
-    rgba = pixels(encoded, side)
+    rgba = pixels(encoded, side, stopped)
     n_pixels = _n_pixels(rgba)
     look = Look(
         image,
