@@ -137,7 +137,8 @@ def is_quick(content: bytes) -> bool:
     """
     if content.startswith(png.SIGNATURE) and content[12:16] == b"IHDR" and len(content) >= 24:
         width, height = struct.unpack(">II", content[16:24])
-        return 0 < width * height <= QUICK_PIXELS
+        n_pixels: int = width * height
+        return 0 < n_pixels <= QUICK_PIXELS
     encoded = read(content)
     return encoded.n_pixels <= QUICK_PIXELS and decoding_bytes(encoded) <= QUICK_BYTES
 
