@@ -204,6 +204,7 @@ def _limits(settings: Settings) -> Limits:
         report_deadline_seconds=settings.report_deadline_seconds,
         may_keep_support=settings.keep_support,
         concurrent_decodes=settings.workers,
+        image_memory_bytes=settings.image_memory_bytes,
     )
 
 

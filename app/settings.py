@@ -74,6 +74,9 @@ class Settings(BaseSettings):
     )
     deadline_seconds: Seconds = Field(60, description="time for decoding and compute of a call")
     max_body_bytes: Positive = Field(32 * 2**20, description="largest request body")
+    image_memory_bytes: Positive = Field(
+        640 * 2**20, description="memory for images being decoded, or waiting for compute"
+    )
     body_timeout_seconds: Seconds = Field(30, description="time for a body to arrive")
     body_idle_seconds: Seconds = Field(
         10, description="time in which some more of a body has to arrive"

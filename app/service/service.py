@@ -43,7 +43,7 @@ class Service:
         clock: Clock,
     ) -> Service:
         """A service with threads of its own for decoding and for the store."""
-        decoder = Decoder(limits.concurrent_decodes)
+        decoder = Decoder(limits.concurrent_decodes, limits.image_memory_bytes)
         storage = Storage(sessions)
         return Service(registry, engine, sessions, storage, decoder, admission, limits, clock)
 
