@@ -60,7 +60,7 @@ async def _adapted_to_chosen(
     service: Service, call: AdaptCall, support: LabelledSupport, problems: Sequence[Problem]
 ) -> tuple[Handle, Choice, Adaptation]:
     """Have the images decide for an initialization, and adapt from it."""
-    chosen = await choose(service, support.sent)
+    chosen = await choose(service, support.sent, call.tenant)
     handle = chosen.choice.handle
     problems = [*problems, *loop_problems(call.options, handle)]
     adaptation = await run_inner_loop(service, handle, support, problems, call, chosen.pixels)

@@ -41,7 +41,7 @@ async def run_inner_loop(
 
     Raises InvalidInput with ``problems`` and every bad image, InnerLoopDiverged and Unavailable.
     """
-    images, decoding = await service.decoder.decode(
+    images, decoding = await service.decoding.of(call.tenant).decode(
         support.sent, handle.preprocessing, problems, known
     )
     views, steps = call.options.views, call.options.steps
@@ -63,7 +63,7 @@ async def reviewed(
 
     The former has until ``deadline``, the latter a time of its own.
     """
-    notices = await support_notices(service, handle, support, adaptation, deadline)
+    notices = await support_notices(service, handle, support, adaptation, call.tenant, deadline)
     if not call.options.report:
         return Learned(support, adaptation, notices, None)
     kept = support.kept_with(adaptation.kept)

@@ -29,7 +29,7 @@ class Chosen:
     timing: Timing
 
 
-async def choose(service: Service, images: Sequence[SentImage]) -> Chosen:
+async def choose(service: Service, images: Sequence[SentImage], tenant: str) -> Chosen:
     """The initialization that fits some of the images best; the same for any order of them.
 
     The first one that is loaded where images decide nothing: none can be decoded, or it is alone.
@@ -40,7 +40,7 @@ async def choose(service: Service, images: Sequence[SentImage]) -> Chosen:
         return Chosen(only, {}, Timing())
     kinds = {handle.preprocessing_name: handle.preprocessing for handle in handles}
     compared = _compared(handles)
-    looks, timing = await service.decoder.look(
+    looks, timing = await service.decoding.of(tenant).look(
         images, list(kinds.values()), [handle.preprocessing for handle in compared]
     )
     if not looks:

@@ -15,13 +15,14 @@ import hashlib
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
 
 import torch
 
+from ..engine.fair_threads import FairThreads
 from ..engine.work import Images, Timing
 from ..errors import BadImage, BadImages, InvalidInput, Problem
 from ..images.decode import Stopped, is_quick, pixels, scale_of
@@ -80,23 +81,34 @@ class Look:
         return not self.reduced or preprocessing.useful_side == self.side
 
 
-class Decoder:
-    """Decodes the images of calls, those of ``threads`` calls at once.
+class DecodingRoom:
+    """Threads and memory that the images of all calls are decoded with.
 
     ``memory_bytes`` bounds what decoded images, and prepared ones of more than a few, take in all.
-    Calls wait for room in the order in which they come, large ones beside the others.
+    Tenants have turns, and large calls wait for room beside the others.
     """
 
     def __init__(self, threads: int, memory_bytes: int) -> None:
-        self._pool = ThreadPoolExecutor(threads, "inkling-decode")
-        self._for_decoding = Room(int(SHARE_FOR_DECODING * memory_bytes))
-        self._for_large_calls = Room(int(SHARE_FOR_LARGE_CALLS * memory_bytes))
-        self._most_of_a_call = int(SHARE_FOR_CALLS * memory_bytes) // 2
-        self._for_calls = Room(2 * self._most_of_a_call)
+        self.threads = FairThreads(threads, "inkling-decode")
+        self.for_decoding = Room(int(SHARE_FOR_DECODING * memory_bytes))
+        self.for_large_calls = Room(int(SHARE_FOR_LARGE_CALLS * memory_bytes))
+        self.most_of_a_call = int(SHARE_FOR_CALLS * memory_bytes) // 2
+        self.for_calls = Room(2 * self.most_of_a_call)
+
+    def of(self, tenant: str) -> Decoder:
+        """What decodes the images of a tenant's calls."""
+        return Decoder(self, tenant)
 
     def close(self) -> None:
         """Let the threads end."""
-        self._pool.shutdown(cancel_futures=True)
+        self.threads.close()
+
+
+class Decoder:
+    """Decodes the images of a tenant's calls."""
+
+    def __init__(self, shared: DecodingRoom, tenant: str) -> None:
+        self._shared, self._tenant = shared, tenant
 
     async def decode(
         self,
@@ -166,7 +178,9 @@ class Decoder:
 
     async def run(self, work: Callable[..., Result], *arguments: object) -> Result:
         """Have one of the threads do something of a few milliseconds."""
-        return await asyncio.wrap_future(self._pool.submit(work, *arguments))
+        return await asyncio.wrap_future(
+            self._shared.threads.submit(self._tenant, work, *arguments)
+        )
 
     async def _each(
         self, work: Work[Part], images: Sequence[SentImage]
@@ -185,12 +199,14 @@ class Decoder:
     ) -> Chunk[Part]:
         gone = threading.Event()
         if not needs:
-            job = self._pool.submit(chunk_of, work, images, WITHOUT_ASKING, gone)
+            job = self._shared.threads.submit(
+                self._tenant, chunk_of, work, images, WITHOUT_ASKING, gone
+            )
         else:
-            taken = await self._for_decoding.take(needs)
-            job = self._pool.submit(chunk_of, work, images[:1], needs, gone)
+            taken = await self._shared.for_decoding.take(needs, self._tenant)
+            job = self._shared.threads.submit(self._tenant, chunk_of, work, images[:1], needs, gone)
             # The thread goes on with its image, and with its memory, when the call has ended.
-            job.add_done_callback(lambda _: self._for_decoding.give_back(taken))
+            job.add_done_callback(lambda _: self._shared.for_decoding.give_back(taken))
         try:
             return await asyncio.wrap_future(job)
         finally:
@@ -201,9 +217,9 @@ class Decoder:
         n_bytes = count * first.images.nbytes
         if n_bytes <= SMALL_CALL_BYTES:
             return Gathered(count, first)
-        large = n_bytes > self._most_of_a_call
-        room = self._for_large_calls if large else self._for_calls
-        taken = await room.take(n_bytes)
+        large = n_bytes > self._shared.most_of_a_call
+        room = self._shared.for_large_calls if large else self._shared.for_calls
+        taken = await room.take(n_bytes, self._tenant)
         return Gathered(count, first, partial(room.give_back, taken))
 
 

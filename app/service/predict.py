@@ -32,7 +32,7 @@ async def predict(service: Service, call: PredictCall) -> Predicted:
                 *call.problems,
                 *query_problems(len(call.images), call.top_k, service.limits),
             ]
-            images, decoding = await service.decoder.decode(
+            images, decoding = await service.decoding.of(call.tenant).decode(
                 call.images, handle.preprocessing, problems
             )
             queries = Queries(images, session.adapted, session.image_counts, session.n_views)

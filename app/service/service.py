@@ -8,7 +8,7 @@ from ..engine.engine import Engine
 from ..sessions.clock import Clock
 from ..sessions.sessions import Sessions
 from .admission import Admission
-from .decoding import Decoder
+from .decoding import DecodingRoom
 from .registry import Registry
 from .storage import Storage
 from .under_way import InFlightKeys, SessionLocks
@@ -26,7 +26,7 @@ class Service:
     engine: Engine
     sessions: Sessions
     storage: Storage
-    decoder: Decoder
+    decoding: DecodingRoom
     admission: Admission
     limits: Limits
     clock: Clock
@@ -43,11 +43,11 @@ class Service:
         clock: Clock,
     ) -> Service:
         """A service with threads of its own for decoding and for the store."""
-        decoder = Decoder(limits.concurrent_decodes, limits.image_memory_bytes)
+        decoding = DecodingRoom(limits.concurrent_decodes, limits.image_memory_bytes)
         storage = Storage(sessions)
-        return Service(registry, engine, sessions, storage, decoder, admission, limits, clock)
+        return Service(registry, engine, sessions, storage, decoding, admission, limits, clock)
 
     def close(self) -> None:
         """Finish what runs beside the engine."""
-        self.decoder.close()
+        self.decoding.close()
         self.storage.close()
