@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import threading
 import time
 from collections import deque
@@ -94,7 +93,8 @@ class ComputeQueue:
             # The thread that was parked last: what it works with is still in its core's caches.
             if self._parked:
                 self._parked.pop().release()
-        job.future.add_done_callback(lambda _: self._drop_cancelled(job))
+        # By its future alone: one that knew its job would keep what it worked on.
+        job.future.add_done_callback(self._drop_cancelled)
         return job.future
 
     def idle(self) -> int:
@@ -124,10 +124,13 @@ class ComputeQueue:
         for thread in self._threads:
             thread.join()
 
-    def _drop_cancelled(self, job: Job) -> None:
-        if job.future.cancelled():
-            with self._lock, contextlib.suppress(ValueError):
-                self._waiting.remove(job)
+    def _drop_cancelled(self, future: Future[Any]) -> None:
+        if future.cancelled():
+            with self._lock:
+                for job in self._waiting:
+                    if job.future is future:
+                        self._waiting.remove(job)
+                        break
 
     def _free(self) -> int:
         return len(self._threads) - self._running
@@ -137,14 +140,19 @@ class ComputeQueue:
         wake_up = threading.Lock()
         wake_up.acquire()
         while batch := self._next_batch(wake_up):
-            results = self._results(batch)
-            with self._lock:
-                self._running -= 1
-            for job, result in zip(batch, results, strict=True):
-                if isinstance(result, BaseException):
-                    job.future.set_exception(result)
-                else:
-                    job.future.set_result(result)
+            self._finish(batch)
+            # What it worked on is not kept until the next one.
+            del batch
+
+    def _finish(self, batch: Sequence[Job]) -> None:
+        results = self._results(batch)
+        with self._lock:
+            self._running -= 1
+        for job, result in zip(batch, results, strict=True):
+            if isinstance(result, BaseException):
+                job.future.set_exception(result)
+            else:
+                job.future.set_result(result)
 
     def _next_batch(self, wake_up: threading.Lock) -> list[Job]:
         """The job that waits the longest, and others of its key; empty when the queue is closed.
