@@ -24,7 +24,7 @@ from .work import Adaptation, Classification, Fold, SupportSet, Timing
 
 ADAPTING, PREDICTING = "adapting", "predicting"
 FREEZING, HOLDING_OUT = "preparing images", "checking images"
-MOST_FROZEN_BYTES, FLOAT_BYTES = 1 << 25, 4
+MOST_FROZEN_BYTES, FLOAT_BYTES = 1 << 24, 4
 """Of images that are floats at once, for an executor to which it makes no difference."""
 Results = dict[Job, Any]
 """The result of each job, or the exception that this one job ends with."""
@@ -228,7 +228,7 @@ def _adaptation(
         losses=tuple(losses),
         support_predictions=tuple(predictions.tolist()),
         support_accuracy=float((predictions == support.labels).to(torch.float32).mean()),
-        prepared=just_sent,
+        blank=just_sent.blank,
         kept=kept,
     )
 

@@ -6,7 +6,6 @@ are two or more): for a second long one, the last thread is left to short ones w
 
 from __future__ import annotations
 
-import contextlib
 import threading
 import time
 from collections import Counter
@@ -129,7 +128,8 @@ class ComputeQueue:
                 self._parked.pop().release()
         if shed is not None and shed.future.set_running_or_notify_cancel():
             shed.future.set_exception(self._full())
-        job.future.add_done_callback(lambda _: self._drop_cancelled(job))
+        # By its future alone: one that knew its job would keep what it worked on.
+        job.future.add_done_callback(self._drop_cancelled)
         return job.future
 
     def has_room(self, tenant: str) -> bool:
@@ -187,10 +187,13 @@ class ComputeQueue:
     def _full(self) -> Unavailable:
         return Unavailable(f"{self._max_waiting} calls are waiting already", RETRY_AFTER_SECONDS)
 
-    def _drop_cancelled(self, job: Job) -> None:
-        if job.future.cancelled():
-            with self._lock, contextlib.suppress(ValueError, KeyError):
-                self._waiting.drop(job.flow, job)
+    def _drop_cancelled(self, future: Future[Any]) -> None:
+        if future.cancelled():
+            with self._lock:
+                for job in self._waiting:
+                    if job.future is future:
+                        self._waiting.drop(job.flow, job)
+                        break
 
     def _free(self) -> int:
         return len(self._threads) - self._running
@@ -206,14 +209,19 @@ class ComputeQueue:
         wake_up = threading.Lock()
         wake_up.acquire()
         while batch := self._next_batch(wake_up):
-            began = time.perf_counter()
-            results = self._results(batch)
-            self._count(batch, time.perf_counter() - began)
-            for job, result in zip(batch, results, strict=True):
-                if isinstance(result, BaseException):
-                    job.future.set_exception(result)
-                else:
-                    job.future.set_result(result)
+            self._finish(batch)
+            # What it worked on is not kept until the next one.
+            del batch
+
+    def _finish(self, batch: Sequence[Job]) -> None:
+        began = time.perf_counter()
+        results = self._results(batch)
+        self._count(batch, time.perf_counter() - began)
+        for job, result in zip(batch, results, strict=True):
+            if isinstance(result, BaseException):
+                job.future.set_exception(result)
+            else:
+                job.future.set_result(result)
 
     def _next_batch(self, wake_up: threading.Lock) -> list[Job]:
         """The job whose turn it is, and others of its key; empty when the queue is closed.

@@ -17,15 +17,14 @@ MAX_PACKED_BYTES, MAX_PACKED_PIXELS = 1 << 20, 4_000_000
 
 def is_bmp(content: bytes) -> bool:
     """Tell whether a file begins as a BMP does."""
-    return content.startswith(SIGNATURE) and (
-        len(content) < 18 or struct.unpack_from("<I", content, 14)[0] in HEADERS
-    )
+    header = int.from_bytes(content[14:18], "little")
+    return content.startswith(SIGNATURE) and header in HEADERS
 
 
 def read_bmp(content: bytes) -> Encoded:
     """Read a BMP. Raises BadImage for a header that is wrong, or pixels in a packing not read."""
     try:
-        (header,) = struct.unpack_from("<I", content, 14)
+        first, header = struct.unpack_from("<II", content, 10)
         if header == OLDEST_HEADER:
             width, height, _, depth = struct.unpack_from("<HHHH", content, 18)
             packing = 0
@@ -47,7 +46,12 @@ def read_bmp(content: bytes) -> Encoded:
         height,
         stored_bytes=1 if depth <= 8 else 4,
         working_bytes=2.0 if packing in RUN_LENGTHS else 0.0,
+        ends=packing in RUN_LENGTHS or first + _row_bytes(width, depth) * height <= len(content),
     )
+
+
+def _row_bytes(width: int, depth: int) -> int:
+    return (width * depth + 31) // 32 * 4
 
 
 def _check_packed(n_bytes: int, n_pixels: int) -> None:

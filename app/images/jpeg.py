@@ -34,7 +34,7 @@ MAX_SCANNED_PIXELS = 500_000_000
 """Pixels times scans."""
 COEFFICIENT_BYTES = 2
 MISSING_AT_THE_END = 16
-"""Bytes that may be missing: they hold a few squares in the last corner, which become grey."""
+"""Bytes that may be missing of a single scan: its end, and a few squares in the last corner."""
 
 
 @dataclass
@@ -68,7 +68,7 @@ def read_jpeg(content: bytes) -> Encoded:
         _check_scans(content, scan, width * height)
     ends = content.rfind(bytes([0xFF, END_OF_IMAGE]), scan) >= 0
     parts: list[bytes | memoryview] = [b"\xff\xd8", *found.kept, memoryview(content)[scan:]]
-    if not ends:
+    if one_scan and not ends:
         parts.append(bytes(MISSING_AT_THE_END))
     return Encoded(
         KIND,

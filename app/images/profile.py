@@ -13,7 +13,7 @@ HEADER_BYTES, TAG_BYTES, MAX_TAGS = 128, 12, 100
 TABLE_BYTES = {b"mft1": 1, b"mft2": 2}
 """Of an entry, by the kind of a table."""
 STEPS_WITH_TABLE, FREE_STEPS = (b"mAB ", b"mBA "), b"mpet"
-MAX_STEPS_BYTES = 1 << 14
+MAX_STEPS_BYTES = 1 << 12
 """Of a tag of free steps, each of which is gone through for each entry of a table."""
 KEPT_PROFILE_BYTES = 1 << 16
 """Of a profile whose transform is kept for the next image: cameras have smaller ones."""

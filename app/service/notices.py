@@ -28,11 +28,10 @@ async def support_notices(
     deadline: float,
 ) -> tuple[Notice, ...]:
     """All notices on a support set and what adapting to it came to."""
-    prepared = adaptation.prepared
     return (
         *few_images(support.labels),
         *same_images(support.kept_with(adaptation.kept), support.labels),
-        *blank_images(support.sent, prepared.blank),
+        *blank_images(support.sent, adaptation.blank),
         *one_class_wins(support.names, adaptation.support_predictions),
         *await unlike_training_data(
             service, handle, support.sent, adaptation.unlikeness, tenant, deadline

@@ -15,7 +15,6 @@ from inkling.engine.engine import Engine
 from inkling.engine.executor import EagerExecutor
 from inkling.engine.handle import Handle
 from inkling.engine.work import Adaptation, Classification, Fold, Queries, SupportSet, Timing
-from inkling.images.prepared import Prepared
 from inkling.service.admission import Admission
 from inkling.service.registry import Registry
 from inkling.service.service import Service
@@ -60,18 +59,14 @@ class FakeEngine:
     ) -> Future[Adaptation]:
         self.supports.append(support)
         count = len(support.labels) - (0 if support.kept is None else len(support.kept))
-        prepared = Prepared(
-            torch.arange(float(count)).reshape(-1, 1, 1, 1),
-            (False,) * count,
-            torch.zeros(count, 5),
-        )
+        kept = torch.arange(float(count)).reshape(-1, 1, 1, 1)
         head = {
             "head.weight": torch.zeros(support.n_way, 4),
             "head.bias": torch.zeros(support.n_way),
         }
         losses = (1.0,) * (1 + (handle.steps if steps is None else steps))
         guesses = (self.guess,) * len(support.labels)
-        return self._answer(Adaptation(head, losses, guesses, 1.0, prepared, prepared.images))
+        return self._answer(Adaptation(head, losses, guesses, 1.0, (False,) * count, kept))
 
     def predict(
         self, _handle: Handle, queries: Queries, _tenant: str = ""
