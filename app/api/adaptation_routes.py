@@ -39,9 +39,8 @@ async def adapt_to_support(request: Request) -> Response:
     """
     state, tenant = entered(request)
     keyed = _keyed(request, state, "POST /adapt", 201)
-    with state.admission.admitted():
-        call = await read_adapt(request, state.body_limits, tenant, keyed)
-        adapted = await adapt(state.service, call)
+    call = await read_adapt(request, state.body_limits, tenant, keyed)
+    adapted = await adapt(state.service, call)
     return _response(request, state, adapted, 201)
 
 
@@ -64,9 +63,8 @@ async def add_support(session_id: str, request: Request) -> Response:
     state, tenant = entered(request)
     keyed = _keyed(request, state, f"POST /sessions/{session_id}/support", 200)
     versions = if_match(request)
-    with state.admission.admitted():
-        call = await read_support(request, state.body_limits, tenant, keyed)
-        adapted = await add_images(state.service, session_id, call, if_match=versions)
+    call = await read_support(request, state.body_limits, tenant, keyed)
+    adapted = await add_images(state.service, session_id, call, if_match=versions)
     return _response(request, state, adapted, 200)
 
 
@@ -94,6 +92,7 @@ def _response(
     else:
         content = adapted.answer or _content(adapted, state)
         headers["Server-Timing"] = responses.server_timing(adapted.timing)
+        request.state.timing = adapted.timing
         session_id, version = adapted.session.id, adapted.session.version
     headers["ETag"] = entity_tag(version)
     if status == 201:

@@ -11,12 +11,13 @@ from dataclasses import dataclass
 from fastapi import Request
 from python_multipart.multipart import parse_options_header
 
-from ..errors import DeadlineExceeded, MalformedBody, TooLarge
+from ..errors import InklingError, MalformedBody, TooLarge
 from .form import Form, FormReader
 
 BOUNDARY = re.compile(rb"[0-9A-Za-z'()+_,./:=? -]{0,69}[0-9A-Za-z'()+_,./:=?-]")
 """What RFC 2046 allows in a boundary."""
 DRAIN_SECONDS = 5.0
+MOST_DIGITS = 18
 
 
 @dataclass(frozen=True)
@@ -24,23 +25,18 @@ class BodyLimits:
     """Bounds of one request body."""
 
     max_bytes: int
-    seconds: float
     max_parts: int
 
 
-class SlowBody(DeadlineExceeded):
-    """A body that did not arrive in time."""
-
-
 async def read_body(request: Request, limits: BodyLimits) -> bytes:
-    """The whole body. Raises TooLarge and SlowBody."""
+    """The whole body. Raises TooLarge."""
     return b"".join([chunk async for chunk in _bounded(request, limits)])
 
 
 async def read_form(request: Request, limits: BodyLimits) -> Form:
     """The fields of a multipart body.
 
-    Raises TooLarge, SlowBody, and MalformedBody: also when the closing boundary is missing,
+    Raises TooLarge, and MalformedBody: also when the closing boundary is missing,
     which parsers pass as a shorter form.
     """
     _, parameters = parse_options_header(request.headers["content-type"])
@@ -59,10 +55,9 @@ async def read_form(request: Request, limits: BodyLimits) -> Form:
 
 
 async def _bounded(request: Request, limits: BodyLimits) -> AsyncGenerator[bytes, None]:
-    declared = request.headers.get("content-length", "")
-    size = int(declared) if declared.isdigit() else None
+    size = _declared_size(request)
     received = 0
-    chunks = _chunks(request, limits.seconds)
+    chunks = _chunks(request)
     if size is not None and size > limits.max_bytes:
         if "expect" not in request.headers:
             await _drain(chunks)
@@ -75,16 +70,22 @@ async def _bounded(request: Request, limits: BodyLimits) -> AsyncGenerator[bytes
         yield chunk
 
 
-async def _chunks(request: Request, seconds: float) -> AsyncGenerator[bytes, None]:
-    """The chunks of a body. Raises SlowBody and MalformedBody."""
-    deadline = asyncio.get_running_loop().time() + seconds
+def _declared_size(request: Request) -> int | None:
+    declared = request.headers.get("content-length")
+    if declared is None:
+        return None
+    if not declared.isdecimal() or len(declared) > MOST_DIGITS:
+        raise MalformedBody(
+            f"expected a Content-Length of at most {MOST_DIGITS} digits, got {declared[:50]!r}"
+        )
+    return int(declared)
+
+
+async def _chunks(request: Request) -> AsyncGenerator[bytes, None]:
+    """The chunks of a body. Raises MalformedBody, and what the gate's `receive` does."""
     more = True
     while more:
-        try:
-            async with asyncio.timeout_at(deadline):
-                message = await request.receive()
-        except TimeoutError:
-            raise SlowBody("sending the request body", seconds) from None
+        message = await request.receive()
         if message["type"] == "http.disconnect":
             raise MalformedBody("the connection was closed before the body was whole")
         more = message.get("more_body", False)
@@ -94,7 +95,7 @@ async def _chunks(request: Request, seconds: float) -> AsyncGenerator[bytes, Non
 
 async def _drain(chunks: AsyncGenerator[bytes, None]) -> None:
     """Read on for a little while, since many clients read no answer before they have sent all."""
-    with contextlib.suppress(SlowBody, MalformedBody, TimeoutError):
+    with contextlib.suppress(InklingError, TimeoutError):
         async with asyncio.timeout(DRAIN_SECONDS):
             async for _ in chunks:
                 pass

@@ -26,9 +26,9 @@ router = APIRouter()
 async def predict_queries(request: Request) -> Response:
     """Classify each image by itself: no other image of the call has a say in its prediction."""
     state, tenant = entered(request)
-    with state.admission.admitted():
-        call = await read_predict(request, state.body_limits, tenant)
-        predicted = await predict(state.service, call)
+    call = await read_predict(request, state.body_limits, tenant)
+    predicted = await predict(state.service, call)
+    request.state.timing = predicted.timing
     headers = {"Server-Timing": responses.server_timing(predicted.timing)}
     answer = responses.predict_answer(predicted, state.service)
     return Response(answer.model_dump_json(), 200, headers, media_type="application/json")
@@ -44,8 +44,8 @@ async def predict_queries(request: Request) -> Response:
 async def evaluate_queries(session_id: str, request: Request, response: Response) -> EvaluateAnswer:
     """Classify images whose labels are known: accuracy, confusion and calibration."""
     state, tenant = entered(request)
-    with state.admission.admitted():
-        call = await read_evaluate(request, state.body_limits, session_id, tenant)
-        evaluated = await evaluate(state.service, call)
+    call = await read_evaluate(request, state.body_limits, session_id, tenant)
+    evaluated = await evaluate(state.service, call)
+    request.state.timing = evaluated.predicted.timing
     response.headers["Server-Timing"] = responses.server_timing(evaluated.predicted.timing)
     return responses.evaluate_answer(evaluated, state.service)

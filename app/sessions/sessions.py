@@ -44,6 +44,7 @@ class Sessions:
         """Take up what the store has; ``steady`` is a clock that is never set."""
         self._store, self._cache_bytes, self._clock = store, cache_bytes, clock
         self._steady, self._swept_at = steady, steady()
+        self.n_sweeps = 0
         self._cache: OrderedDict[str, Session] = OrderedDict()
         self._cached_bytes = 0
         self._moved: dict[str, float] = {}
@@ -200,6 +201,11 @@ class Sessions:
             self._store.delete_answers(now - ANSWER_SECONDS)
             self._store.reclaim()
             self._swept_at = self._steady()
+            self.n_sweeps += 1
+
+    def unswept_seconds(self) -> float:
+        """How long ago the last whole sweep was."""
+        return self._steady() - self._swept_at
 
     def usage(self) -> Usage:
         """What sessions take of the store and of the cache."""
@@ -210,7 +216,7 @@ class Sessions:
     def check(self) -> None:
         """Raise Unavailable when the store cannot be reached, or was not swept for long."""
         self._store.check()
-        unswept = self._steady() - self._swept_at
+        unswept = self.unswept_seconds()
         if unswept > MOST_UNSWEPT_SECONDS:
             raise Unavailable(
                 f"ended sessions were last deleted {unswept:.0f} s ago", STORE_RETRY_SECONDS

@@ -76,7 +76,7 @@ class Bounds:
     def check_tenant(self, n_sessions: int) -> None:
         """Raise TenantLimit where a tenant with so many sessions may have no further one."""
         if self.max_sessions is not None and n_sessions >= self.max_sessions:
-            raise TenantLimit(self.max_sessions, STORE_RETRY_SECONDS)
+            raise TenantLimit("sessions", self.max_sessions, STORE_RETRY_SECONDS)
 
 
 class Store(Protocol):
