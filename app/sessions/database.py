@@ -62,7 +62,7 @@ class Database:
         self._suspect = self._mending = False
         self._lost, self._lost_at = 0, 0.0
         self._unsaved_bytes, self._largest_bytes = 0, BATCH_BYTES
-        self._freed = True
+        self._freed, self._n_saving = True, 0
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._reserve = Reserve(folder / RESERVE)
@@ -149,7 +149,7 @@ class Database:
             self._write_anew(expected)
             return True
         with self._lock:
-            self._suspect |= fault is None and place.was_written_by_others()
+            self._notice_others()
         if fault is not None or not self._suspect:
             return False
         with (
@@ -248,15 +248,23 @@ class Database:
 
     @contextlib.contextmanager
     def _noting_writing(self) -> Iterator[None]:
-        """Around what writes to the database itself; others do not write there."""
-        place = self._connections.place
+        """Around what writes to the database itself, where others do not."""
         with self._lock:
-            self._suspect |= place.fault() is None and place.was_written_by_others()
+            place = self._connections.place
+            self._notice_others()
+            self._n_saving += 1
         try:
             yield
         finally:
             with self._lock:
+                self._n_saving -= 1
                 place.note_writing()
+
+    def _notice_others(self) -> None:
+        """Suspect a database that somebody else has written to."""
+        place = self._connections.place
+        if self._n_saving == 0 and place.fault() is None and place.was_written_by_others():
+            self._suspect = True
 
     def _save_before(self, n_bytes: int) -> None:
         """Carry the log over where it would outgrow the reserve."""

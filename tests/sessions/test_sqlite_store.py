@@ -7,14 +7,16 @@ import stat
 import struct
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+import torch
 from inkling.errors import BadSetting, Unavailable
 from inkling.sessions.connections import DATABASE
 from inkling.sessions.database import RESERVE
 from inkling.sessions.schema import FIRST, migrate
-from inkling.sessions.session import IdempotencyKey, KeptAnswer
+from inkling.sessions.session import IdempotencyKey, KeptAnswer, KeptSupport
 from inkling.sessions.sessions import Sessions
 from inkling.sessions.sqlite_store import SqliteStore
 from inkling.sessions.store import Bounds
@@ -248,6 +250,24 @@ def test_other_files_are_refused_and_left_alone(tmp_path: Path, clock: Clock) ->
     other.close()
     with pytest.raises(BadSetting, match="got another one"):
         opened(tmp_path, clock)
+
+
+def test_sweeping_beside_many_new_sessions_refuses_none(tmp_path: Path, clock: Clock) -> None:
+    sessions = opened(tmp_path, clock)
+    made = [a_session(clock, ttl=1e6, lifetime=1e6, seed=seed) for seed in range(150)]
+    large = KeptSupport(torch.randn(1, 40_000), torch.tensor([0]))
+
+    def put_all() -> None:
+        for session in made:
+            sessions.put(session, large)
+
+    with ThreadPoolExecutor(1) as pool:
+        putting = pool.submit(put_all)
+        while not putting.done():
+            sessions.sweep()
+        putting.result()
+    assert all(same(sessions.read(session.id, ""), session) for session in made)
+    sessions.close()
 
 
 def test_a_store_that_was_not_swept_for_long_counts_as_away(tmp_path: Path, clock: Clock) -> None:
