@@ -71,6 +71,7 @@ class Database:
                 if is_damaged(self._connections.writer, CHECK_SECONDS, contents=False):
                     self._write_anew(None)
         except OSError as refused:
+            self.close()
             raise BadSetting(f"session folder {folder}: {refused.strerror}") from None
         except (sqlite3.DatabaseError, StoreAway) as failed:
             self.close()
