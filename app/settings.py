@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import AfterValidator, Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from .api.schemas import MAX_IMAGES
@@ -22,6 +22,20 @@ Positive = Annotated[int, Field(ge=1)]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Lifetime = Annotated[float, Field(ge=1, le=366 * 86_400, allow_inf_nan=False)]
 Images = Annotated[int, Field(ge=2, le=MAX_IMAGES)]
+
+
+def at_home(path: Path) -> Path:
+    """A path with the home folder in the place of a leading `~`, which no shell has put there.
+
+    Raises ValueError where there is no such folder.
+    """
+    try:
+        return path.expanduser()
+    except RuntimeError:
+        raise ValueError(f"expected a path, got {path}, whose home folder is not known") from None
+
+
+HomePath = Annotated[Path, AfterValidator(at_home)]
 Listed = Annotated[tuple[str, ...], NoDecode]
 """Names in one variable, with commas between them."""
 INJECTED = re.compile(
@@ -94,7 +108,7 @@ class Settings(BaseSettings):
     session_store: Literal["sqlite", "memory"] = Field(
         "sqlite", description="`sqlite`: sessions outlive the process; `memory`: they do not"
     )
-    session_folder: Path = Field(
+    session_folder: HomePath = Field(
         default_factory=state_folder,
         description="folder of the session database, on a local disk "
         "(default: `inkling` in `$XDG_STATE_HOME` or in `~/.local/state`)",
@@ -126,7 +140,7 @@ class Settings(BaseSettings):
         True, description="`false`: no session keeps its support set, so that none can be added to"
     )
     report_deadline_seconds: Seconds = Field(60, description="time for a report on a support set")
-    api_keys_file: Path | None = Field(
+    api_keys_file: HomePath | None = Field(
         None,
         description="file of API keys, which `inkling keys` writes; read anew when it changes; "
         "without it nobody is asked who they are",

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import socket
+from pathlib import Path
 
 import pytest
+from inkling.checkpoints.catalogue import find_checkpoint
 from inkling.cli.listening import check_reach, listening_socket
-from inkling.errors import BadSetting
+from inkling.errors import BadCheckpoint, BadSetting
 from inkling.settings import Settings, read_settings
 
 INJECTED = {
@@ -74,6 +76,32 @@ def test_lists_are_read_from_one_variable(monkeypatch: pytest.MonkeyPatch) -> No
     assert told.allowed_origins == ("https://a.example", "http://b.example:3000")
     assert told.trusted_proxies == ("10.0.0.0/8", "::1")
     assert told.root_path == "/inkling"
+
+
+def test_a_tilde_is_the_home_folder_where_no_shell_says_so(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    paths = [name for name, field in Settings.model_fields.items() if "Path" in str(field)]
+    assert {"session_folder", "api_keys_file"} <= set(paths)
+    for name in paths:
+        monkeypatch.setenv(f"INKLING_{name.upper()}", "~/some/place")
+    told = read_settings()
+    assert {getattr(told, name) for name in paths} == {tmp_path / "some/place"}
+    monkeypatch.setenv("INKLING_SESSION_FOLDER", "~nobody-of-this-name/place")
+    with pytest.raises(BadSetting, match=r"INKLING_SESSION_FOLDER: .*home folder is not known"):
+        read_settings()
+
+
+def test_initializations_in_the_home_folder(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "mine").symlink_to(find_checkpoint("omniglot"))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert find_checkpoint("~/mine") == tmp_path / "mine"
+    for place in ("~/other", "~nobody-of-this-name/mine"):
+        with pytest.raises(BadCheckpoint, match=f"got '{place}'"):
+            find_checkpoint(place)
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.2", "inkling.example.org"])  # noqa: S104
