@@ -98,6 +98,13 @@ KINDS: Mapping[type[Exception], Kind] = {
         "The body is of a kind that is not read here",
         "Send multipart/form-data (curl -F) or application/json.",
     ),
+    errors.UnsupportedCoding: Kind(
+        "unsupported-coding",
+        415,
+        "The body is compressed in a way that is not read here",
+        "Send the body as it is, or with one of the codings that stand in the Accept-Encoding "
+        "header of the answer.",
+    ),
     errors.InvalidInput: Kind(
         "invalid-input",
         422,
@@ -164,19 +171,12 @@ def install_problems(app: FastAPI, routes: Sequence[BaseRoute]) -> None:
     async def refused(request: Request, error: Exception) -> Response:
         kind = next(KINDS[base] for base in type(error).__mro__ if base in KINDS)
         extra: dict[str, object] = {}
-        headers: dict[str, str] = {}
         if isinstance(error, errors.InvalidInput):
             extra["problems"] = [
                 {key: value for key, value in vars(problem).items() if value is not None}
                 for problem in error.problems
             ]
-        if isinstance(error, errors.UnknownApiKey):
-            headers["WWW-Authenticate"] = "Bearer"
-        if isinstance(error, errors.Unavailable | errors.IdempotencyKeyInUse | errors.TenantLimit):
-            headers["Retry-After"] = str(math.ceil(error.retry_after_seconds))
-        if isinstance(error, SlowBody | errors.TooLarge):
-            headers["Connection"] = "close"
-        return _answer(request, kind, str(error), headers, extra)
+        return _answer(request, kind, str(error), _headers(error), extra)
 
     async def routed_nowhere(request: Request, error: Exception) -> Response:
         if getattr(error, "status_code", None) == 405:
@@ -199,6 +199,20 @@ def install_problems(app: FastAPI, routes: Sequence[BaseRoute]) -> None:
         app.add_exception_handler(error_class, refused)
     app.add_exception_handler(HTTPException, routed_nowhere)
     app.add_exception_handler(Exception, broken)
+
+
+def _headers(error: Exception) -> dict[str, str]:
+    """The headers that a refusal has besides its problem details."""
+    headers: dict[str, str] = {}
+    if isinstance(error, errors.UnknownApiKey):
+        headers["WWW-Authenticate"] = "Bearer"
+    if isinstance(error, errors.UnsupportedCoding):
+        headers["Accept-Encoding"] = ", ".join(error.expected)
+    if isinstance(error, errors.Unavailable | errors.IdempotencyKeyInUse | errors.TenantLimit):
+        headers["Retry-After"] = str(math.ceil(error.retry_after_seconds))
+    if isinstance(error, SlowBody | errors.TooLarge):
+        headers["Connection"] = "close"
+    return headers
 
 
 def _answer(
