@@ -48,6 +48,17 @@ class UnsupportedMediaType(InklingError):
         super().__init__(f"expected a body of {' or '.join(self.expected)}, got {came}")
 
 
+class UnsupportedCoding(InklingError):
+    """A request body that is compressed in a way that is not read."""
+
+    def __init__(self, expected: Sequence[str], received: str) -> None:
+        self.expected, self.received = tuple(expected), received
+        super().__init__(
+            f"expected a body as it is or one of the codings {', '.join(self.expected)}, got "
+            f"{received!r}"
+        )
+
+
 class TooLarge(InklingError):
     """A request that is larger than this server accepts."""
 

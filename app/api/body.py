@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import re
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 
 from fastapi import Request
-from python_multipart.multipart import parse_options_header
 
 from ..errors import InklingError, MalformedBody, TooLarge
+from .content_coding import Unpacker, content_coding
 from .form import Form, FormReader
 
-BOUNDARY = re.compile(rb"[0-9A-Za-z'()+_,./:=? -]{0,69}[0-9A-Za-z'()+_,./:=?-]")
-"""What RFC 2046 allows in a boundary."""
 DRAIN_SECONDS = 5.0
 MOST_DIGITS = 18
 
@@ -29,29 +26,38 @@ class BodyLimits:
 
 
 async def read_body(request: Request, limits: BodyLimits) -> bytes:
-    """The whole body. Raises TooLarge."""
-    return b"".join([chunk async for chunk in _bounded(request, limits)])
+    """The whole body, unpacked. Raises TooLarge, MalformedBody and UnsupportedCoding."""
+    return b"".join([chunk async for chunk in _content(request, limits)])
 
 
-async def read_form(request: Request, limits: BodyLimits) -> Form:
-    """The fields of a multipart body.
-
-    Raises TooLarge, and MalformedBody: also when the closing boundary is missing,
-    which parsers pass as a shorter form.
-    """
-    _, parameters = parse_options_header(request.headers["content-type"])
-    boundary = parameters.get(b"boundary", b"")
-    if not BOUNDARY.fullmatch(boundary):
-        raise MalformedBody(
-            "expected a boundary of 1 to 70 plain characters in the Content-Type of the form, "
-            f"got {boundary.decode('latin-1')[:100]!r}"
-        )
-    if parameters.get(b"charset", b"utf-8").lower() not in (b"utf-8", b"utf8"):
-        raise MalformedBody("expected a form in UTF-8, got another charset in its Content-Type")
+async def read_form(request: Request, boundary: bytes, limits: BodyLimits) -> Form:
+    """The fields of a multipart body. Raises as `read_body` does."""
     reader = FormReader(boundary, limits.max_parts)
-    async for chunk in _bounded(request, limits):
+    async for chunk in _content(request, limits):
         reader.write(chunk)
     return reader.form()
+
+
+def _content(request: Request, limits: BodyLimits) -> AsyncGenerator[bytes, None]:
+    """The chunks of a body, without the coding that it came in."""
+    coding = content_coding(request.headers.getlist("content-encoding"))
+    chunks = _bounded(request, limits)
+    return chunks if coding is None else _unpacked(chunks, Unpacker(coding), limits.max_bytes)
+
+
+async def _unpacked(
+    chunks: AsyncGenerator[bytes, None], unpacker: Unpacker, max_bytes: int
+) -> AsyncGenerator[bytes, None]:
+    received = 0
+    async for chunk in chunks:
+        for piece in unpacker.unpack(chunk):
+            received += len(piece)
+            if received > max_bytes:
+                raise TooLarge("unpacked request body in bytes", max_bytes)
+            yield piece
+            # A small chunk may unpack to much, and others want their turns.
+            await asyncio.sleep(0)
+    unpacker.end()
 
 
 async def _bounded(request: Request, limits: BodyLimits) -> AsyncGenerator[bytes, None]:

@@ -9,10 +9,11 @@ from . import responses
 from .metrics import CONTENT_TYPE, metrics_text
 from .openapi import refusals
 from .problems import ALL_KINDS
+from .query import StrictRoute
 from .schemas import InitializationList, ProblemAnswer, Status
 from .state import State, Tenant
 
-router = APIRouter()
+router = APIRouter(route_class=StrictRoute)
 
 
 @router.get(

@@ -115,6 +115,13 @@ KINDS: Mapping[type[Exception], Kind] = {
         "The body is of a kind that is not read here",
         "Send multipart/form-data (curl -F) or application/json.",
     ),
+    errors.UnsupportedCoding: Kind(
+        "unsupported-coding",
+        415,
+        "The body is compressed in a way that is not read here",
+        "Send the body as it is, or with one of the codings that stand in the Accept-Encoding "
+        "header of the answer.",
+    ),
     errors.InvalidInput: Kind(
         "invalid-input",
         422,
@@ -234,6 +241,8 @@ def problem_answer(scope: Scope, error: Exception) -> Response:
         ]
     if isinstance(error, errors.UnknownApiKey):
         headers["WWW-Authenticate"] = "Bearer"
+    if isinstance(error, errors.UnsupportedCoding):
+        headers["Accept-Encoding"] = ", ".join(error.expected)
     if isinstance(error, RETRIED):
         headers["Retry-After"] = str(math.ceil(error.retry_after_seconds))
     if isinstance(error, CLOSING):

@@ -193,7 +193,7 @@ def test_a_form_that_closes_twice_loses_no_image_in_silence(
     request = http.build_request("POST", "/adapt", files=[(n, (n, c)) for n, c in good])
     headers = {"Content-Type": request.headers["content-type"]}
     response = http.post("/adapt", content=request.read() * 2, headers=headers)
-    assert "got it 2 times" in problem(response, 400, "malformed-body")["detail"]
+    assert "once, at the end" in problem(response, 400, "malformed-body")["detail"]
 
 
 def test_an_image_that_ends_like_a_form_does_not_end_it(
