@@ -186,6 +186,7 @@ def _store(settings: Settings) -> Store:
         settings.session_max_bytes,
         settings.max_idempotency_keys,
         settings.tenant_max_sessions or None,
+        settings.tenant_max_bytes or None,
     )
     if settings.session_store == "memory":
         return MemoryStore(bounds)

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from .session import IdempotencyKey, KeptAnswer
 from .store import Bounds, Record
+from .usage import Usage
 
 
 class MemoryStore:
@@ -17,15 +18,13 @@ class MemoryStore:
         self._bounds = bounds
         self._records: dict[str, Record] = {}
         self._answers: dict[IdempotencyKey, KeptAnswer] = {}
-        self._bytes = 0
+        self._usage = Usage(bounds)
         self._lock = threading.Lock()
 
     def insert(self, record: Record, answer: KeptAnswer | None) -> None:
         """Keep a new session. Raises Unavailable and TenantLimit where a bound is met."""
         with self._lock:
-            own = sum(stored.tenant == record.tenant for stored in self._records.values())
-            self._bounds.check_tenant(own)
-            self._check_room(record.n_bytes())
+            self._usage.check(record.tenant, 1, record.n_bytes())
             self._put(record, answer)
 
     def replace(self, record: Record, answer: KeptAnswer | None) -> bool:
@@ -34,7 +33,7 @@ class MemoryStore:
             old = self._records.get(record.id)
             if old is None or old.version != record.version - 1:
                 return False
-            self._check_room(record.n_bytes() - old.n_bytes())
+            self._usage.check(record.tenant, 0, record.n_bytes() - old.n_bytes())
             self._put(record, answer)
             return True
 
@@ -108,8 +107,7 @@ class MemoryStore:
 
     def usage(self) -> tuple[int, int]:
         """The number of sessions, and the bytes that they take."""
-        with self._lock:
-            return len(self._records), self._bytes
+        return self._usage.total()
 
     def reclaim(self) -> None:
         """Do nothing: the memory of what was deleted is free already."""
@@ -120,12 +118,11 @@ class MemoryStore:
     def close(self) -> None:
         """Do nothing: there is nothing to release."""
 
-    def _check_room(self, growth_bytes: int) -> None:
-        self._bounds.check_room(len(self._records), self._bytes, growth_bytes)
-
     def _put(self, record: Record, answer: KeptAnswer | None) -> None:
         old = self._records.get(record.id)
-        self._bytes += record.n_bytes() - (0 if old is None else old.n_bytes())
+        if old is not None:
+            self._usage.grow(old.tenant, -1, -old.n_bytes())
+        self._usage.grow(record.tenant, 1, record.n_bytes())
         self._records[record.id] = record
         if answer is not None:
             self._answers[answer.key] = answer
@@ -137,7 +134,7 @@ class MemoryStore:
         record = self._records.pop(session_id, None)
         if record is None:
             return False
-        self._bytes -= record.n_bytes()
+        self._usage.grow(record.tenant, -1, -record.n_bytes())
         for key, answer in self._answers.items():
             if answer.session_id == session_id:
                 self._answers[key] = replace(answer, content=None)

@@ -14,6 +14,7 @@ from .faults import Damaged
 from .integrity import checksum, is_intact
 from .session import IdempotencyKey, KeptAnswer
 from .store import COLUMNS, Bounds, Record
+from .usage import Usage
 
 FACTS = ", ".join((*COLUMNS, "facts"))
 BATCH_ROWS = 256
@@ -34,14 +35,15 @@ class SqliteStore:
         """
         self._bounds = bounds
         self._database = Database(folder)
-        self._adding, self._totals = threading.Lock(), threading.Lock()
+        self._adding, self._usage = threading.Lock(), Usage(bounds)
         self._count()
 
     def insert(self, record: Record, answer: KeptAnswer | None) -> None:
         """Keep a new session. Raises Unavailable when bound or disk leave no room for it."""
         with self._adding:
+            self._usage.check(record.tenant, 1, record.n_bytes())
             self._insert(record, answer)
-            self._grow(1, record.n_bytes())
+            self._usage.grow(record.tenant, 1, record.n_bytes())
 
     def replace(self, record: Record, answer: KeptAnswer | None) -> bool:
         """Replace the version before this one; False where another version or none is stored."""
@@ -51,9 +53,11 @@ class SqliteStore:
         if old is None:
             return False
         with self._adding:
+            growth = record.n_bytes() - old[0]
+            self._usage.check(record.tenant, 0, growth)
             replaced = self._replace(record, old[0], answer)
             if replaced:
-                self._grow(0, record.n_bytes() - old[0])
+                self._usage.grow(record.tenant, 0, growth)
                 self._database.note_freed()
             return replaced
 
@@ -168,15 +172,14 @@ class SqliteStore:
 
     def mend(self) -> bool:
         """Write the database anew where it was removed or damaged."""
-        mended = self._database.mend(self._sessions)
+        mended = self._database.mend(self._usage.total()[0])
         if mended:
             self._count()
         return mended
 
     def usage(self) -> tuple[int, int]:
         """The number of sessions, and the bytes that they take."""
-        with self._totals:
-            return self._sessions, self._bytes
+        return self._usage.total()
 
     def reclaim(self) -> None:
         """Give the pages of what was deleted, those of the log too, back to the disk."""
@@ -192,8 +195,6 @@ class SqliteStore:
 
     def _insert(self, record: Record, answer: KeptAnswer | None) -> None:
         with self._database.adding(_written_bytes(record, answer)) as connection:
-            self._check_tenant(connection, record.tenant)
-            self._check_room(record.n_bytes())
             connection.execute(
                 f"INSERT INTO sessions ({FACTS}, bytes, facts_checksum) "  # noqa: S608
                 "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -211,7 +212,6 @@ class SqliteStore:
 
     def _replace(self, record: Record, old_bytes: int, answer: KeptAnswer | None) -> bool:
         with self._database.adding(_written_bytes(record, answer) + old_bytes) as connection:
-            self._check_room(record.n_bytes() - old_bytes)
             updated = connection.execute(
                 "UPDATE sessions SET version = ?, expires_at = ?, facts = ?, facts_checksum = ?, "
                 "bytes = ? WHERE id = ? AND version = ?",
@@ -232,15 +232,8 @@ class SqliteStore:
 
     def _count(self) -> None:
         with self._database.reading() as connection:
-            total = "SELECT count(*), coalesce(sum(bytes), 0) FROM sessions"
-            counted = connection.execute(total).fetchone()
-        with self._totals:
-            self._sessions, self._bytes = counted
-
-    def _grow(self, sessions: int, n_bytes: int) -> None:
-        with self._totals:
-            self._sessions += sessions
-            self._bytes += n_bytes
+            query = "SELECT tenant, count(*), sum(bytes) FROM sessions GROUP BY tenant"
+            self._usage.count_anew(connection.execute(query).fetchall())
 
     def _delete(
         self, sessions: Sequence[tuple[str, int]], ended_by: float = math.inf
@@ -250,13 +243,13 @@ class SqliteStore:
         Gives the ids of those that were deleted.
         """
 
-        def delete(connection: sqlite3.Connection) -> dict[str, int]:
+        def delete(connection: sqlite3.Connection) -> dict[str, tuple[str, int]]:
             deleted = {}
             for session_id, _ in sessions:
-                query = "SELECT bytes FROM sessions WHERE id = ? AND expires_at <= ?"
+                query = "SELECT tenant, bytes FROM sessions WHERE id = ? AND expires_at <= ?"
                 row = connection.execute(query, (session_id, ended_by)).fetchone()
                 if row is not None:
-                    deleted[session_id] = row[0]
+                    deleted[session_id] = row
             ids = [(session_id,) for session_id in deleted]
             connection.executemany("DELETE FROM sessions WHERE id = ?", ids)
             connection.executemany("UPDATE answers SET content = NULL WHERE session_id = ?", ids)
@@ -264,8 +257,9 @@ class SqliteStore:
 
         n_bytes = sum(size + ROW_BYTES for _, size in sessions)
         deleted = self._database.freeing(n_bytes, delete)
+        for tenant, size in deleted.values():
+            self._usage.grow(tenant, -1, -size)
         if deleted:
-            self._grow(-len(deleted), -sum(deleted.values()))
             self._database.note_freed()
         return list(deleted)
 
@@ -277,16 +271,6 @@ class SqliteStore:
                 connection.executemany(statement, batch)
 
             self._database.freeing(len(batch) * ROW_BYTES, change)
-
-    def _check_tenant(self, connection: sqlite3.Connection, tenant: str) -> None:
-        if self._bounds.max_sessions is None:
-            return
-        query = "SELECT count(*) FROM sessions WHERE tenant = ?"
-        (own,) = connection.execute(query, (tenant,)).fetchone()
-        self._bounds.check_tenant(own)
-
-    def _check_room(self, growth_bytes: int) -> None:
-        self._bounds.check_room(*self.usage(), growth_bytes)
 
     def _check_intact(self, content: bytes | None, stored: int | None) -> None:
         if not is_intact(content, stored):

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from ..errors import TenantLimit, Unavailable
 from .session import IdempotencyKey, KeptAnswer
 
 COLUMNS = ("id", "tenant", "version", "created_at", "expires_at", "ttl_seconds", "ends_at")
@@ -55,28 +54,15 @@ class Record:
 
 @dataclass(frozen=True)
 class Bounds:
-    """How much a store holds: bytes of all sessions; sessions and kept answers of each tenant.
+    """How much a store holds: bytes of all sessions, kept answers of each tenant.
 
-    ``max_sessions`` is None where a tenant may have any number of them.
+    ``max_tenant_sessions`` and ``max_tenant_bytes`` are None where a tenant may have any number.
     """
 
     max_bytes: int
     max_answers: int
-    max_sessions: int | None = None
-
-    def check_room(self, n_sessions: int, taken_bytes: int, growth_bytes: int) -> None:
-        """Raise Unavailable where sessions that take some bytes cannot grow by others."""
-        if taken_bytes + growth_bytes > self.max_bytes:
-            raise Unavailable(
-                f"the session store is full: {n_sessions:,} sessions take "
-                f"{taken_bytes:,} of {self.max_bytes:,} bytes",
-                STORE_RETRY_SECONDS,
-            )
-
-    def check_tenant(self, n_sessions: int) -> None:
-        """Raise TenantLimit where a tenant with so many sessions may have no further one."""
-        if self.max_sessions is not None and n_sessions >= self.max_sessions:
-            raise TenantLimit("sessions", self.max_sessions, STORE_RETRY_SECONDS)
+    max_tenant_sessions: int | None = None
+    max_tenant_bytes: int | None = None
 
 
 class Store(Protocol):
@@ -90,7 +76,10 @@ class Store(Protocol):
         ...
 
     def replace(self, record: Record, answer: KeptAnswer | None) -> bool:
-        """Replace the version before this one; False where another version or none is stored."""
+        """Replace the version before this one; False where another version or none is stored.
+
+        Raises TenantLimit too.
+        """
         ...
 
     def find(self, session_id: str) -> Record | None:

@@ -22,7 +22,7 @@ from inkling.sessions.store import Bounds, Record, Store
 
 from .sample import Clock, a_session, a_support, an_answer, same
 
-MAX_ANSWERS, MAX_SESSIONS = 5, 150
+MAX_ANSWERS, MAX_SESSIONS, MAX_BYTES = 5, 150, 25_000
 BOUNDS = Bounds(100_000, MAX_ANSWERS, MAX_SESSIONS)
 
 
@@ -32,10 +32,15 @@ def clock() -> Clock:
 
 
 @pytest.fixture(params=["memory", "sqlite"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
+def store_of(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[Bounds], Store]:
     if request.param == "memory":
-        return MemoryStore(BOUNDS)
-    return SqliteStore(tmp_path / "state", BOUNDS)
+        return MemoryStore
+    return lambda bounds: SqliteStore(tmp_path / "state", bounds)
+
+
+@pytest.fixture
+def store(store_of: Callable[[Bounds], Store]) -> Store:
+    return store_of(BOUNDS)
 
 
 @pytest.fixture(params=[10_000, 0], ids=["cached", "uncached"])
@@ -232,6 +237,31 @@ def test_a_tenant_has_as_many_sessions_as_it_may_have(sessions: Sessions, clock:
     one("other")
     sessions.delete(made[0].id, "one")
     one("one")
+
+
+def test_a_tenant_has_as_many_bytes_as_it_may_have(
+    clock: Clock, store_of: Callable[[Bounds], Store]
+) -> None:
+    bounds = replace(BOUNDS, max_tenant_bytes=MAX_BYTES)
+    sessions = Sessions(store_of(bounds), cache_bytes=0, clock=clock)
+    kept = a_session(clock, tenant="one")
+    sessions.put(kept, a_support())
+    taken = sessions.usage().stored_bytes
+    other = a_session(clock, tenant="other")
+    for _ in range(MAX_BYTES // taken - 1):
+        sessions.put(a_session(clock, tenant="one"), a_support())
+    with pytest.raises(TenantLimit, match="at most 25,000 bytes of sessions of a tenant"):
+        sessions.put(a_session(clock, tenant="one"), a_support())
+    assert MAX_BYTES - taken < sessions.usage().stored_bytes <= MAX_BYTES
+    sessions.put(other, a_support())
+    # A session that is replaced by a larger one is bounded as a new one is.
+    large = {"head.weight": torch.zeros(2, 4000)}
+    with pytest.raises(TenantLimit, match="bytes"):
+        sessions.replace(replace(other, version=2, adapted=large), a_support())
+    assert same(sessions.read(other.id, "other"), other)
+    sessions.delete(kept.id, "one")
+    sessions.put(a_session(clock, tenant="one"), a_support())
+    sessions.close()
 
 
 def test_pages_list_a_tenants_live_sessions_newest_first(sessions: Sessions, clock: Clock) -> None:
