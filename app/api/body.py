@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncGenerator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from fastapi import Request
 
@@ -14,15 +14,18 @@ from .content_coding import Unpacker, content_coding
 from .form import Form, FormReader
 
 DRAIN_SECONDS = 5.0
+PIECE_BYTES = 1 << 14
+"""What is taken apart in one turn: less than a millisecond, however many parts are in it."""
 MOST_DIGITS = 18
 
 
 @dataclass(frozen=True)
 class BodyLimits:
-    """Bounds of one request body."""
+    """Bounds of one request body, and the ``turn`` of the one that is being taken apart."""
 
     max_bytes: int
     max_parts: int
+    turn: asyncio.Lock = field(default_factory=asyncio.Lock, compare=False, repr=False)
 
 
 async def read_body(request: Request, limits: BodyLimits) -> bytes:
@@ -34,7 +37,14 @@ async def read_form(request: Request, boundary: bytes, limits: BodyLimits) -> Fo
     """The fields of a multipart body. Raises as `read_body` does."""
     reader = FormReader(boundary, limits.max_parts)
     async for chunk in _content(request, limits):
-        reader.write(chunk)
+        if len(chunk) <= PIECE_BYTES:
+            reader.write(chunk)
+            continue
+        # Everybody else has a turn of the event loop between any two pieces of all large forms.
+        async with limits.turn:
+            for begin in range(0, len(chunk), PIECE_BYTES):
+                reader.write(chunk[begin : begin + PIECE_BYTES])
+                await asyncio.sleep(0)
     return reader.form()
 
 

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import itertools
-import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
 from inkling.key_file import add_key
 
 from ..api.raw import form
+from .crowd import Crowd, crowding
 from .server import serving
 
 Drawings = dict[str, list[bytes]]
@@ -20,6 +21,8 @@ QUERIES, PAUSE_SECONDS = 200, 0.05
 GREEDY_CLIENTS = 16
 FACTOR, SPARE_MS = 3, 50
 Call = Callable[[httpx.Client], httpx.Response]
+Sent = tuple[str, bytes, bytes]
+"""A path, the type of a body, and the body."""
 
 
 def client(url: str, key: str) -> httpx.Client:
@@ -32,13 +35,22 @@ def posted(path: str, kind: bytes, body: bytes) -> Call:
     return lambda http: http.post(path, content=body, headers=headers)
 
 
+def crowd_of(url: str, key: str, sent: Sent) -> Crowd:
+    path, kind, body = sent
+    place = urlsplit(url)
+    lines = [f"POST {path} HTTP/1.1", f"Host: {place.netloc}", f"Authorization: Bearer {key}"]
+    lines += [f"Content-Type: {kind.decode()}", f"Content-Length: {len(body)}", "", ""]
+    request = "\r\n".join(lines).encode() + body
+    return Crowd(place.hostname or "", place.port or 0, request, GREEDY_CLIENTS)
+
+
 def session_of(http: httpx.Client, drawings: Drawings) -> str:
     names = sorted(drawings)[:5]
     made = posted("/adapt", *form([(name, drawings[name][0]) for name in names]))(http)
     return str(made.json()["session_id"])
 
 
-def greedy_calls(http: httpx.Client, drawings: Drawings) -> dict[str, Call]:
+def greedy_calls(http: httpx.Client, drawings: Drawings) -> dict[str, Sent]:
     """Calls of one kind each: small ones, very long ones, and ones of many pieces."""
     names = sorted(drawings)
     query = form([("image", drawings[names[0]][1])], session_id=session_of(http, drawings))
@@ -50,9 +62,9 @@ def greedy_calls(http: httpx.Client, drawings: Drawings) -> dict[str, Call]:
     ]
     fifty = [(name, content) for name in names[:5] for content in drawings[name][:10]]
     return {
-        "small predicts": posted("/predict", *query),
-        "adapts of 1000 images": posted("/adapt", *form(many)),
-        "reports": posted("/adapt", *form(fifty, report="true")),
+        "small predicts": ("/predict", *query),
+        "adapts of 1000 images": ("/adapt", *form(many)),
+        "reports": ("/adapt", *form(fifty, report="true")),
     }
 
 
@@ -82,31 +94,16 @@ def test_another_tenant_hardly_waits(
     keyed: tuple[str, str, str], drawings: Drawings, kind: str
 ) -> None:
     url, greedy, modest = keyed
-    ended, answers = threading.Event(), itertools.count()
     with client(url, modest) as own, client(url, greedy) as first:
         names = sorted(drawings)
         query = form([("image", drawings[names[0]][1])], session_id=session_of(own, drawings))
         mine, theirs = posted("/predict", *query), greedy_calls(first, drawings)[kind]
         alone = waits(own, mine)
-
-        def go_on() -> None:
-            with client(url, greedy) as http:
-                while not ended.is_set():
-                    theirs(http)
-                    next(answers)
-
-        crowd = [threading.Thread(target=go_on) for _ in range(GREEDY_CLIENTS)]
-        for thread in crowd:
-            thread.start()
-        try:
+        with crowding(crowd_of(url, greedy, theirs)) as answers:
             beside = waits(own, mine)
-        finally:
-            ended.set()
-            for thread in crowd:
-                thread.join()
     place = int(0.99 * QUERIES) - 1
     print(
         f"\n{kind}: p50 {alone[QUERIES // 2]:.1f} -> {beside[QUERIES // 2]:.1f} ms, p99 "
-        f"{alone[place]:.1f} -> {beside[place]:.1f} ms; the other had {next(answers)} answers"
+        f"{alone[place]:.1f} -> {beside[place]:.1f} ms; the other had {dict(answers)}"
     )
     assert beside[place] <= FACTOR * alone[place] + SPARE_MS
