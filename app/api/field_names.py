@@ -44,11 +44,7 @@ class FieldName:
 
     meanings: tuple[str, ...]
     escapes_blanks: bool = False
-
-    @property
-    def has_blanks(self) -> bool:
-        """Whether blanks came as they are."""
-        return not self.escapes_blanks and " " in self.meanings[0]
+    has_blanks: bool = False
 
     def doubt(self) -> Problem | None:
         """What is wrong with a name that can mean several things."""
@@ -76,7 +72,8 @@ def read_disposition(header: bytes) -> Disposition:
     """Read the value of a Content-Disposition. Raises MalformedBody."""
     usual = _USUAL.fullmatch(header)
     if usual is not None:
-        return Disposition(FieldName((usual[1].decode(),)), usual[2] is not None, bool(usual[2]))
+        name = FieldName((usual[1].decode(),), has_blanks=b" " in usual[1])
+        return Disposition(name, usual[2] is not None, bool(usual[2]))
     text = header.decode("latin-1")
     plain, escaping = parameters(text, escaping=False), parameters(text, escaping=True)
     readings = [reading for reading in (plain, escaping) if reading is not None]
@@ -104,13 +101,14 @@ def _field_name(
         raise MalformedBody("expected one whole name in the Content-Disposition of a part")
     if not named and not extended:
         raise MalformedBody("expected a name in the Content-Disposition of every part of the form")
-    meanings, escapes_blanks = set(extended), False
+    meanings, escapes_blanks, has_blanks = set(extended), False, False
     if named and not named[0].quoted:
         meanings.add(_utf8(named[0].value))
     elif named:
         in_quotes, escapes_blanks = _in_quotes(_name_of(plain), _name_of(escaping))
         meanings |= in_quotes
-    return FieldName(tuple(sorted(meanings)), escapes_blanks)
+        has_blanks = not escapes_blanks and " " in named[0].value
+    return FieldName(tuple(sorted(meanings)), escapes_blanks, has_blanks)
 
 
 def _name_of(reading: Sequence[Parameter] | None) -> str | None:
