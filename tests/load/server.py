@@ -80,9 +80,21 @@ class ServerProcess:
 
     def resident_bytes(self) -> int:
         """Memory that the process holds (Linux)."""
+        return self._status_bytes("VmRSS")
+
+    def peak_bytes(self) -> int:
+        """The most memory that the process has held since `forget_peak` (Linux)."""
+        return self._status_bytes("VmHWM")
+
+    def forget_peak(self) -> None:
+        """Have the peak counted from now on (Linux)."""
+        assert self._process is not None
+        Path(f"/proc/{self._process.pid}/clear_refs").write_text("5")
+
+    def _status_bytes(self, name: str) -> int:
         assert self._process is not None
         status = Path(f"/proc/{self._process.pid}/status").read_text()
-        found = re.search(r"VmRSS:\s+(\d+) kB", status)
+        found = re.search(rf"{name}:\s+(\d+) kB", status)
         assert found is not None
         return 1024 * int(found[1])
 
