@@ -17,6 +17,8 @@ from ..settings import Settings
 
 log = logging.getLogger("inkling")
 BACKLOG = 2048
+ACCEPTED_AT_ONCE = 16
+"""Connections that are taken on in one turn of the event loop."""
 SHUTDOWN_SECONDS = 25
 """Calls that run get this long to end when the server is told to; Docker waits for 30."""
 SPARE_FILES = 128
@@ -85,7 +87,10 @@ class TellingServer(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """See `uvicorn.Server`, which tells it of sockets alone that it has bound itself."""
-        await super().startup(sockets)
+        # The event loop takes on one connection a turn from each socket, and under load turns are
+        # long: new connections would wait for seconds behind each other, unheard and not refused.
+        again = [each.dup() for each in sockets or () for _ in range(ACCEPTED_AT_ONCE - 1)]
+        await super().startup(None if sockets is None else [*sockets, *again])
         for listening in sockets or ():
             host, port = listening.getsockname()[:2]
             shown = f"[{host}]" if ":" in host else host
