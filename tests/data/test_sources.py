@@ -8,7 +8,7 @@ from inkling.data import domains, folders, omniglot
 from inkling.data.sources import SPLITS, EncodedClass
 from inkling.errors import BadData
 
-DRAWING = b"not decoded here"
+DRAWING = b"\x89PNG, not decoded here"
 
 
 def background_archive(path: Path, n_characters: int = 964, n_drawings: int = 20) -> Path:
