@@ -33,9 +33,7 @@ def read(path: Path, split: Split, seed: int = 0) -> Iterator[EncodedClass]:
     """
     left_out = LeftOut()
     with opened(path) as tree:
-        base = TOP
-        while not (splits := _splits(tree, base)) and (inside := within(tree, base)) != base:
-            base = inside
+        base, splits = _base(tree)
         if splits:
             for folder in set(folders_in(tree, base)) - set(splits):
                 left_out.note(folder, NO_SPLIT)
@@ -50,8 +48,14 @@ def read(path: Path, split: Split, seed: int = 0) -> Iterator[EncodedClass]:
         yield from _classes(tree, folders, left_out)
 
 
-def read_all(path: Path, most: int) -> Iterator[EncodedClass]:
-    """Yield every class folder in ``path`` with the first ``most`` images of each."""
+def names_splits(path: Path) -> bool:
+    """Tell whether ``path`` holds splits as folders, so that none are dealt out."""
+    with opened(path) as tree:
+        return bool(_base(tree)[1])
+
+
+def read_all(path: Path, most: int | None = None) -> Iterator[EncodedClass]:
+    """Yield every class folder in ``path`` with the first ``most`` images of each, or all."""
     with opened(path) as tree:
         base = within(tree)
         if not (folders := folders_in(tree, base)):
@@ -68,6 +72,14 @@ def _classes(
     for folder, files in images.items():
         contents = tuple((file.path.name, file.content()) for file in files[:most])
         yield EncodedClass(name=folder.name, group="", files=contents)
+
+
+def _base(tree: Tree) -> tuple[PurePosixPath, dict[PurePosixPath, Split]]:
+    """The folder that is around the splits, with these, or around all classes."""
+    base = TOP
+    while not (splits := _splits(tree, base)) and (inside := within(tree, base)) != base:
+        base = inside
+    return base, splits
 
 
 def _splits(tree: Tree, base: PurePosixPath) -> dict[PurePosixPath, Split]:
