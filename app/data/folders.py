@@ -57,7 +57,7 @@ def names_splits(path: Path) -> bool:
 def read_all(path: Path, most: int | None = None) -> Iterator[EncodedClass]:
     """Yield every class folder in ``path`` with the first ``most`` images of each, or all."""
     with opened(path) as tree:
-        base = within(tree)
+        base, _ = _base(tree)
         if not (folders := folders_in(tree, base)):
             raise BadData(f"expected a folder of class folders, got {path}")
         yield from _classes(tree, folders, LeftOut(), most)

@@ -12,7 +12,7 @@ import stat
 import struct
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -22,6 +22,9 @@ from .tree import HIDDEN, File, Tree, left_by_a_system
 
 MAX_FILE_BYTES = 32 * 2**20
 """Of one image, unpacked."""
+FREE_BYTES, MAX_RATIO = 512 * 2**20, 100
+"""All files together may unpack to the first, and to more by the second times the archive."""
+MAX_MEMBERS = 2_000_000
 ENCRYPTED, SAYS_UTF_8 = 0x1, 0x800
 """Flags of a member."""
 UNICODE_PATH = 0x7075
@@ -40,12 +43,14 @@ def archive_tree(root: Path) -> Iterator[Tree]:
     """What is in a zip archive, which stays open meanwhile.
 
     Raises BadData for an archive that is damaged or has absolute paths, `..`, a path twice, links,
-    encrypted members, or names of folders in an unknown encoding; and when an image is read that is
+    encrypted members, names of folders in an unknown encoding, or more than the bounds of this
+    module; and when an image is read that is
     damaged, packed by another method than deflation, or has more than `MAX_FILE_BYTES`.
     """
     tree, members = Tree(root), dict[PurePosixPath, zipfile.ZipInfo]()
     folders, hidden = set[PurePosixPath](), set[PurePosixPath]()
     with _opened(root) as archive:
+        _check_bounds(root, archive.infolist())
         for member in archive.infolist():
             name = _name(root, member)
             path = PurePosixPath(name)
@@ -79,6 +84,17 @@ def _opened(root: Path) -> zipfile.ZipFile:
         raise BadData(f"{root}: the archive is of a newer kind than is read here") from None
     except _BROKEN:
         raise BadData(f"{root}: the archive is damaged, or was not copied to its end") from None
+
+
+def _check_bounds(root: Path, members: Sequence[zipfile.ZipInfo]) -> None:
+    if len(members) > MAX_MEMBERS:
+        raise BadData(f"{root}: expected at most {MAX_MEMBERS:,} files, got {len(members):,}")
+    unpacked, packed = sum(member.file_size for member in members), root.stat().st_size
+    if unpacked > max(FREE_BYTES, MAX_RATIO * packed):
+        raise BadData(
+            f"{root}: expected an archive of images, got one of {packed:,} bytes that unpacks to "
+            f"{unpacked:,}"
+        )
 
 
 def _name(root: Path, member: zipfile.ZipInfo) -> str:
