@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from inkling import Client
+from inkling import Image as Given
 from inkling.errors import BadData, InvalidInput
 from inkling.given_images import file_bytes, images_of
 from PIL import Image
@@ -28,7 +29,14 @@ def png(tmp_path: Path) -> Path:
 
 def test_files_and_their_bytes_are_sent_as_they_are(png: Path) -> None:
     content = png.read_bytes()
-    held = [png, str(png), content, bytearray(content), memoryview(content), io.BytesIO(content)]
+    held: list[Given] = [
+        png,
+        str(png),
+        content,
+        bytearray(content),
+        memoryview(content),
+        io.BytesIO(content),
+    ]
     assert {file_bytes(image) for image in images_of(held)} == {content}
     with png.open("rb") as buffered, png.open("rb", buffering=0) as raw:
         assert [file_bytes(buffered), file_bytes(raw)] == [content, content]
@@ -83,7 +91,7 @@ def test_what_is_no_image_is_told_what_one_is(given: object, came: str) -> None:
 
 
 def test_folders_and_files_that_were_read_are_refused(tmp_path: Path, png: Path) -> None:
-    with pytest.raises(BadData, match="got the folder .* give the paths of its images"):
+    with pytest.raises(BadData, match=r"got the folder .* give the paths of its images"):
         file_bytes(tmp_path)
     with png.open("rb") as file:
         file.read()
@@ -103,13 +111,13 @@ def test_a_session_is_made_from_images_as_callers_hold_them(
         held = [file, io.BytesIO(a[1]), opened(a[2]), np.asarray(opened(a[3])), bytearray(a[4])]
         made = inkling.adapt({"a": held, "b": tmp_path / "b"})
         assert made.labels == ("a", "b")
-        assert [entry["n_images"] for entry in made.answer["classes"]] == [5, 1]
+        assert [entry["images"] for entry in made.answer["classes"]] == [5, 1]
         grown = inkling.add_support(made.session_id, {"b": io.BytesIO(b[1])})
-        assert [entry["n_images"] for entry in grown.answer["classes"]] == [5, 2]
+        assert [entry["images"] for entry in grown.answer["classes"]] == [5, 2]
         for one in (io.BytesIO(b[2]), opened(b[2]), b[2]):
             assert [each.label for each in inkling.predict(made.session_id, one)] == ["b"]
         with pytest.raises(InvalidInput, match="'c': expected images, got none"):
             inkling.adapt({"a": held, "c": []})
-        with pytest.raises(TypeError, match="expected images by label, .* got list"):
+        with pytest.raises(TypeError, match=r"expected images by label, .* got list"):
             inkling.adapt([b"x"])  # type: ignore[arg-type]
         inkling.forget(made.session_id)

@@ -24,7 +24,7 @@ def with_raw_names(path: Path, members: Iterable[tuple[bytes, bytes]]) -> Path:
             stand_ins.append((stand_in.encode(), name))
             made.writestr(stand_in, content)
     packed = path.read_bytes()
-    for stand_in, name in stand_ins:
-        packed = packed.replace(stand_in, name)
+    for written, name in stand_ins:
+        packed = packed.replace(written, name)
     path.write_bytes(packed)
     return path
