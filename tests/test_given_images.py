@@ -108,7 +108,13 @@ def test_a_session_is_made_from_images_as_callers_hold_them(
     path = tmp_path / "a.jfif"
     path.write_bytes(a[0])
     with Client(server) as inkling, path.open("rb") as file:
-        held = [file, io.BytesIO(a[1]), opened(a[2]), np.asarray(opened(a[3])), bytearray(a[4])]
+        held: list[Given] = [
+            file,
+            io.BytesIO(a[1]),
+            opened(a[2]),
+            np.asarray(opened(a[3])),
+            bytearray(a[4]),
+        ]
         made = inkling.adapt({"a": held, "b": tmp_path / "b"})
         assert made.labels == ("a", "b")
         assert [entry["images"] for entry in made.answer["classes"]] == [5, 1]
@@ -117,7 +123,7 @@ def test_a_session_is_made_from_images_as_callers_hold_them(
         for one in (io.BytesIO(b[2]), opened(b[2]), b[2]):
             assert [each.label for each in inkling.predict(made.session_id, one)] == ["b"]
         with pytest.raises(InvalidInput, match="'c': expected images, got none"):
-            inkling.adapt({"a": held, "c": []})
+            inkling.adapt({"a": a[0], "c": []})
         with pytest.raises(TypeError, match=r"expected images by label, .* got list"):
             inkling.adapt([b"x"])  # type: ignore[arg-type]
         inkling.forget(made.session_id)

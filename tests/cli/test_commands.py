@@ -86,7 +86,7 @@ def test_files_that_are_left_out_are_told_in_one_line(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    label = sorted((data / "train").iterdir())[0].name
+    label = min((data / "train").iterdir()).name
     (data / "train" / label / "21.tif").write_bytes(b"II*\0")
     shutil.rmtree(data / "validation")
     (tmp_path / "small.toml").write_text(SMALL)
