@@ -9,7 +9,9 @@ cat
 from __future__ import annotations
 
 import base64
+import os
 import secrets
+import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,14 +22,15 @@ from urllib.parse import quote
 import httpx
 
 from .errors import InvalidInput, Problem, RequestRefused, ServerUnreachable
-from .support_files import support_of
+from .files.left_out import FilesLeftOut
+from .given_images import Image, file_bytes, images_of
+from .support_files import read_images, read_support
 
 KEY_BYTES = 24
 
-Image = str | Path | bytes
-"""A path to an image file, or its bytes."""
-Support = str | Path | Mapping[str, Image | Iterable[Image]]
-"""Images by label, or a folder or zip archive with a folder for each class."""
+Support = str | os.PathLike[str] | Mapping[str, Image | Iterable[Image]]
+"""Images by label, or a folder or zip archive with a folder for each class. With images by label,
+the path of a folder stands for the images in it."""
 
 
 @dataclass(frozen=True)
@@ -107,8 +110,10 @@ class Client:
         A call whose answer is lost is sent once more under the same key (one of its own unless
         ``idempotency_key`` is given), so that it makes one session.
 
+        Files of a folder or archive that are left out are told by a warning, FilesLeftOut.
+
         Raises InvalidInput for a label without images, BadData for a folder or archive that is no
-        support set, RequestRefused for what the server says.
+        support set, TypeError for what is no image, RequestRefused for what the server says.
         """
         body = {"support": _labelled(support), **_given(options)}
         return _adapted(self._repeatable("/adapt", body, idempotency_key))
@@ -137,10 +142,14 @@ class Client:
     def predict(
         self, session_id: str, images: Image | Iterable[Image], top_k: int | None = None
     ) -> list[Prediction]:
-        """Classify images with a session's adapted model, in their order."""
+        """Classify images with a session's adapted model, in their order.
+
+        Raises TypeError for what is no image, BadData for a folder, RequestRefused for what the
+        server says.
+        """
         body: dict[str, Any] = {
             "session_id": session_id,
-            "images": [_encoded(image) for image in _listed(images)],
+            "images": [_encoded(file_bytes(image)) for image in images_of(images)],
             **_given({"top_k": top_k}),
         }
         answer = self._json("POST", "/predict", json=body)
@@ -223,28 +232,53 @@ def _adapted(answer: Mapping[str, Any]) -> AdaptedSession:
 
 def _labelled(support: Support) -> list[dict[str, str]]:
     """Labelled images as the API takes them. Raises InvalidInput for a label without images."""
-    if isinstance(support, str | Path):
-        support = support_of(support)
-    images = {label: _listed(given) for label, given in support.items()}
-    if without := [label for label, given in images.items() if not given]:
+    contents, told = _contents(support)
+    for sentence in told:
+        # At the line that calls the client's public method.
+        warnings.warn(sentence, FilesLeftOut, stacklevel=3)
+    if without := [label for label, images in contents.items() if not images]:
         raise InvalidInput(
             [Problem("no_images", "expected images, got none", label) for label in without]
         )
     return [
         {"label": label, "image": _encoded(image)}
-        for label, given in images.items()
-        for image in given
+        for label, images in contents.items()
+        for image in images
     ]
 
 
-def _listed(images: Image | Iterable[Image]) -> list[Image]:
-    return [images] if isinstance(images, str | Path | bytes) else list(images)
+def _contents(support: Support) -> tuple[dict[str, list[bytes]], list[str]]:
+    """Bytes of images by label, and what is told of files that were left out."""
+    if isinstance(support, str | os.PathLike):
+        contents, told = read_support(Path(support))
+        return contents, [] if told is None else [told]
+    if not isinstance(support, Mapping):
+        raise TypeError(
+            "expected images by label, as in {'cat': ['1.png']}, or the path of a folder or zip "
+            f"archive with a folder for each class; got {type(support).__name__}"
+        )
+    contents, sentences = {}, []
+    for label, given in support.items():
+        if not isinstance(label, str):
+            raise TypeError(f"expected labels of text, got {label!r}")
+        contents[label] = []
+        for image in images_of(given):
+            read, told = _of_one(image)
+            contents[label] += read
+            sentences += [] if told is None else [told]
+    return contents, sentences
+
+
+def _of_one(image: Image) -> tuple[list[bytes], str | None]:
+    """The bytes of an image, or of all in a folder."""
+    if isinstance(image, str | os.PathLike) and Path(image).is_dir():
+        return read_images(Path(image))
+    return [file_bytes(image)], None
 
 
 def _given(options: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in options.items() if value is not None}
 
 
-def _encoded(image: Image) -> str:
-    content = image if isinstance(image, bytes) else Path(image).read_bytes()
+def _encoded(content: bytes) -> str:
     return base64.b64encode(content).decode()

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from pathlib import Path, PurePosixPath
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
 
 from .errors import BadData
-from .image_files import image_files
+from .files.classes import TOP, folders_in, images_by_class, within
+from .files.images import opened
+from .files.left_out import FilesLeftOut, LeftOut
+from .files.tree import File
 
 MAX_FILES = 10_000
 MAX_BYTES = 512 * 2**20
@@ -14,38 +18,54 @@ MAX_BYTES = 512 * 2**20
 
 
 def support_of(path: str | Path) -> dict[str, list[bytes]]:
-    """Images by the name of the folder that they lie in.
+    """Images by the name of the folder that they lie in, directly.
 
-    Other files, dot-files and what macOS adds to archives are left out. Raises BadData for what
-    `image_files` refuses, for images outside a folder of a class, folders without images, two
-    folders of one name, and for more than the bounds of this module.
+    Class folders lie in ``path``, or in the one folder that is in there. What is an image is seen
+    from its content. All that is left out is told by a warning, `FilesLeftOut`, but for what
+    operating systems leave in folders.
+
+    Raises BadData for a path that is neither a folder nor a zip archive, for class folders without
+    images or with names of one label, for an archive that is not sound (see `archive_tree`), and
+    for more than the bounds of this module.
     """
-    root = Path(path)
-    files = image_files(root)
-    by_folder: dict[PurePosixPath, list[bytes]] = {}
-    for image, content in _within_bounds(root, files.images):
-        if len(image.parts) < 2:
-            raise BadData(f"{root}: expected images in a folder for each class, got {image}")
-        by_folder.setdefault(image.parent, []).append(content)
-    if not by_folder:
-        raise BadData(f"{root}: expected images, got none")
-    with_images = set(by_folder).union(*(folder.parents for folder in by_folder))
-    if empty := [folder for folder in files.folders if folder not in with_images]:
-        raise BadData(f"{root}: expected images in every folder, got none in {empty[0]}")
-    by_label = {folder.name: images for folder, images in by_folder.items()}
-    if len(by_label) < len(by_folder):
+    support, told = read_support(Path(path))
+    if told is not None:
+        warnings.warn(told, FilesLeftOut, stacklevel=2)
+    return support
+
+
+def read_support(root: Path) -> tuple[dict[str, list[bytes]], str | None]:
+    """The support set of `support_of`, and what is told of files that were left out."""
+    left_out = LeftOut()
+    with opened(root) as tree:
+        base = TOP
+        while (inside := within(tree, base)) != base:
+            base = inside
+        folders = folders_in(tree, base)
+        if not folders:
+            raise BadData(f"{root}: expected images in a folder for each class, got no folder")
+        images = images_by_class(tree, folders, left_out)
+        _check_bounds(root, [file for files in images.values() for file in files])
+        support = {
+            folder.name: [file.content() for file in files] for folder, files in images.items()
+        }
+    return support, left_out.told(root)
+
+
+def read_images(folder: Path) -> tuple[list[bytes], str | None]:
+    """The images that lie directly in the folder of one class, and what is told of the others."""
+    left_out = LeftOut()
+    with opened(folder) as tree:
+        files = images_by_class(tree, [TOP], left_out)[TOP]
+        _check_bounds(folder, files)
+        images = [file.content() for file in files]
+    return images, left_out.told(folder)
+
+
+def _check_bounds(root: Path, files: Sequence[File]) -> None:
+    total = sum(file.size for file in files)
+    if len(files) > MAX_FILES or total > MAX_BYTES:
         raise BadData(
-            f"{root}: expected folders of different names, got {', '.join(map(str, by_folder))}"
+            f"{root}: expected at most {MAX_FILES:,} images of {MAX_BYTES:,} bytes together, "
+            f"got {len(files):,} of {total:,}"
         )
-    return by_label
-
-
-def _within_bounds(
-    root: Path, images: Iterable[tuple[PurePosixPath, bytes]]
-) -> Iterator[tuple[PurePosixPath, bytes]]:
-    total = 0
-    for count, (image, content) in enumerate(images, start=1):
-        total += len(content)
-        if count > MAX_FILES or total > MAX_BYTES:
-            raise BadData(f"{root}: expected at most {MAX_FILES:,} images of {MAX_BYTES:,} bytes")
-        yield image, content

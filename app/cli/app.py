@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import sys
-from typing import NoReturn
+import warnings
+from typing import NoReturn, TextIO
 
 import typer
 
 from ..errors import InklingError
+from ..files.left_out import FilesLeftOut
 from .calibrate import calibrate
 from .compile_loops import compile_loops
 from .demo import demo
@@ -38,15 +40,34 @@ app.add_typer(keys, name="keys")
 
 
 def main() -> None:
-    """Run a command; a refusal is one line on standard error and exit status 1."""
+    """Run a command; a refusal is one line on standard error and exit status 1.
+
+    Files that are left out of a data set are told in one line, too.
+    """
     try:
-        app()
+        with warnings.catch_warnings():
+            warnings.showwarning = _show
+            app()
     except InklingError as refusal:
         _end(str(refusal))
     except ModuleNotFoundError as missing:
         if (missing.name or "inkling").partition(".")[0] == "inkling":
             raise
         _end(f"{missing}: this command needs pip install 'inkling[server,train]'")
+
+
+def _show(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    text = f"inkling: {message}\n"
+    if not issubclass(category, FilesLeftOut):
+        text = warnings.formatwarning(message, category, filename, lineno, line)
+    (file or sys.stderr).write(text)
 
 
 def _end(message: str) -> NoReturn:

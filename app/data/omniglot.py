@@ -13,11 +13,13 @@ or 270 degrees is another class). It is easier: every split has characters of th
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Literal
 
 from ..errors import BadData
-from ..image_files import image_files
+from ..files.images import opened
+from ..files.kinds import is_image
+from ..files.tree import Tree
 from .sources import EncodedClass, Split, grouped
 
 Part = Literal["background", "evaluation"]
@@ -36,14 +38,15 @@ def read(path: Path, part: Part) -> Iterator[EncodedClass]:
     root = _find(path, part)
     strip = 0 if root.is_dir() else 1
     n_characters = 0
-    for character in grouped(image_files(root).images, strip):
-        if len(character.files) != N_DRAWINGS:
-            raise BadData(
-                f"{root}: expected {N_DRAWINGS} drawings of {character.name}, "
-                f"got {len(character.files)}"
-            )
-        n_characters += 1
-        yield character
+    with opened(root) as tree:
+        for character in grouped(_drawings(tree), strip):
+            if len(character.files) != N_DRAWINGS:
+                raise BadData(
+                    f"{root}: expected {N_DRAWINGS} drawings of {character.name}, "
+                    f"got {len(character.files)}"
+                )
+            n_characters += 1
+            yield character
     if n_characters != N_CHARACTERS[part]:
         raise BadData(f"{root}: expected {N_CHARACTERS[part]} characters, got {n_characters}")
 
@@ -67,6 +70,13 @@ def download(path: Path) -> Path:
     for background in (True, False):
         Omniglot(str(path), background=background, download=True)
     return path / str(Omniglot.folder)
+
+
+def _drawings(tree: Tree) -> Iterator[tuple[PurePosixPath, bytes]]:
+    """All images of a part: as their number is known, what is left out need not be told."""
+    for file in tree.files:
+        if not file.hidden and is_image(content := file.content()):
+            yield file.path, content
 
 
 def _find(path: Path, part: Part) -> Path:

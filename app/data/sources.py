@@ -7,7 +7,7 @@ thing; classes of one group are never divided between learning and selection.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import groupby
@@ -20,6 +20,17 @@ IN_GROUPS: frozenset[DataFormat] = frozenset({"domains"})
 """Formats in which a class is told apart from those of its own group alone."""
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
+SPLIT_NAMES: Mapping[Split, tuple[str, ...]] = {
+    "train": ("train", "training"),
+    "validation": ("validation", "val", "valid"),
+    "test": ("test", "testing"),
+}
+"""What folders and archives of a split are called, in any case."""
+
+
+def split_named(name: str) -> Split | None:
+    """The split that a folder of this name holds, if it is the name of one."""
+    return next((split for split, names in SPLIT_NAMES.items() if name.lower() in names), None)
 
 
 @dataclass(frozen=True)

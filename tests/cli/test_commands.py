@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -76,6 +77,27 @@ def test_a_refusal_is_one_line_and_a_status(
     told = capsys.readouterr().err
     assert told.startswith("inkling: expected a recipe file or one of")
     assert told.count("\n") == 1
+
+
+@pytest.mark.filterwarnings("default::inkling.FilesLeftOut")
+def test_files_that_are_left_out_are_told_in_one_line(
+    data: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    label = min((data / "train").iterdir()).name
+    (data / "train" / label / "21.tif").write_bytes(b"II*\0")
+    shutil.rmtree(data / "validation")
+    (tmp_path / "small.toml").write_text(SMALL)
+    arguments = ["train", str(tmp_path / "small.toml"), "--data", str(data)]
+    monkeypatch.setattr(sys, "argv", ["inkling", *arguments, "--output", str(tmp_path / "run")])
+    with pytest.raises(SystemExit):
+        main()
+    told = [line for line in capsys.readouterr().err.splitlines() if line.startswith("inkling: ")]
+    left_out = f"left out 1: TIFF (1: 'train/{label}/21.tif'; save as PNG)"
+    assert told[0] == f"inkling: {data}: {left_out}"
+    assert "one for validation (validation or val or valid), got test, train" in told[1]
 
 
 @pytest.mark.parametrize(

@@ -4,11 +4,12 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from inkling.data import domains, folders, omniglot
-from inkling.data.sources import SPLITS, EncodedClass
+from inkling import FilesLeftOut
+from inkling.data import domains, omniglot
+from inkling.data.sources import SPLITS
 from inkling.errors import BadData
 
-DRAWING = b"not decoded here"
+DRAWING = b"\x89PNG, not decoded here"
 
 
 def background_archive(path: Path, n_characters: int = 964, n_drawings: int = 20) -> Path:
@@ -78,52 +79,6 @@ def test_a_folder_without_omniglot_is_told_what_was_looked_for(tmp_path: Path) -
         list(omniglot.read(tmp_path, "evaluation"))
 
 
-def write_classes(root: Path, encoded: tuple[EncodedClass, ...]) -> None:
-    for entry in encoded:
-        (root / entry.name).mkdir(parents=True)
-        for name, content in entry.files[:3]:
-            (root / entry.name / name).write_bytes(content)
-    (root / "notes.txt").write_text("not a class")
-
-
-def test_classes_are_dealt_out_to_splits_once_each(
-    tmp_path: Path, encoded: tuple[EncodedClass, ...]
-) -> None:
-    write_classes(tmp_path, encoded)
-    splits = {split: list(folders.read(tmp_path, split)) for split in SPLITS}
-    assert {split: len(found) for split, found in splits.items()} == {
-        "train": 13,
-        "validation": 3,
-        "test": 4,
-    }
-    names = [entry.name for found in splits.values() for entry in found]
-    assert sorted(names) == [entry.name for entry in encoded]
-    assert splits["train"] == list(folders.read(tmp_path, "train"))
-    assert all(len(entry.files) == 3 for found in splits.values() for entry in found)
-
-
-def test_folders_named_after_splits_are_the_splits(
-    tmp_path: Path, encoded: tuple[EncodedClass, ...]
-) -> None:
-    for number, split in enumerate(SPLITS):
-        write_classes(tmp_path / split, encoded[number * 5 : number * 5 + 5])
-    found = [entry.name for entry in folders.read(tmp_path, "validation")]
-    assert found == [entry.name for entry in encoded[5:10]]
-
-
-def test_folders_below_class_folders_are_refused(
-    tmp_path: Path, encoded: tuple[EncodedClass, ...]
-) -> None:
-    write_classes(tmp_path / "more", encoded)
-    with pytest.raises(BadData, match="folders in it"):
-        list(folders.read(tmp_path, "train"))
-
-
-def test_too_few_classes_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(BadData, match="at least 2 classes"):
-        list(folders.read(tmp_path, "train"))
-
-
 def write_domains(root: Path, archive: Path | None = None) -> None:
     """Two domains of two classes of two images, as folders or as an archive."""
     names = [
@@ -168,3 +123,14 @@ def test_an_image_outside_of_a_class_of_a_domain_is_named(tmp_path: Path) -> Non
     (tmp_path / "train" / "leaves" / "stray.jpg").write_bytes(DRAWING)
     with pytest.raises(BadData, match=r"<domain>/<class>/<image>, got leaves/stray\.jpg"):
         list(domains.read(tmp_path, "train"))
+
+
+def test_what_is_left_out_of_domains_is_told(tmp_path: Path) -> None:
+    write_domains(tmp_path / "Val")
+    (tmp_path / "Val" / "leaves" / "a" / "3.tif").write_bytes(b"II*\0")
+    (tmp_path / "Val" / "leaves" / "@eaDir").mkdir()
+    with pytest.warns(FilesLeftOut, match=r"left out 1: TIFF \(1: 'leaves/a/3\.tif'"):
+        assert len(list(domains.read(tmp_path, "validation"))) == 4
+    (tmp_path / "Val" / "leaves" / "c").mkdir()
+    with pytest.raises(BadData, match="got none in 'leaves/c'"):
+        list(domains.read(tmp_path, "validation"))
