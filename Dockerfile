@@ -63,6 +63,7 @@ ENV PATH=/opt/inkling/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1 \
     INKLING_HOST=0.0.0.0 \
+    INKLING_SERVE_ANYBODY=true \
     INKLING_SESSION_FOLDER=/var/lib/inkling
 
 RUN inkling compile

@@ -48,6 +48,17 @@ class UnsupportedMediaType(InklingError):
         super().__init__(f"expected a body of {' or '.join(self.expected)}, got {came}")
 
 
+class UnsupportedCoding(InklingError):
+    """A request body that is compressed in a way that is not read."""
+
+    def __init__(self, expected: Sequence[str], received: str) -> None:
+        self.expected, self.received = tuple(expected), received
+        super().__init__(
+            f"expected a body as it is or one of the codings {', '.join(self.expected)}, got "
+            f"{received!r}"
+        )
+
+
 class TooLarge(InklingError):
     """A request that is larger than this server accepts."""
 
@@ -153,6 +164,18 @@ class UnknownApiKey(InklingError):
         super().__init__(f"expected an API key as Authorization: Bearer KEY, got {came}")
 
 
+class TooManyKeysTried(InklingError):
+    """A call without a good key from where there were many such calls."""
+
+    def __init__(self, retry_after_seconds: float) -> None:
+        self.retry_after_seconds = retry_after_seconds
+        super().__init__("too many calls without a key of this server came from this address")
+
+
+class ForeignRequest(InklingError):
+    """A request that a web page of somebody else made, where nobody is asked for a key."""
+
+
 class InitializationNotLoaded(InklingError):
     """A session or a call that names an initialization this process has not loaded."""
 
@@ -170,11 +193,11 @@ class Unavailable(InklingError):
 
 
 class TenantLimit(InklingError):
-    """A tenant that has as many sessions as it may have."""
+    """A tenant that has as much of something as it may have."""
 
-    def __init__(self, limit: int, retry_after_seconds: float) -> None:
-        self.limit, self.retry_after_seconds = limit, retry_after_seconds
-        super().__init__(f"expected at most {limit:,} sessions of a tenant at once, got one more")
+    def __init__(self, what: str, limit: int, retry_after_seconds: float) -> None:
+        self.what, self.limit, self.retry_after_seconds = what, limit, retry_after_seconds
+        super().__init__(f"expected at most {limit:,} {what} of a tenant at once, got more")
 
 
 class DeadlineExceeded(InklingError):

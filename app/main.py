@@ -14,14 +14,18 @@ import anyio.to_thread
 import torch
 from fastapi import FastAPI
 
-from .api.auth import read_api_keys
+from .api.auth import ApiKeys
 from .api.body import BodyLimits
+from .api.connection import ConnectionLimits, Connections
 from .api.docs_page import install_docs_page
-from .api.middleware import RequestContext
+from .api.layers import Door, Surroundings, install_layers
+from .api.metrics import RequestMetrics, Watched
 from .api.openapi import install_openapi
+from .api.origins import Names
 from .api.problems import install_problems
 from .api.routes import install_routes
-from .api.state import Admission, AppState
+from .api.state import AppState
+from .api.uploads import UploadLimits, Uploads
 from .checkpoints.catalogue import find_checkpoint
 from .checkpoints.checkpoint import Checkpoint, load_checkpoint
 from .engine.device import choose_device
@@ -30,6 +34,7 @@ from .engine.handle import Handle
 from .engine.process import prepare_process
 from .errors import BadSetting, Unavailable
 from .kernels.cache import kept_folder
+from .service.admission import Admission
 from .service.registry import AUTO, Registry
 from .service.service import Service
 from .service.values import Limits
@@ -61,7 +66,7 @@ def create_app(settings: Settings | None = None, clock: Clock | None = None) -> 
     chosen = read_settings() if settings is None else settings
     clock = clock or advancing_clock()
     checkpoints = _load(chosen)
-    api_keys = read_api_keys(chosen.api_keys_file)
+    door = _door(chosen)
     device = choose_device(chosen.device)
     store = _store(chosen)
 
@@ -76,17 +81,17 @@ def create_app(settings: Settings | None = None, clock: Clock | None = None) -> 
             closing.callback(sessions.close)
             registry = Registry(_handles(engine, checkpoints), chosen.default_initialization)
             _keep_what_is_loaded()
-            service = Service.of(registry, engine, sessions, _limits(chosen), clock)
+            service = Service.of(registry, engine, sessions, door.admission, _limits(chosen), clock)
             closing.callback(service.close)
-            app.state.inkling = AppState(
-                service, api_keys, _body_limits(chosen), Admission(chosen.max_calls)
-            )
+            app.state.inkling = AppState(service, _body_limits(chosen), _watched(service, door))
             log.info(
                 "ready in %.1fs on %s with %s",
                 time.perf_counter() - began,
                 engine.device_name,
                 ", ".join(f"{c.name} ({c.identity[:12]})" for c in checkpoints),
             )
+            if not door.keys.asked_for:
+                log.warning("no API keys: whoever reaches this server may use and see everything")
             sweeper = asyncio.create_task(_sweep(sessions))
             yield
             sweeper.cancel()
@@ -106,7 +111,7 @@ def create_app(settings: Settings | None = None, clock: Clock | None = None) -> 
     install_docs_page(app)
     install_problems(app, [*routes, *app.routes])
     install_openapi(app)
-    app.add_middleware(RequestContext)
+    install_layers(app, door, _surroundings(chosen))
     return app
 
 
@@ -199,16 +204,42 @@ def _limits(settings: Settings) -> Limits:
         report_deadline_seconds=settings.report_deadline_seconds,
         may_keep_support=settings.keep_support,
         concurrent_decodes=settings.workers,
+        image_memory_bytes=settings.image_memory_bytes,
     )
 
 
 def _body_limits(settings: Settings) -> BodyLimits:
     most_images = max(settings.max_support_images, settings.max_query_images)
-    return BodyLimits(
-        max_bytes=settings.max_body_bytes,
-        seconds=settings.body_timeout_seconds,
-        max_parts=most_images + MAX_OPTIONS,
+    return BodyLimits(max_bytes=settings.max_body_bytes, max_parts=most_images + MAX_OPTIONS)
+
+
+def _door(settings: Settings) -> Door:
+    tenant_max_calls = settings.tenant_max_calls or None
+    if tenant_max_calls is None and settings.api_keys_file is not None:
+        tenant_max_calls = max(1, settings.max_calls // 2)
+    most_bytes = max(settings.max_bytes_in_flight, settings.max_body_bytes)
+    return Door(
+        ApiKeys(settings.api_keys_file),
+        Admission(settings.max_calls, tenant_max_calls, settings.tenant_max_images or None),
+        Uploads(
+            UploadLimits(most_bytes, settings.body_timeout_seconds, settings.body_idle_seconds)
+        ),
+        Connections(ConnectionLimits(max_connections=settings.max_connections)),
+        RequestMetrics(),
     )
+
+
+def _surroundings(settings: Settings) -> Surroundings:
+    return Surroundings(
+        Names(settings.allowed_hosts, settings.allowed_origins),
+        settings.root_path,
+        settings.trusted_proxies,
+        settings.log_format,
+    )
+
+
+def _watched(service: Service, door: Door) -> Watched:
+    return Watched(service, door.requests, door.admission, door.uploads, door.connections)
 
 
 async def _sweep(sessions: Sessions) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import AfterValidator, Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from .api.schemas import MAX_IMAGES
@@ -20,6 +22,29 @@ Positive = Annotated[int, Field(ge=1)]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Lifetime = Annotated[float, Field(ge=1, le=366 * 86_400, allow_inf_nan=False)]
 Images = Annotated[int, Field(ge=2, le=MAX_IMAGES)]
+
+
+def at_home(path: Path) -> Path:
+    """A path with the home folder in the place of a leading `~`, which no shell has put there.
+
+    Raises ValueError where there is no such folder.
+    """
+    try:
+        return path.expanduser()
+    except RuntimeError:
+        raise ValueError(f"expected a path, got {path}, whose home folder is not known") from None
+
+
+HomePath = Annotated[Path, AfterValidator(at_home)]
+Listed = Annotated[tuple[str, ...], NoDecode]
+"""Names in one variable, with commas between them."""
+INJECTED = re.compile(
+    r"INKLING_([A-Z0-9_]+_)?(SERVICE_(HOST|PORT(_[A-Z0-9_]+)?)"
+    r"|PORT(_[0-9]+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?)"
+)
+"""Variables that Kubernetes and Docker give to what runs beside a service called `inkling`."""
+LINKED = re.compile(r"(tcp|udp|sctp)://.*")
+"""A value that they give to `INKLING_PORT`."""
 
 
 def state_folder() -> Path:
@@ -53,11 +78,23 @@ class Settings(BaseSettings):
         64, description="calls that may wait for a compute thread; more get a 503"
     )
     max_calls: Positive = Field(
-        128, description="calls that are read, decoded or waited for at once; more get a 503"
+        128, description="calls that are decoded or waited for at once; more get a 503"
+    )
+    max_connections: Positive = Field(
+        1000, description="connections at once; for a further one the longest idle one is closed"
+    )
+    max_bytes_in_flight: Positive = Field(
+        256 * 2**20, description="bytes of all bodies that are read or worked on; more get a 503"
     )
     deadline_seconds: Seconds = Field(60, description="time for decoding and compute of a call")
     max_body_bytes: Positive = Field(32 * 2**20, description="largest request body")
+    image_memory_bytes: Positive = Field(
+        640 * 2**20, description="memory for images being decoded, or waiting for compute"
+    )
     body_timeout_seconds: Seconds = Field(30, description="time for a body to arrive")
+    body_idle_seconds: Seconds = Field(
+        10, description="time in which some more of a body has to arrive"
+    )
     max_classes: Annotated[int, Field(ge=2)] = Field(100, description="classes of a session")
     max_support_images: Images = Field(1000, description="support images of a call")
     max_query_images: Images = Field(1000, description="query images of a call")
@@ -71,7 +108,7 @@ class Settings(BaseSettings):
     session_store: Literal["sqlite", "memory"] = Field(
         "sqlite", description="`sqlite`: sessions outlive the process; `memory`: they do not"
     )
-    session_folder: Path = Field(
+    session_folder: HomePath = Field(
         default_factory=state_folder,
         description="folder of the session database, on a local disk "
         "(default: `inkling` in `$XDG_STATE_HOME` or in `~/.local/state`)",
@@ -88,12 +125,50 @@ class Settings(BaseSettings):
     tenant_max_sessions: Annotated[int, Field(ge=0)] = Field(
         0, description="sessions of a tenant at once (0: no limit); more get a 429"
     )
+    tenant_max_bytes: Annotated[int, Field(ge=0)] = Field(
+        0, description="bytes of a tenant's sessions in the store (0: no limit); more get a 429"
+    )
+    tenant_max_calls: Annotated[int, Field(ge=0)] = Field(
+        0,
+        description="calls of a tenant at once; more get a 429 (0: half of `max_calls` where "
+        "there are API keys)",
+    )
+    tenant_max_images: Annotated[int, Field(ge=0)] = Field(
+        0, description="images of a tenant's calls at once (0: no limit); more get a 429"
+    )
     keep_support: bool = Field(
         True, description="`false`: no session keeps its support set, so that none can be added to"
     )
     report_deadline_seconds: Seconds = Field(60, description="time for a report on a support set")
-    api_keys_file: Path | None = Field(
-        None, description="file of lines `TENANT KEY`; without it nobody is asked who they are"
+    api_keys_file: HomePath | None = Field(
+        None,
+        description="file of API keys, which `inkling keys` writes; read anew when it changes; "
+        "without it nobody is asked who they are",
+    )
+    log_format: Literal["text", "json"] = Field(
+        "text", description="of the lines on requests: `text` or `json`"
+    )
+    serve_anybody: bool = Field(
+        False,
+        description="`true`: listen beyond the loopback address without API keys, too",
+    )
+    allowed_hosts: Listed = Field(
+        (),
+        description="further names by which a server without API keys may be called, "
+        "comma-separated; a name that begins with a dot stands for all below it",
+    )
+    allowed_origins: Listed = Field(
+        (),
+        description="origins of web pages of others that may use the server, comma-separated, "
+        "such as `https://app.example.org`; `*` for all",
+    )
+    root_path: str = Field(
+        "", description="path under which a proxy publishes the server, such as `/inkling`"
+    )
+    trusted_proxies: Listed = Field(
+        (),
+        description="addresses or networks of proxies whose X-Forwarded-For and -Proto are "
+        "believed, comma-separated",
     )
 
     @model_validator(mode="after")
@@ -105,7 +180,37 @@ class Settings(BaseSettings):
             )
         return self
 
-    @field_validator("initializations", mode="before")
+    @field_validator("port", mode="before")
+    @classmethod
+    def _not_linked(cls, value: object) -> object:
+        linked = isinstance(value, str) and LINKED.fullmatch(value)
+        return cls.model_fields["port"].default if linked else value
+
+    @field_validator("root_path")
+    @classmethod
+    def _plain_path(cls, value: str) -> str:
+        if not re.fullmatch(r"(/[A-Za-z0-9._~-]+)*/?", value):
+            raise ValueError("expected a path such as /inkling")
+        return value.rstrip("/")
+
+    @field_validator("allowed_origins")
+    @classmethod
+    def _origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for origin in value:
+            if origin != "*" and not re.fullmatch(r"https?://[^/?#\s]+", origin):
+                raise ValueError(f"expected origins such as https://app.example.org, got {origin}")
+        return value
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for network in value:
+            ipaddress.ip_network(network, strict=False)
+        return value
+
+    @field_validator(
+        "initializations", "allowed_hosts", "allowed_origins", "trusted_proxies", mode="before"
+    )
     @classmethod
     def _split(cls, value: object) -> object:
         if isinstance(value, str):
@@ -121,7 +226,11 @@ def read_settings(environment: Mapping[str, str] | None = None, **overrides: obj
     variables = os.environ if environment is None else environment
     known = {PREFIX + name.upper() for name in Settings.model_fields}
     unknown = sorted(
-        name for name in variables if name.upper().startswith(PREFIX) and name.upper() not in known
+        name
+        for name in variables
+        if name.upper().startswith(PREFIX)
+        and name.upper() not in known
+        and not INJECTED.fullmatch(name.upper())
     )
     if unknown:
         raise BadSetting(

@@ -87,8 +87,9 @@ def test_every_setting_is_in_the_table_with_its_default() -> None:
         variable = f"`{PREFIX}{name.upper()}`"
         row = next(row for row in README.splitlines() if row.startswith(f"| {variable}"))
         assert str(field.description) in row
-        if field.default_factory is None and field.default is not None:
-            default = ",".join(field.default) if name == "initializations" else field.default
+        if field.default_factory is None and field.default not in (None, (), ""):
+            default = field.default
+            default = ",".join(default) if isinstance(default, tuple) else default
             assert f"`{str(default).lower() if isinstance(default, bool) else default}`" in row
 
 

@@ -12,11 +12,13 @@ from ..service.values import Adapted, Keyed, Replayed
 from . import responses
 from .headers import entity_tag, idempotency_key, if_match, session_path
 from .openapi import ADAPT_BODY, SUPPORT_BODY, refusals
+from .query import StrictRoute
 from .requests import read_adapt, read_support
 from .schemas import AdaptAnswer
+from .session_ids import PathId, session_id_of
 from .state import AppState, entered
 
-router = APIRouter()
+router = APIRouter(route_class=StrictRoute)
 
 
 @router.post(
@@ -39,9 +41,8 @@ async def adapt_to_support(request: Request) -> Response:
     """
     state, tenant = entered(request)
     keyed = _keyed(request, state, "POST /adapt", 201)
-    with state.admission.admitted():
-        call = await read_adapt(request, state.body_limits, tenant, keyed)
-        adapted = await adapt(state.service, call)
+    call = await read_adapt(request, state.body_limits, tenant, keyed)
+    adapted = await adapt(state.service, call)
     return _response(request, state, adapted, 201)
 
 
@@ -53,7 +54,7 @@ async def adapt_to_support(request: Request) -> Response:
     response_model=AdaptAnswer,
     responses=refusals(400, 401, 404, 408, 409, 412, 413, 415, 422, 503, 504),
 )
-async def add_support(session_id: str, request: Request) -> Response:
+async def add_support(session_id: PathId, request: Request) -> Response:
     """Adapt again, from the initialization, on the session's support set and the added images.
 
     The images may be of new classes. The session is then as if all of them had been sent at
@@ -62,11 +63,11 @@ async def add_support(session_id: str, request: Request) -> Response:
     `Idempotency-Key` works as for `/adapt`.
     """
     state, tenant = entered(request)
-    keyed = _keyed(request, state, f"POST /sessions/{session_id}/support", 200)
+    known_id = session_id_of(session_id)
+    keyed = _keyed(request, state, f"POST /sessions/{known_id}/support", 200)
     versions = if_match(request)
-    with state.admission.admitted():
-        call = await read_support(request, state.body_limits, tenant, keyed)
-        adapted = await add_images(state.service, session_id, call, if_match=versions)
+    call = await read_support(request, state.body_limits, tenant, keyed)
+    adapted = await add_images(state.service, known_id, call, if_match=versions)
     return _response(request, state, adapted, 200)
 
 
@@ -94,6 +95,7 @@ def _response(
     else:
         content = adapted.answer or _content(adapted, state)
         headers["Server-Timing"] = responses.server_timing(adapted.timing)
+        request.state.timing = adapted.timing
         session_id, version = adapted.session.id, adapted.session.version
     headers["ETag"] = entity_tag(version)
     if status == 201:

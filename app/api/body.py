@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import re
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 
 from fastapi import Request
-from python_multipart.multipart import parse_options_header
 
-from ..errors import DeadlineExceeded, MalformedBody, TooLarge
+from ..errors import InklingError, MalformedBody, TooLarge
+from .content_coding import Unpacker, content_coding
 from .form import Form, FormReader
 
-BOUNDARY = re.compile(rb"[0-9A-Za-z'()+_,./:=? -]{0,69}[0-9A-Za-z'()+_,./:=?-]")
-"""What RFC 2046 allows in a boundary."""
 DRAIN_SECONDS = 5.0
+MOST_DIGITS = 18
 
 
 @dataclass(frozen=True)
@@ -24,45 +22,48 @@ class BodyLimits:
     """Bounds of one request body."""
 
     max_bytes: int
-    seconds: float
     max_parts: int
 
 
-class SlowBody(DeadlineExceeded):
-    """A body that did not arrive in time."""
-
-
 async def read_body(request: Request, limits: BodyLimits) -> bytes:
-    """The whole body. Raises TooLarge and SlowBody."""
-    return b"".join([chunk async for chunk in _bounded(request, limits)])
+    """The whole body, unpacked. Raises TooLarge, MalformedBody and UnsupportedCoding."""
+    return b"".join([chunk async for chunk in _content(request, limits)])
 
 
-async def read_form(request: Request, limits: BodyLimits) -> Form:
-    """The fields of a multipart body.
-
-    Raises TooLarge, SlowBody, and MalformedBody: also when the closing boundary is missing,
-    which parsers pass as a shorter form.
-    """
-    _, parameters = parse_options_header(request.headers["content-type"])
-    boundary = parameters.get(b"boundary", b"")
-    if not BOUNDARY.fullmatch(boundary):
-        raise MalformedBody(
-            "expected a boundary of 1 to 70 plain characters in the Content-Type of the form, "
-            f"got {boundary.decode('latin-1')[:100]!r}"
-        )
-    if parameters.get(b"charset", b"utf-8").lower() not in (b"utf-8", b"utf8"):
-        raise MalformedBody("expected a form in UTF-8, got another charset in its Content-Type")
+async def read_form(request: Request, boundary: bytes, limits: BodyLimits) -> Form:
+    """The fields of a multipart body. Raises as `read_body` does."""
     reader = FormReader(boundary, limits.max_parts)
-    async for chunk in _bounded(request, limits):
+    async for chunk in _content(request, limits):
         reader.write(chunk)
     return reader.form()
 
 
-async def _bounded(request: Request, limits: BodyLimits) -> AsyncGenerator[bytes, None]:
-    declared = request.headers.get("content-length", "")
-    size = int(declared) if declared.isdigit() else None
+def _content(request: Request, limits: BodyLimits) -> AsyncGenerator[bytes, None]:
+    """The chunks of a body, without the coding that it came in."""
+    coding = content_coding(request.headers.getlist("content-encoding"))
+    chunks = _bounded(request, limits)
+    return chunks if coding is None else _unpacked(chunks, Unpacker(coding), limits.max_bytes)
+
+
+async def _unpacked(
+    chunks: AsyncGenerator[bytes, None], unpacker: Unpacker, max_bytes: int
+) -> AsyncGenerator[bytes, None]:
     received = 0
-    chunks = _chunks(request, limits.seconds)
+    async for chunk in chunks:
+        for piece in unpacker.unpack(chunk):
+            received += len(piece)
+            if received > max_bytes:
+                raise TooLarge("unpacked request body in bytes", max_bytes)
+            yield piece
+            # A small chunk may unpack to much, and others want their turns.
+            await asyncio.sleep(0)
+    unpacker.end()
+
+
+async def _bounded(request: Request, limits: BodyLimits) -> AsyncGenerator[bytes, None]:
+    size = _declared_size(request)
+    received = 0
+    chunks = _chunks(request)
     if size is not None and size > limits.max_bytes:
         if "expect" not in request.headers:
             await _drain(chunks)
@@ -75,16 +76,22 @@ async def _bounded(request: Request, limits: BodyLimits) -> AsyncGenerator[bytes
         yield chunk
 
 
-async def _chunks(request: Request, seconds: float) -> AsyncGenerator[bytes, None]:
-    """The chunks of a body. Raises SlowBody and MalformedBody."""
-    deadline = asyncio.get_running_loop().time() + seconds
+def _declared_size(request: Request) -> int | None:
+    declared = request.headers.get("content-length")
+    if declared is None:
+        return None
+    if not declared.isdecimal() or len(declared) > MOST_DIGITS:
+        raise MalformedBody(
+            f"expected a Content-Length of at most {MOST_DIGITS} digits, got {declared[:50]!r}"
+        )
+    return int(declared)
+
+
+async def _chunks(request: Request) -> AsyncGenerator[bytes, None]:
+    """The chunks of a body. Raises MalformedBody, and what the gate's `receive` does."""
     more = True
     while more:
-        try:
-            async with asyncio.timeout_at(deadline):
-                message = await request.receive()
-        except TimeoutError:
-            raise SlowBody("sending the request body", seconds) from None
+        message = await request.receive()
         if message["type"] == "http.disconnect":
             raise MalformedBody("the connection was closed before the body was whole")
         more = message.get("more_body", False)
@@ -94,7 +101,7 @@ async def _chunks(request: Request, seconds: float) -> AsyncGenerator[bytes, Non
 
 async def _drain(chunks: AsyncGenerator[bytes, None]) -> None:
     """Read on for a little while, since many clients read no answer before they have sent all."""
-    with contextlib.suppress(SlowBody, MalformedBody, TimeoutError):
+    with contextlib.suppress(InklingError, TimeoutError):
         async with asyncio.timeout(DRAIN_SECONDS):
             async for _ in chunks:
                 pass

@@ -8,8 +8,8 @@ from urllib.parse import quote
 from fastapi import Request
 
 from ..errors import InvalidInput, Problem
+from .paths import prefix
 
-VERSION_PREFIX = "/v1"
 _KEY = re.compile(r"[\x21-\x7e]{1,255}")
 _ENTITY_TAG = re.compile(r'(W/)?"([^"]*)"')
 _ENTITY_TAGS = re.compile(rf"\s*{_ENTITY_TAG.pattern}\s*(,\s*{_ENTITY_TAG.pattern}\s*)*")
@@ -46,17 +46,11 @@ def entity_tag(version: int) -> str:
     return f'"{version}"'
 
 
-def prefix(request: Request) -> str:
-    """What comes before the path of a route: the version of the API, if the call names one."""
-    path: str = request.scope["path"]
-    return VERSION_PREFIX if path.startswith(VERSION_PREFIX + "/") else ""
-
-
 def session_path(request: Request, session_id: str) -> str:
     """Where a session is found."""
-    return f"{prefix(request)}/sessions/{session_id}"
+    return f"{prefix(request.scope)}/sessions/{session_id}"
 
 
 def next_link(request: Request, limit: int, after: str) -> str:
     """The Link header that leads to the next page of sessions."""
-    return f'<{prefix(request)}/sessions?limit={limit}&after={quote(after)}>; rel="next"'
+    return f'<{prefix(request.scope)}/sessions?limit={limit}&after={quote(after)}>; rel="next"'

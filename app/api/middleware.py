@@ -1,8 +1,7 @@
-"""What every answer has: a request id, no caching, and one line in the log."""
+"""What every answer has: a request id, no caching, a place in the metrics, a line in the log."""
 
 from __future__ import annotations
 
-import logging
 import re
 import secrets
 import time
@@ -10,23 +9,26 @@ import time
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from .metrics import RequestMetrics
+from .paths import own_path, route_path
+from .request_log import Line, RequestLog
+
 ACCEPTED_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
-PROBES = tuple(
-    prefix + name for prefix in ("", "/v1") for name in ("/livez", "/readyz", "/metrics")
-)
-log = logging.getLogger("inkling.requests")
+PROBES = ("/livez", "/readyz", "/metrics")
+PLAIN_SEGMENT = re.compile(r"[a-z.]{1,20}")
+UNROUTED = "unrouted"
 
 
 class RequestContext:
-    """Gives each request an id, the caller's own if it is a plain one, and logs its answer.
+    """Gives each request an id, the caller's own if it is a plain one, and tells of its answer.
 
-    The log line has method, path, status, milliseconds and id; never contents, and no session
-    ids, which are secrets: they are cut out of paths. Health checks that go well are logged at
-    DEBUG.
+    The log line has method, route, status, milliseconds and id; never contents, and no session
+    ids, which are secrets: of a path that is no route's, a plain first word is told alone. Health
+    checks that go well are not logged.
     """
 
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
+    def __init__(self, app: ASGIApp, metrics: RequestMetrics, lines: RequestLog) -> None:
+        self._app, self._metrics, self._lines = app, metrics, lines
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one connection event."""
@@ -51,15 +53,14 @@ class RequestContext:
         try:
             await self._app(scope, receive, finish)
         finally:
-            log.log(
-                logging.DEBUG if scope["path"] in PROBES and status == 200 else logging.INFO,
-                "%s %s %d %.1fms %s",
-                scope["method"],
-                _without_secrets(scope["path"]),
-                status,
-                (time.perf_counter() - began) * 1000,
-                request_id,
-            )
+            seconds = time.perf_counter() - began
+            route = _route(scope)
+            state = scope["state"]
+            self._metrics.observe(scope["method"], route, status, seconds, state)
+            if status != 200 or route_path(scope) not in PROBES:
+                shown = _without_secrets(scope) if route == UNROUTED else route
+                line = Line(scope["method"], shown, status, seconds, request_id, state)
+                self._lines.write(line)
 
 
 def _request_id(scope: Scope) -> str:
@@ -69,5 +70,13 @@ def _request_id(scope: Scope) -> str:
     return secrets.token_hex(8)
 
 
-def _without_secrets(path: str) -> str:
-    return re.sub(r"^((?:/+v1)?/+sessions)/+.+", r"\1/...", path.encode("unicode_escape").decode())
+def _route(scope: Scope) -> str:
+    """The route's pattern, such as `/sessions/{session_id}`."""
+    route = scope.get("route")
+    return UNROUTED if route is None else str(route.path)
+
+
+def _without_secrets(scope: Scope) -> str:
+    first, *more = own_path(scope).strip("/").split("/")
+    shown = first if PLAIN_SEGMENT.fullmatch(first) else "..."
+    return f"/{shown}/..." if more else f"/{shown}"

@@ -11,13 +11,24 @@ from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
 
 from .problems import MEDIA_TYPE
-from .schemas import AdaptBody, EvaluateBody, PredictBody, ProblemAnswer, SupportBody
+from .schema_bounds import add_bounds
+from .schemas import (
+    FROM_ONE_SCHEMA,
+    LABEL_SCHEMA,
+    STEPS_SCHEMA,
+    TTL_SCHEMA,
+    AdaptBody,
+    EvaluateBody,
+    PredictBody,
+    ProblemAnswer,
+    SupportBody,
+)
+from .session_ids import PATTERN
 
 _REFERENCE = "#/components/schemas/"
 
 _SAMPLES = Path(__file__).resolve().parent.parent / "samples" / "omniglot"
-_IMAGE = {"type": "string", "format": "binary"}
-_STEPS = {"type": "integer", "minimum": 0}
+_IMAGES = {"type": "array", "items": {"type": "string", "format": "binary"}, "minItems": 1}
 _TRUTH = {"type": "string", "enum": ["true", "false"]}
 
 
@@ -28,9 +39,9 @@ def _labelled_form(**options: dict[str, Any]) -> dict[str, Any]:
         "description": "Every file field is an image, and its field's name is the label; a field "
         "may come many times. Text fields are options.",
         "properties": options,
+        "propertyNames": LABEL_SCHEMA,
         "additionalProperties": {
-            "type": "array",
-            "items": _IMAGE,
+            **_IMAGES,
             "description": "images of the class that the field is named after",
         },
     }
@@ -41,20 +52,21 @@ _ADAPT_FORM = _labelled_form(
         "type": "string",
         "description": "the name of one that is loaded, or `auto`: the images decide",
     },
-    steps=_STEPS,
-    ttl_seconds={"type": "number", "minimum": 1},
+    steps=STEPS_SCHEMA,
+    ttl_seconds=TTL_SCHEMA,
     keep_support=_TRUTH,
     report=_TRUTH,
+    views=FROM_ONE_SCHEMA,
 )
-_SUPPORT_FORM = _labelled_form(steps=_STEPS, report=_TRUTH)
+_SUPPORT_FORM = _labelled_form(steps=STEPS_SCHEMA, report=_TRUTH)
 _EVALUATE_FORM = _labelled_form()
 _PREDICT_FORM = {
     "type": "object",
     "required": ["session_id", "image"],
     "properties": {
-        "session_id": {"type": "string"},
-        "image": {"type": "array", "items": _IMAGE},
-        "top_k": {"type": "integer", "minimum": 1},
+        "session_id": {"type": "string", "pattern": PATTERN},
+        "image": _IMAGES,
+        "top_k": FROM_ONE_SCHEMA,
     },
     "additionalProperties": False,
 }
@@ -69,7 +81,7 @@ def _labelled(*names: str) -> list[dict[str, str]]:
     return [{"label": name.split("_")[0].lower(), "image": _drawing(name)} for name in names]
 
 
-_SESSION = "the session_id of an adaptation"
+_SESSION = "SESSION_ID"
 _ADAPT_EXAMPLE = {
     "support": _labelled(
         "Tengwar_01/01.png", "Tengwar_01/02.png", "Tibetan_01/01.png", "Tibetan_01/02.png"
@@ -116,7 +128,10 @@ def refusals(*statuses: int | str) -> dict[int | str, dict[str, Any]]:
 
 
 def install_openapi(app: FastAPI) -> None:
-    """Describe the API with the models that no route declares by itself."""
+    """Describe the API with the models that no route declares by itself.
+
+    What depends on settings and on what is loaded is in it once the server has started.
+    """
 
     def described() -> dict[str, Any]:
         if app.openapi_schema is None:
@@ -131,6 +146,10 @@ def install_openapi(app: FastAPI) -> None:
                 described = model.model_json_schema(ref_template=_REFERENCE + "{model}")
                 known.update(described.pop("$defs", {}))
                 known[model.__name__] = described
+            state = getattr(app.state, "inkling", None)
+            if state is None:
+                return schema
+            add_bounds(schema, state.service)
             app.openapi_schema = schema
         return app.openapi_schema
 

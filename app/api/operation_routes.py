@@ -9,10 +9,11 @@ from . import responses
 from .metrics import CONTENT_TYPE, metrics_text
 from .openapi import refusals
 from .problems import ALL_KINDS
+from .query import StrictRoute
 from .schemas import InitializationList, ProblemAnswer, Status
 from .state import State, Tenant
 
-router = APIRouter()
+router = APIRouter(route_class=StrictRoute)
 
 
 @router.get(
@@ -26,14 +27,12 @@ def list_initializations(state: State, _tenant: Tenant) -> InitializationList:
     return responses.initialization_list(state.service)
 
 
-@router.head("/livez", include_in_schema=False)
 @router.get("/livez", summary="Does the process answer", tags=["operation"])
 async def alive() -> Status:
     """Answers as long as the process does."""
     return Status(status="alive")
 
 
-@router.head("/readyz", include_in_schema=False)
 @router.get("/readyz", summary="Can work be taken on", tags=["operation"], responses=refusals(503))
 def ready(state: State) -> Status:
     """Answers once every initialization is loaded and warm, while sessions can be reached."""
@@ -46,11 +45,11 @@ def ready(state: State) -> Status:
     summary="What the process has done",
     tags=["operation"],
     response_class=PlainTextResponse,
-    responses=refusals(503),
+    responses=refusals(401, 503),
 )
-def metrics(state: State) -> Response:
+def metrics(state: State, _tenant: Tenant) -> Response:
     """Counts and sizes in the text format of Prometheus; nothing of any one session."""
-    return Response(metrics_text(state.service), media_type=CONTENT_TYPE)
+    return Response(metrics_text(state.watched), media_type=CONTENT_TYPE)
 
 
 @router.get(

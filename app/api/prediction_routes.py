@@ -8,11 +8,13 @@ from ..service.evaluate import evaluate
 from ..service.predict import predict
 from . import responses
 from .openapi import EVALUATE_BODY, PREDICT_BODY, refusals
+from .query import StrictRoute
 from .requests import read_evaluate, read_predict
 from .schemas import EvaluateAnswer, PredictAnswer
+from .session_ids import PathId, session_id_of
 from .state import entered
 
-router = APIRouter()
+router = APIRouter(route_class=StrictRoute)
 
 
 @router.post(
@@ -26,9 +28,9 @@ router = APIRouter()
 async def predict_queries(request: Request) -> Response:
     """Classify each image by itself: no other image of the call has a say in its prediction."""
     state, tenant = entered(request)
-    with state.admission.admitted():
-        call = await read_predict(request, state.body_limits, tenant)
-        predicted = await predict(state.service, call)
+    call = await read_predict(request, state.body_limits, tenant)
+    predicted = await predict(state.service, call)
+    request.state.timing = predicted.timing
     headers = {"Server-Timing": responses.server_timing(predicted.timing)}
     answer = responses.predict_answer(predicted, state.service)
     return Response(answer.model_dump_json(), 200, headers, media_type="application/json")
@@ -41,11 +43,14 @@ async def predict_queries(request: Request) -> Response:
     openapi_extra=EVALUATE_BODY,
     responses=refusals(400, 401, 404, 408, 409, 413, 415, 422, 503, 504),
 )
-async def evaluate_queries(session_id: str, request: Request, response: Response) -> EvaluateAnswer:
+async def evaluate_queries(
+    session_id: PathId, request: Request, response: Response
+) -> EvaluateAnswer:
     """Classify images whose labels are known: accuracy, confusion and calibration."""
     state, tenant = entered(request)
-    with state.admission.admitted():
-        call = await read_evaluate(request, state.body_limits, session_id, tenant)
-        evaluated = await evaluate(state.service, call)
+    known_id = session_id_of(session_id)
+    call = await read_evaluate(request, state.body_limits, known_id, tenant)
+    evaluated = await evaluate(state.service, call)
+    request.state.timing = evaluated.predicted.timing
     response.headers["Server-Timing"] = responses.server_timing(evaluated.predicted.timing)
     return responses.evaluate_answer(evaluated, state.service)

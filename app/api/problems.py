@@ -10,9 +10,11 @@ from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.routing import BaseRoute, Match
+from starlette.types import Scope
 
 from .. import errors
-from .body import SlowBody
+from .paths import root_path
+from .uploads import SlowBody
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -46,6 +48,21 @@ KINDS: Mapping[type[Exception], Kind] = {
         401,
         "The caller is not known",
         "This server asks for an API key in the header Authorization: Bearer KEY.",
+    ),
+    errors.TooManyKeysTried: Kind(
+        "too-many-keys-tried",
+        429,
+        "Too many calls without a good key",
+        "Calls with a key of this server are answered; others from this address are not for a "
+        "moment.",
+    ),
+    errors.ForeignRequest: Kind(
+        "foreign-request",
+        403,
+        "The request comes from somebody else's web page",
+        "This server asks for no API key. It hence answers calls by names of its own alone, and "
+        "lets no other web page change anything. INKLING_ALLOWED_HOSTS and "
+        "INKLING_ALLOWED_ORIGINS let further ones in.",
     ),
     SlowBody: Kind(
         "slow-body",
@@ -98,6 +115,13 @@ KINDS: Mapping[type[Exception], Kind] = {
         "The body is of a kind that is not read here",
         "Send multipart/form-data (curl -F) or application/json.",
     ),
+    errors.UnsupportedCoding: Kind(
+        "unsupported-coding",
+        415,
+        "The body is compressed in a way that is not read here",
+        "Send the body as it is, or with one of the codings that stand in the Accept-Encoding "
+        "header of the answer.",
+    ),
     errors.InvalidInput: Kind(
         "invalid-input",
         422,
@@ -120,8 +144,9 @@ KINDS: Mapping[type[Exception], Kind] = {
     errors.TenantLimit: Kind(
         "tenant-limit",
         429,
-        "The caller has as many sessions as it may have",
-        "Delete a session, or try again when one has ended.",
+        "The caller is at a limit of its own",
+        "It has as many sessions, calls or images under way as it may have. Try again after the "
+        "time in Retry-After; delete sessions where there are too many of them.",
     ),
     errors.Unavailable: Kind(
         "unavailable",
@@ -155,6 +180,17 @@ ALL_KINDS: Mapping[str, Kind] = {
 }
 
 
+RETRIED = (
+    errors.Unavailable,
+    errors.IdempotencyKeyInUse,
+    errors.TenantLimit,
+    errors.TooManyKeysTried,
+)
+"""Refusals that tell when to ask again."""
+CLOSING = (SlowBody, errors.TooLarge)
+"""Refusals of a body that is not read to its end."""
+
+
 def install_problems(app: FastAPI, routes: Sequence[BaseRoute]) -> None:
     """Answer every error that reaches the application with problem details.
 
@@ -162,34 +198,20 @@ def install_problems(app: FastAPI, routes: Sequence[BaseRoute]) -> None:
     """
 
     async def refused(request: Request, error: Exception) -> Response:
-        kind = next(KINDS[base] for base in type(error).__mro__ if base in KINDS)
-        extra: dict[str, object] = {}
-        headers: dict[str, str] = {}
-        if isinstance(error, errors.InvalidInput):
-            extra["problems"] = [
-                {key: value for key, value in vars(problem).items() if value is not None}
-                for problem in error.problems
-            ]
-        if isinstance(error, errors.UnknownApiKey):
-            headers["WWW-Authenticate"] = "Bearer"
-        if isinstance(error, errors.Unavailable | errors.IdempotencyKeyInUse | errors.TenantLimit):
-            headers["Retry-After"] = str(math.ceil(error.retry_after_seconds))
-        if isinstance(error, SlowBody | errors.TooLarge):
-            headers["Connection"] = "close"
-        return _answer(request, kind, str(error), headers, extra)
+        return problem_answer(request.scope, error)
 
     async def routed_nowhere(request: Request, error: Exception) -> Response:
         if getattr(error, "status_code", None) == 405:
             allowed = _allowed_methods(routes, request)
             detail = f"{request.method} is not among {allowed}"
-            return _answer(request, METHOD_NOT_ALLOWED, detail, {"Allow": allowed})
-        return _answer(request, NOT_FOUND, f"nothing at {request.url.path[:200]}")
+            return _answer(request.scope, METHOD_NOT_ALLOWED, detail, {"Allow": allowed})
+        return _answer(request.scope, NOT_FOUND, f"nothing at {request.url.path[:200]}")
 
     async def broken(request: Request, _: Exception) -> Response:
         # This answer passes by the middleware that sets these on all others.
         request_id = request.scope.get("state", {}).get("request_id", "")
         return _answer(
-            request,
+            request.scope,
             INTERNAL,
             None,
             {"X-Request-Id": request_id, "Cache-Control": "no-store", "Connection": "close"},
@@ -201,20 +223,46 @@ def install_problems(app: FastAPI, routes: Sequence[BaseRoute]) -> None:
     app.add_exception_handler(Exception, broken)
 
 
+def kind_of(error: Exception) -> Kind:
+    """The kind of problem that a refusal is told as."""
+    return next(KINDS[base] for base in type(error).__mro__ if base in KINDS)
+
+
+def problem_answer(scope: Scope, error: Exception) -> Response:
+    """The answer to a request that is refused with an error of `KINDS`."""
+    kind = kind_of(error)
+    scope.setdefault("state", {})["problem"] = kind.name
+    extra: dict[str, object] = {}
+    headers: dict[str, str] = {}
+    if isinstance(error, errors.InvalidInput):
+        extra["problems"] = [
+            {key: value for key, value in vars(problem).items() if value is not None}
+            for problem in error.problems
+        ]
+    if isinstance(error, errors.UnknownApiKey):
+        headers["WWW-Authenticate"] = "Bearer"
+    if isinstance(error, errors.UnsupportedCoding):
+        headers["Accept-Encoding"] = ", ".join(error.expected)
+    if isinstance(error, RETRIED):
+        headers["Retry-After"] = str(math.ceil(error.retry_after_seconds))
+    if isinstance(error, CLOSING):
+        headers["Connection"] = "close"
+    return _answer(scope, kind, str(error), headers, extra)
+
+
 def _answer(
-    request: Request,
+    scope: Scope,
     kind: Kind,
     detail: str | None,
     headers: Mapping[str, str] | None = None,
     extra: Mapping[str, object] | None = None,
 ) -> JSONResponse:
-    request_id = request.scope.get("state", {}).get("request_id")
     content = {
-        "type": f"/problems/{kind.name}",
+        "type": f"{root_path(scope)}/problems/{kind.name}",
         "title": kind.title,
         "status": kind.status,
         "detail": detail,
-        "request_id": request_id,
+        "request_id": scope.get("state", {}).get("request_id"),
         **(extra or {}),
     }
     return JSONResponse(
@@ -231,4 +279,4 @@ def _allowed_methods(routes: Sequence[BaseRoute], request: Request) -> str:
         matched, _ = route.matches(request.scope)
         if matched is not Match.NONE:
             methods |= getattr(route, "methods", None) or set()
-    return ", ".join(sorted(methods))
+    return ", ".join(sorted(methods | ({"HEAD"} if "GET" in methods else set())))

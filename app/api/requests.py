@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
-import json
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NoReturn, TypeVar
+from typing import Any, TypeVar
 
-import anyio.to_thread
 from fastapi import Request
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
-from ..errors import InvalidInput, MalformedBody, Problem, UnsupportedMediaType
+from ..errors import InvalidInput, Problem
 from ..service.values import (
     AdaptCall,
     AdaptOptions,
@@ -23,17 +19,22 @@ from ..service.values import (
     PredictCall,
     SentImage,
 )
+from .base64_images import NotEncodedImage, image_bytes
 from .body import BodyLimits, read_body, read_form
+from .content_type import MULTIPART, content_type
 from .form import Form
+from .json_body import parsed
 from .schemas import AdaptBody, EvaluateBody, LabelledImageBody, PredictBody, SupportBody
+from .session_ids import session_id_problem
 
-MULTIPART, JSON = "multipart/form-data", "application/json"
 IMAGE_FIELD = "image"
-MAX_LISTED = 1000
-"""More deviations of a JSON body than this are counted instead of listed."""
-_NO_BREAKS = str.maketrans("", "", "\r\n")
+SHOWN = 50
+"""Characters of what came that a message repeats."""
 
 Body = TypeVar("Body", bound=BaseModel)
+Read = TypeVar("Read")
+Labelled = tuple[list[SentImage], dict[str, Any], list[Problem]]
+"""Labelled images, options, and what is wrong with them."""
 
 
 def _truth(text: str) -> bool:
@@ -45,15 +46,22 @@ def _truth(text: str) -> bool:
 
 def _whole(text: str) -> int:
     """A text field as a whole number. Raises ValueError."""
-    if not re.fullmatch(r"\s*[+-]?[0-9]{1,18}\s*", text):
+    if not re.fullmatch(r"[+-]?[0-9]{1,18}", text):
         raise ValueError(text)
     return int(text)
+
+
+def _number(text: str) -> float:
+    """A text field as a number. Raises ValueError."""
+    if not re.fullmatch(r"[+-]?[0-9]{1,18}(\.[0-9]{0,18})?(e[+-]?[0-9]{1,3})?", text.lower()):
+        raise ValueError(text)
+    return float(text)
 
 
 OPTION_KINDS: Mapping[str, Callable[[str], Any]] = {
     "initialization": str,
     "steps": _whole,
-    "ttl_seconds": float,
+    "ttl_seconds": _number,
     "keep_support": _truth,
     "report": _truth,
     "views": _whole,
@@ -61,7 +69,7 @@ OPTION_KINDS: Mapping[str, Callable[[str], Any]] = {
 """How the options of labelled calls are read from text fields."""
 WANTED: Mapping[Callable[[str], Any], tuple[str, str]] = {
     _whole: ("not_a_number", "a whole number"),
-    float: ("not_a_number", "a number"),
+    _number: ("not_a_number", "a number"),
     _truth: ("not_a_truth_value", "true or false"),
 }
 """The code of a problem, and what was expected, where an option cannot be read."""
@@ -97,14 +105,25 @@ async def read_evaluate(
 
 async def _read_labelled(
     request: Request, limits: BodyLimits, kind: type[BaseModel], field: str
-) -> tuple[list[SentImage], dict[str, Any], list[Problem]]:
+) -> Labelled:
     """Labelled images, in JSON the list ``field``; the other fields of ``kind`` are options."""
-    if _media_type(request) == MULTIPART:
-        form = await read_form(request, limits)
+    sent = content_type(request)
+    if sent.media_type == MULTIPART:
+        form = await read_form(request, sent.boundary, limits)
         kinds = {name: OPTION_KINDS[name] for name in kind.model_fields if name != field}
         options, problems = _options(form, kinds)
-        return _labelled_files(form), options, problems
-    body = await _parse(kind, await read_body(request, limits))
+        return _labelled_files(form), options, [*form.problems, *problems]
+    return await _read_json(request, limits, kind, lambda body: _labelled_body(body, field))
+
+
+async def _read_json(
+    request: Request, limits: BodyLimits, kind: type[Body], read: Callable[[Body], Read]
+) -> Read:
+    content = await read_body(request, limits)
+    return await parsed(kind, content, limits.max_parts, read)
+
+
+def _labelled_body(body: BaseModel, field: str) -> Labelled:
     items: list[LabelledImageBody] = getattr(body, field)
     contents, problems = _decoded([item.image for item in items], field)
     images = [
@@ -129,21 +148,26 @@ async def read_predict(request: Request, limits: BodyLimits, tenant: str) -> Pre
 
     In a form, images are file fields named `image`. Raises as `read_adapt` does.
     """
-    if _media_type(request) == MULTIPART:
-        return _predict_form(await read_form(request, limits), tenant)
-    body = await _parse(PredictBody, await read_body(request, limits))
+    sent = content_type(request)
+    if sent.media_type == MULTIPART:
+        return _predict_form(await read_form(request, sent.boundary, limits), tenant)
+    return await _read_json(request, limits, PredictBody, lambda body: _predict_body(body, tenant))
+
+
+def _predict_body(body: PredictBody, tenant: str) -> PredictCall:
     contents, problems = _decoded(body.images, "images")
     images = [SentImage(content, "images", index) for index, content in enumerate(contents)]
-    return PredictCall(body.session_id, images, body.top_k, problems, tenant)
+    return _predict_call(body.session_id, images, body.top_k, problems, tenant)
 
 
 def _predict_form(form: Form, tenant: str) -> PredictCall:
     options, problems = _options(form, {"session_id": str, "top_k": _whole})
+    problems += form.problems
     problems += [
         Problem(
             "unknown_field",
             "expected query images in fields named 'image'; labels belong to /adapt",
-            file.field,
+            file.field[:SHOWN],
         )
         for file in form.files
         if file.field != IMAGE_FIELD
@@ -152,27 +176,39 @@ def _predict_form(form: Form, tenant: str) -> PredictCall:
         problems.append(Problem("missing", "expected the id of a session", "session_id"))
         raise InvalidInput(problems)
     images = [SentImage(file.content, file.field, index) for index, file in enumerate(form.files)]
-    return PredictCall(options["session_id"], images, options.get("top_k"), problems, tenant)
+    return _predict_call(options["session_id"], images, options.get("top_k"), problems, tenant)
 
 
-def _media_type(request: Request) -> str:
-    sent = request.headers.get("content-type")
-    media_type = (sent or "").split(";")[0].strip().lower()
-    if media_type not in (MULTIPART, JSON):
-        raise UnsupportedMediaType((MULTIPART, JSON), sent)
-    return media_type
+def _predict_call(
+    sent_id: str,
+    images: list[SentImage],
+    top_k: int | None,
+    problems: list[Problem],
+    tenant: str,
+) -> PredictCall:
+    """A call whose session can be looked for. Raises InvalidInput for an id that can be none."""
+    session_id = sent_id.strip()
+    problem = session_id_problem(session_id)
+    if problem is not None:
+        raise InvalidInput([*problems, problem])
+    return PredictCall(session_id, images, top_k, problems, tenant)
 
 
 def _options(
     form: Form, kinds: Mapping[str, Callable[[str], Any]]
 ) -> tuple[dict[str, Any], list[Problem]]:
-    """The text fields as values of their kinds, and the problems of those that cannot be."""
+    """The text fields as values of their kinds, and the problems of those that cannot be.
+
+    One that is left empty, as in a web page, is not given.
+    """
     found: dict[str, Any] = {}
     problems = []
-    for name, text in form.texts:
-        kind = kinds.get(name)
+    for name, sent in form.texts:
+        text, kind = sent.strip(), kinds.get(name)
         if kind is None:
-            problems.append(Problem("unknown_option", _hint(name, tuple(kinds)), name))
+            problems.append(Problem("unknown_option", _hint(name, tuple(kinds)), name[:SHOWN]))
+        elif not text:
+            continue
         elif name in found:
             problems.append(Problem("repeated_option", "expected once, got more than once", name))
         else:
@@ -180,67 +216,27 @@ def _options(
                 found[name] = kind(text)
             except ValueError:
                 code, wanted = WANTED[kind]
-                problems.append(Problem(code, f"expected {wanted}, got {text[:50]!r}", name))
+                problems.append(Problem(code, f"expected {wanted}, got {text[:SHOWN]!r}", name))
     return found, problems
 
 
 def _hint(name: str, known: Sequence[str]) -> str:
     wanted = f"text options among {', '.join(known)}" if known else "no text options"
+    shown = name[:SHOWN]
     return (
-        f"expected {wanted}, got {name!r}; if it was meant to carry "
-        f"an image, send that as a file, one field an image (curl: -F {name}=@1.png "
-        f"-F {name}=@2.png)"
+        f"expected {wanted}, got {shown!r}; if it was meant to carry "
+        f"an image, send that as a file, one field an image (curl: -F {shown}=@1.png "
+        f"-F {shown}=@2.png); a button of a web page is not sent where it has no name"
     )
 
 
-async def _parse(kind: type[Body], content: bytes) -> Body:
-    """Read JSON into a model, off the event loop."""
-    return await anyio.to_thread.run_sync(lambda: _parse_now(kind, content))
-
-
-def _parse_now(kind: type[Body], content: bytes) -> Body:
-    try:
-        value = json.loads(content, object_pairs_hook=_unique, parse_constant=_no_constant)
-    except (ValueError, RecursionError) as broken:
-        raise MalformedBody(f"the body is not JSON that can be read: {broken}") from None
-    try:
-        return kind.model_validate(value, strict=True)
-    except ValidationError as invalid:
-        if invalid.error_count() > MAX_LISTED:
-            message = f"{invalid.error_count():,} entries are not of the form that is expected"
-            raise InvalidInput([Problem("too_many_problems", message)]) from None
-        raise InvalidInput(
-            [
-                Problem(error["type"], error["msg"], "/".join(map(str, error["loc"])) or None)
-                for error in invalid.errors(include_input=False, include_url=False)
-            ]
-        ) from None
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        repeated = next(name for name, count in Counter(n for n, _ in pairs).items() if count > 1)
-        raise ValueError(f"the key {repeated[:50]!r} stands twice in one object")
-    return found
-
-
-def _no_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not JSON")
-
-
 def _decoded(texts: Sequence[str], field: str) -> tuple[list[bytes], list[Problem]]:
-    """Base64 texts, or data URLs that hold them, to bytes; b"" for each broken one.
-
-    Line breaks, as the command `base64` prints them, are taken out.
-    """
+    """Texts that hold images, to bytes; b"" for each broken one."""
     contents, problems = [], []
     for index, text in enumerate(texts):
-        head, marker, tail = text.partition(";base64,")
-        payload = tail if marker and head[:5].lower() == "data:" else text
         try:
-            contents.append(base64.b64decode(payload.translate(_NO_BREAKS), validate=True))
-        except (binascii.Error, ValueError) as broken:
+            contents.append(image_bytes(text))
+        except NotEncodedImage as broken:
             contents.append(b"")
-            problems.append(Problem("broken_base64", f"expected base64: {broken}", field, index))
+            problems.append(Problem("broken_base64", str(broken), field, index))
     return contents, problems

@@ -6,8 +6,8 @@ from fastapi import FastAPI
 from starlette.routing import BaseRoute
 
 from . import adaptation_routes, operation_routes, prediction_routes, session_routes
-from .headers import VERSION_PREFIX
 from .openapi import refusals
+from .paths import VERSION_PREFIX
 
 ROUTERS = tuple(
     part.router for part in (adaptation_routes, prediction_routes, session_routes, operation_routes)

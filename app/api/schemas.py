@@ -5,11 +5,36 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
+
+from ..service.validation import MAX_LABEL_LENGTH, MIN_CLASSES
+from .session_ids import PATTERN
 
 MAX_IMAGES = 10_000
 """The most that a setting may allow; a call over its setting is refused by the service."""
 Probability = Annotated[float, Field(ge=0, le=1)]
+
+LABEL_SCHEMA = {
+    "type": "string",
+    "minLength": 1,
+    "maxLength": MAX_LABEL_LENGTH,
+    "pattern": r"^[^\s\x00-\x1f\x7f-\x9f]([^\x00-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7f-\x9f])?$",
+}
+STEPS_SCHEMA = {"type": "integer", "minimum": 0}
+TTL_SCHEMA = {"type": "number", "minimum": 1}
+FROM_ONE_SCHEMA = {"type": "integer", "minimum": 1}
+
+# What the service refuses with its own words is told to readers of the schema alone.
+Label = Annotated[str, WithJsonSchema(LABEL_SCHEMA)]
+Image = Annotated[
+    str,
+    WithJsonSchema({"type": "string", "minLength": 1, "contentEncoding": "base64"}),
+    Field(description="base64, or a data URL that holds base64"),
+]
+SessionId = Annotated[str, WithJsonSchema({"type": "string", "pattern": PATTERN})]
+Steps = Annotated[int, WithJsonSchema(STEPS_SCHEMA)]
+TtlSeconds = Annotated[float, WithJsonSchema(TTL_SCHEMA)]
+FromOne = Annotated[int, WithJsonSchema(FROM_ONE_SCHEMA)]
 
 
 class _In(BaseModel):
@@ -23,20 +48,27 @@ class _Out(BaseModel):
 class LabelledImageBody(_In):
     """One support image."""
 
-    label: str
-    image: Annotated[str, Field(description="base64, or a data URL that holds base64")]
+    label: Label
+    image: Image
 
 
 class AdaptBody(_In):
     """A support set as JSON."""
 
-    support: Annotated[list[LabelledImageBody], Field(max_length=MAX_IMAGES)]
+    support: Annotated[
+        list[LabelledImageBody],
+        Field(
+            max_length=MAX_IMAGES,
+            description="of two labels at least",
+            json_schema_extra={"minItems": MIN_CLASSES},
+        ),
+    ]
     initialization: Annotated[
         str | None,
         Field(description="the name of one that is loaded, or `auto`: the images decide"),
     ] = None
-    steps: int | None = None
-    ttl_seconds: float | None = None
+    steps: Steps | None = None
+    ttl_seconds: TtlSeconds | None = None
     keep_support: Annotated[
         bool | None,
         Field(description="keep the images or their features, so that more can be added"),
@@ -45,7 +77,7 @@ class AdaptBody(_In):
         bool | None, Field(description="check each image by what the others make of its class")
     ] = None
     views: Annotated[
-        int | None,
+        FromOne | None,
         Field(description="how many views of each image to look at, itself among them"),
     ] = None
 
@@ -53,26 +85,27 @@ class AdaptBody(_In):
 class SupportBody(_In):
     """Images to add to a session as JSON."""
 
-    support: Annotated[list[LabelledImageBody], Field(max_length=MAX_IMAGES)]
-    steps: Annotated[int | None, Field(description="the session's own unless given")] = None
+    support: Annotated[
+        list[LabelledImageBody], Field(max_length=MAX_IMAGES, json_schema_extra={"minItems": 1})
+    ]
+    steps: Annotated[Steps | None, Field(description="the session's own unless given")] = None
     report: bool | None = None
 
 
 class EvaluateBody(_In):
     """Queries with their labels as JSON."""
 
-    queries: Annotated[list[LabelledImageBody], Field(max_length=MAX_IMAGES)]
+    queries: Annotated[
+        list[LabelledImageBody], Field(max_length=MAX_IMAGES, json_schema_extra={"minItems": 1})
+    ]
 
 
 class PredictBody(_In):
     """Query images as JSON."""
 
-    session_id: str
-    images: Annotated[
-        list[str],
-        Field(max_length=MAX_IMAGES, description="each base64, or a data URL that holds base64"),
-    ]
-    top_k: int | None = None
+    session_id: SessionId
+    images: Annotated[list[Image], Field(max_length=MAX_IMAGES, json_schema_extra={"minItems": 1})]
+    top_k: FromOne | None = None
 
 
 class InitializationRef(_Out):

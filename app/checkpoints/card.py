@@ -13,6 +13,7 @@ CAPTIONS = {
     ADAPTATION_CURVE: "Accuracy on validation classes by inner step",
 }
 """The pictures that may lie beside a card, in the order that it shows them."""
+FILES = "| files of both | by digest in `learned_from.safetensors`; no test is on these |"
 HEAD_ALONE = (
     "Beside the head alone is the difference, in points and paired by episode, to steps of the "
     "head that leave the network as it is.",
@@ -42,6 +43,7 @@ def card(config: Config, identity: str, pictures: Collection[str] = ()) -> str:
         f"{config.inner_loop.max_steps}), head starts from {config.inner_loop.head_start} |",
         f"| learned from | {origin.data}, {origin.n_classes} classes |",
         f"| selected on | {', '.join(origin.validation_groups) or 'held-out classes'} |",
+        *([FILES] if origin.learned_from_sha256 is not None else []),
         f"| licence of the data | {origin.licence} |",
         f"| recipe | {origin.recipe} (sha256 `{origin.recipe_sha256[:16]}`), seed {origin.seed} |",
         f"| command | `{origin.command}` |",

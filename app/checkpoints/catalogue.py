@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 from ..errors import BadCheckpoint
@@ -16,14 +17,15 @@ SHIPPED = (_PACKAGE / "models", _PACKAGE.parent / "models")
 def find_checkpoint(name_or_path: str) -> Path:
     """The folder of a checkpoint; a shipped name goes before a folder of the same name.
 
-    Raises BadCheckpoint that lists what there is.
+    A leading `~` is the home folder. Raises BadCheckpoint that lists what there is.
     """
     shipped = shipped_checkpoints()
     if name_or_path in shipped:
         return shipped[name_or_path]
-    path = Path(name_or_path)
-    if (path / CONFIG_FILE).is_file():
-        return path
+    with contextlib.suppress(RuntimeError):  # somebody without a home folder
+        path = Path(name_or_path).expanduser()
+        if (path / CONFIG_FILE).is_file():
+            return path
     raise BadCheckpoint(
         f"expected a checkpoint folder or one of {', '.join(shipped) or 'none shipped'}, "
         f"got {name_or_path!r}"

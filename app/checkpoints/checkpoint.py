@@ -1,6 +1,7 @@
 """A checkpoint: a folder with `config.json`, `model.safetensors` and its card `README.md`.
 
-Pictures of its training may lie beside them; nothing depends on these.
+What it learned from (see `learned_from`) and pictures of its training may lie beside them; no
+answer depends on these.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from ..meta.views import no_views
 from .calibration import Calibration
 from .card import CAPTIONS, card
 from .config import Config, Result, build_network, build_preprocessing, parse_config
+from .learned_from import LearnedFrom, write_learned_from
 from .tensor_files import encode_tensors, read_tensors, write_file
 
 CONFIG_FILE, WEIGHTS_FILE, CARD_FILE = "config.json", "model.safetensors", "README.md"
@@ -107,13 +109,15 @@ def save_checkpoint(
     initialization: Initialization,
     pictures: Mapping[str, bytes] | None = None,
     further_views: torch.Tensor | None = None,
+    learned_from: LearnedFrom | None = None,
 ) -> None:
     """Write a checkpoint folder; its weights' sha256 is put into the config.
 
     With ``config.half_weights`` kernels and matrices are rounded to half precision; vectors, of
     which some have numbers too small for it, are not.
 
-    ``pictures`` are PNG files by name, among `CAPTIONS`, which the card shows.
+    ``pictures`` are PNG files by name, among `CAPTIONS`, which the card shows. Without
+    ``learned_from`` the checkpoint does not tell what files it learned from.
     """
     folder.mkdir(parents=True, exist_ok=True)
     for name, content in (pictures or {}).items():
@@ -126,7 +130,7 @@ def save_checkpoint(
     weights = encode_tensors(tensors)
     sealed = config.model_copy(update={"weights_sha256": hashlib.sha256(weights).hexdigest()})
     write_file(folder / WEIGHTS_FILE, weights)
-    _write_config(folder, sealed)
+    _write_config(folder, write_learned_from(folder, sealed, learned_from))
 
 
 def record_result(folder: Path, result: Result) -> None:
@@ -149,6 +153,12 @@ def record_calibration(
         selected_on = {"validation_groups": list(groups)}
         changed["provenance"] = config.provenance.model_copy(update=selected_on)
     _write_config(folder, config.model_copy(update=changed))
+
+
+def record_learned_from(folder: Path, learned_from: LearnedFrom) -> None:
+    """Put what a checkpoint learned from beside its config; its identity stays."""
+    config = load_checkpoint(folder).config
+    _write_config(folder, write_learned_from(folder, config, learned_from))
 
 
 def _write_config(folder: Path, config: Config) -> None:

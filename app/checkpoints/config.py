@@ -84,7 +84,11 @@ class Result(Strict):
 
 
 class Provenance(Strict):
-    """What an initialization learned from, and how to make it again."""
+    """What an initialization learned from, and how to make it again.
+
+    ``learned_from_sha256`` is that of the file with the digests of what it learned from; None where
+    there is none.
+    """
 
     data: str
     n_classes: int
@@ -95,6 +99,7 @@ class Provenance(Strict):
     command: str
     seed: int
     versions: dict[str, str]
+    learned_from_sha256: str | None = None
 
 
 class Config(Strict):

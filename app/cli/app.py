@@ -14,6 +14,8 @@ from .demo import demo
 from .evaluate import evaluate
 from .fit_metric import fit_metric
 from .import_backbone import import_backbone
+from .keys import keys
+from .learned_from import learned_from
 from .serve import serve
 from .train import train
 
@@ -30,7 +32,9 @@ app.command()(evaluate)
 app.command()(calibrate)
 app.command("import-backbone")(import_backbone)
 app.command("fit-metric")(fit_metric)
+app.command("learned-from")(learned_from)
 app.command("compile")(compile_loops)
+app.add_typer(keys, name="keys")
 
 
 def main() -> None:

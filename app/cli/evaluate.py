@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -25,9 +25,6 @@ if TYPE_CHECKING:
     from ..training.adaptation_curve import AdaptationCurve
     from ..training.candidate import Candidate
     from ..training.evaluation import Setting
-
-UNLIKE_IMAGES = 20
-"""Images that are read of each class of an --unlike folder."""
 
 
 def evaluate(
@@ -97,6 +94,7 @@ def evaluate(
     from ..data.episodes import EpisodeShape
     from ..engine.device import choose_device, use_exact_arithmetic
     from ..training.evaluation import Setting
+    from .evaluation_data import EvaluationData
 
     torch.set_num_threads(threads)
     chosen = choose_device(device)
@@ -109,14 +107,17 @@ def evaluate(
     if curve is not None:
         check_picture(curve)
     kept = cache_folder(cache)
-    unlike_classes = _unlike_classes(unlike or [], loaded, kept)
-    classes = _classes(loaded, data, (data_format, split), kept, console).placed(chosen)
+    beside = None if pretrained is None else find_checkpoint(pretrained)
+    reader = EvaluationData(loaded, [folder, *([] if beside is None else [beside])], kept, console)
+    unlike_classes = reader.unlike(unlike or [])
+    name, read = reader.classes(data, data_format, split)
+    classes = read.placed(chosen)
     subject = _Subject(
         loaded,
         _candidate(loaded, classes, chosen, transductive=transductive),
-        f"{data_format} {split}",
+        name,
         unlike_classes,
-        None if pretrained is None else _embedded(pretrained, loaded, classes, chosen),
+        None if beside is None else _embedded(beside, loaded, classes, chosen),
     )
     curves: list[AdaptationCurve] = []
     for way, shot in itertools.product(n_way or [5], n_shot or [1]):
@@ -200,40 +201,6 @@ class _Subject:
         }
 
 
-def _classes(
-    loaded: Checkpoint, data: Path, part: tuple[DataFormat, Split], cache: Path, console: Console
-) -> ClassImages:
-    from rich.progress import track
-
-    from ..training.datasets import for_episodes, preprocess_classes, read_split
-
-    data_format, split = part
-    encoded = read_split(data_format, data, split, loaded.config.provenance.validation_groups)
-    watched = track(encoded, description=f"reading {split} classes", console=console)
-    classes = preprocess_classes(watched, loaded.preprocessing, data_format, cache)
-    return for_episodes(data_format, classes)
-
-
-def _unlike_classes(
-    folders: Sequence[Path], loaded: Checkpoint, cache: Path
-) -> dict[str, ClassImages]:
-    """The classes of each folder, under its name."""
-    from ..data.folders import read_all
-    from ..training.datasets import preprocess_classes
-
-    if folders and loaded.config.calibration is None:
-        raise typer.BadParameter("--unlike: expected a calibrated checkpoint")
-    by_name = {
-        path.resolve().name: preprocess_classes(
-            read_all(path, UNLIKE_IMAGES), loaded.preprocessing, cache=cache
-        )
-        for path in folders
-    }
-    if len(by_name) < len(folders):
-        raise typer.BadParameter("--unlike: expected folders of different names")
-    return by_name
-
-
 def _candidate(
     loaded: Checkpoint, classes: ClassImages, device: torch.device, *, transductive: bool
 ) -> Candidate:
@@ -252,15 +219,14 @@ def _candidate(
 
 
 def _embedded(
-    name_or_path: str, loaded: Checkpoint, classes: ClassImages, device: torch.device
+    folder: Path, loaded: Checkpoint, classes: ClassImages, device: torch.device
 ) -> ClassImages:
     """The classes as the features of the --pretrained checkpoint."""
-    from ..checkpoints.catalogue import find_checkpoint
     from ..checkpoints.checkpoint import load_checkpoint
     from ..meta.placement import placed
     from ..training.candidate import embed
 
-    pretrained = load_checkpoint(find_checkpoint(name_or_path))
+    pretrained = load_checkpoint(folder)
     if pretrained.preprocessing != loaded.preprocessing:
         raise typer.BadParameter("--pretrained: expected a checkpoint of equal preprocessing")
     return embed(pretrained.network, placed(pretrained.initialization, device), classes)

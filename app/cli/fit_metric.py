@@ -59,5 +59,5 @@ def fit_metric(
     told = f"{data_format} in {data.name}"
     if left_out:
         told += f", without {', '.join(sorted(left_out))}"
-    record_metric(checkpoint, classes, told, licence, description)
+    record_metric(checkpoint, classes, images.files, told, licence, description)
     typer.echo(f"The metric learned from {len(classes)} classes.")

@@ -8,9 +8,10 @@ import threading
 from collections.abc import Iterator
 
 import uvicorn
-from starlette.types import ASGIApp
+from fastapi import FastAPI
 
 from ..errors import ServerUnreachable
+from .listening import listening_socket, server_config
 
 START_SECONDS = 300
 
@@ -28,14 +29,13 @@ class _Server(uvicorn.Server):
 
 
 @contextlib.contextmanager
-def local_server(app: ASGIApp) -> Iterator[str]:
+def local_server(app: FastAPI) -> Iterator[str]:
     """Serve an application while the context lasts; gives the base URL.
 
     Raises ServerUnreachable when the application does not start.
     """
-    with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        server = _Server(uvicorn.Config(app, log_config=None, access_log=False))
+    with listening_socket("127.0.0.1", 0) as listening:
+        server = _Server(server_config(app, log_config=None))
         thread = threading.Thread(
             target=server.run, kwargs={"sockets": [listening]}, name="inkling-server"
         )

@@ -6,8 +6,7 @@ from typing import Annotated
 
 import typer
 
-SHUTDOWN_SECONDS = 25
-"""Calls that run get this long to end when the server is told to; Docker waits for 30."""
+STARTUP_FAILED = 3
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
@@ -34,18 +33,15 @@ def serve(
     ] = None,
 ) -> None:
     """Serve few-shot adaptation over HTTP. All settings are INKLING_ variables."""
-    import uvicorn
-
     from ..main import create_app
     from ..settings import read_settings
+    from .listening import TellingServer, allow_files, check_reach, listening_socket, server_config
 
     settings = read_settings(host=host, port=port, initializations=initializations)
-    uvicorn.run(
-        create_app(settings),
-        host=settings.host,
-        port=settings.port,
-        log_config=LOGGING,
-        access_log=False,
-        server_header=False,
-        timeout_graceful_shutdown=SHUTDOWN_SECONDS,
-    )
+    check_reach(settings)
+    allow_files(settings.max_connections)
+    with listening_socket(settings.host, settings.port) as listening:
+        server = TellingServer(server_config(create_app(settings), log_config=LOGGING))
+        server.run(sockets=[listening])
+    if not server.started:
+        raise typer.Exit(STARTUP_FAILED)

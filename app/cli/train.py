@@ -78,36 +78,38 @@ def train(
 def _data(
     recipe: Recipe, root: Path, cache: Path, console: Console
 ) -> tuple[ClassImages, ClassImages, Preprocessing]:
-    """Training and validation classes of the data set in ``root``, and their preprocessing."""
-    from ..training.datasets import fitted, for_episodes, normalized
-    from ..training.start import recipe_preprocessing
+    """Training and validation classes of the data set in ``root``, and their preprocessing.
 
-    bare = recipe_preprocessing(recipe)
-    training, validation = (
-        _read(recipe, root, split, bare, cache, console) for split in ("train", "validation")
-    )
-    if recipe.data.train_on_validation:
-        training = training.joined(validation)
-    preprocessing = fitted(bare, training)
-    held_out = for_episodes(recipe.data.format, validation)
-    return normalized(training, preprocessing), normalized(held_out, preprocessing), preprocessing
-
-
-def _read(
-    recipe: Recipe,
-    root: Path,
-    split: Split,
-    preprocessing: Preprocessing,
-    cache: Path,
-    console: Console,
-) -> ClassImages:
+    Raises BadData for a validation class that is a training class too.
+    """
     from rich.progress import track
 
-    from ..training.datasets import preprocess_classes, read_split
+    from ..checkpoints.learned_from import Known
+    from ..training.datasets import (
+        fitted,
+        for_episodes,
+        normalized,
+        preprocess_classes,
+        read_split,
+    )
+    from ..training.held_out import apart
+    from ..training.start import recipe_preprocessing
 
-    encoded = read_split(recipe.data.format, root, split, recipe.data.validation_groups)
-    watched = track(encoded, description=f"reading {split} classes", console=console)
-    return preprocess_classes(watched, preprocessing, recipe.data.format, cache)
+    bare, table = recipe_preprocessing(recipe), recipe.data
+
+    def read(split: Split, known: Known) -> ClassImages:
+        encoded = read_split(table.format, root, split, table.validation_groups)
+        unknown = apart(encoded, known, split, "in train")
+        watched = track(unknown, description=f"reading {split} classes", console=console)
+        return preprocess_classes(watched, bare, table.format, cache)
+
+    training = read("train", Known())
+    validation = read("validation", Known.of(training.files))
+    if table.train_on_validation:
+        training = training.joined(validation)
+    preprocessing = fitted(bare, training)
+    held_out = for_episodes(table.format, validation)
+    return normalized(training, preprocessing), normalized(held_out, preprocessing), preprocessing
 
 
 def _show(run: Iterable[Progress], console: Console) -> None:

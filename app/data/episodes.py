@@ -11,6 +11,7 @@ import torch
 
 from ..errors import BadData
 from ..meta.episode import Episode, Support
+from .sources import ClassFiles
 from .stored_images import Change, StoredImages
 
 Images = torch.Tensor | StoredImages
@@ -31,13 +32,14 @@ class ClassImages:
     Images in a file are read, and changed, when they are asked for.
 
     ``groups`` names the group of each class, or "". With ``in_groups`` a class is told apart from
-    those of its own group alone.
+    those of its own group alone. ``files`` tells what each class was read from, or is empty.
     """
 
     names: tuple[str, ...]
     groups: tuple[str, ...]
     images: tuple[Images, ...]
     in_groups: bool = False
+    files: tuple[ClassFiles, ...] = ()
 
     def joined(self, more: ClassImages) -> ClassImages:
         """These classes and more of them."""
@@ -46,6 +48,7 @@ class ClassImages:
             names=self.names + more.names,
             groups=self.groups + more.groups,
             images=self.images + more.images,
+            files=self.files + more.files,
         )
 
     def placed(self, device: torch.device) -> ClassImages:
@@ -93,7 +96,8 @@ class ClassImages:
             for turns in range(4)
         ]
         names, groups, images = zip(*turned, strict=True)
-        return replace(self, names=names, groups=groups, images=images)
+        files = tuple(read for read in self.files for _ in range(4))
+        return replace(self, names=names, groups=groups, images=images, files=files)
 
     def plan(self, shape: EpisodeShape, generator: torch.Generator) -> EpisodePlan:
         """Draw an episode of these classes; see `plan_episode`."""

@@ -20,7 +20,7 @@ def read(path: Path, split: Split, seed: int = 0) -> Iterator[EncodedClass]:
     Where ``path`` holds folders `train`, `validation` and `test`, these are the splits.
     Otherwise classes are dealt out in the proportions of `SHARES` by ``seed``.
     """
-    if all((path / name).is_dir() for name in SPLITS):
+    if names_splits(path):
         root = path / split
         names = _class_names(root)
     else:
@@ -32,8 +32,13 @@ def read(path: Path, split: Split, seed: int = 0) -> Iterator[EncodedClass]:
         yield _encoded_class(root / name)
 
 
-def read_all(path: Path, most: int) -> Iterator[EncodedClass]:
-    """Yield every class folder in ``path`` with the first ``most`` images of each."""
+def names_splits(path: Path) -> bool:
+    """Tell whether ``path`` holds the splits as folders, so that none are dealt out."""
+    return all((path / name).is_dir() for name in SPLITS)
+
+
+def read_all(path: Path, most: int | None = None) -> Iterator[EncodedClass]:
+    """Yield every class folder in ``path`` with the first ``most`` images of each, or all."""
     for name in _class_names(path):
         yield _encoded_class(path / name, most)
 

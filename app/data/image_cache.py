@@ -37,13 +37,13 @@ class ImageCache:
             raise BadData(f"expected a folder for images, or a place for one: {refused}") from None
         _forget_unused(folder)
 
-    def images(self, sources: Iterable[bytes], made: Iterable[torch.Tensor]) -> StoredImages:
-        """The images that were made of ``sources``, or now are.
+    def images(self, digests: Iterable[bytes], made: Iterable[torch.Tensor]) -> StoredImages:
+        """The images that were made of the sources of these sha256 ``digests``, or now are.
 
         ``made`` are `(channel, height, width)` uint8 in the order of the sources, which are not
         asked for where there are such already. Raises BadData when they cannot be written.
         """
-        path = self._folder / f"{self._key(sources)}.images"
+        path = self._folder / f"{self._key(digests)}.images"
         found = find_images(path)
         if found is None:
             self._write(path, made)
@@ -68,11 +68,11 @@ class ImageCache:
         except OSError as failed:
             raise BadData(f"{self._folder}: images cannot be kept here: {failed}") from None
 
-    def _key(self, sources: Iterable[bytes]) -> str:
-        digest = hashlib.sha256(self._made_by.encode())
-        for source in sources:
-            digest.update(hashlib.sha256(source).digest())
-        return digest.hexdigest()
+    def _key(self, digests: Iterable[bytes]) -> str:
+        key = hashlib.sha256(self._made_by.encode())
+        for digest in digests:
+            key.update(digest)
+        return key.hexdigest()
 
 
 def _forget_unused(folder: Path) -> None:

@@ -6,8 +6,10 @@ thing; classes of one group are never divided between learning and selection.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import groupby
 from pathlib import PurePosixPath
 from typing import Literal
@@ -21,12 +23,26 @@ SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 
 
 @dataclass(frozen=True)
+class ClassFiles:
+    """What a class was read from: its name, and the sha256 of each of its files in their order."""
+
+    name: str
+    digests: tuple[bytes, ...]
+
+
+@dataclass(frozen=True)
 class EncodedClass:
     """One class: its name, its group (or ""), and its images as `(file name, bytes)`."""
 
     name: str
     group: str
     files: tuple[tuple[str, bytes], ...]
+
+    @cached_property
+    def listed(self) -> ClassFiles:
+        """Its files by their contents, which are hashed once."""
+        digests = (hashlib.sha256(content).digest() for _, content in self.files)
+        return ClassFiles(self.name, tuple(digests))
 
 
 def grouped(files: Iterable[tuple[PurePosixPath, bytes]], strip: int = 0) -> Iterator[EncodedClass]:

@@ -13,7 +13,7 @@ import torch
 from ..errors import BadImage, BadImages, InnerLoopDiverged
 from ..images.decode import decode
 from ..images.prepared import Prepared, split
-from ..images.preprocessing import Preprocessing
+from ..images.preprocessing import Preprocessing, packed, unpacked
 from ..meta.episode import Support
 from ..meta.params import all_finite, copied_channels_last, mapped
 from .executor import Executor, Outcome
@@ -24,6 +24,8 @@ from .work import Adaptation, Classification, Fold, SupportSet, Timing
 
 ADAPTING, PREDICTING = "adapting", "predicting"
 FREEZING, HOLDING_OUT = "preparing images", "checking images"
+MOST_FROZEN_BYTES, FLOAT_BYTES = 1 << 24, 4
+"""Of images that are floats at once, for an executor to which it makes no difference."""
 Results = dict[Job, Any]
 """The result of each job, or the exception that this one job ends with."""
 
@@ -60,9 +62,10 @@ class Compute:
         outcomes = handle.executor.adapt(supports, key.steps)
         for job, own, outcome in zip(prepared, features, outcomes, strict=True):
             try:
-                kept = prepared[job].images
                 if handle.keeps_features:
-                    kept = own[len(own) - len(kept) :].to(torch.float16).cpu()
+                    kept = own[len(own) - len(prepared[job]) :].to(torch.float16).cpu()
+                else:
+                    kept = unpacked(handle.preprocessing, prepared[job].images)
                 adaptation = _adaptation(outcome, job.work, prepared[job], kept)
                 results[job] = replace(
                     adaptation,
@@ -124,7 +127,10 @@ class Compute:
         supports = [job.work for job in prepared]
         images = [just_sent.images for just_sent in prepared.values()]
         if not handle.keeps_features:
-            images = [_behind(each.kept, own) for each, own in zip(supports, images, strict=True)]
+            images = [
+                _behind(each.kept, unpacked(handle.preprocessing, own))
+                for each, own in zip(supports, images, strict=True)
+            ]
         views = handle.views_of(supports[0].n_views)
         frozen = self._frozen(handle, _joined(images), views)
         features = torch.split(frozen, [len(own) for own in images])
@@ -136,11 +142,16 @@ class Compute:
         ]
 
     def _frozen(self, handle: Handle, images: torch.Tensor, views: torch.Tensor) -> torch.Tensor:
-        """`(image, 1 + view, ...)` frozen features, computed in parts that fit the caches."""
-        most = handle.executor.max_frozen_bytes
-        together = len(images) if most is None else max(1, most * len(images) // images.nbytes)
+        """`(image, 1 + view, ...)` frozen features, computed in parts that fit the caches.
+
+        Images are made floats part by part, where they are bytes.
+        """
+        most = handle.executor.max_frozen_bytes or MOST_FROZEN_BYTES
+        together = max(1, most // (FLOAT_BYTES * images[0].numel()))
         features = [
-            handle.executor.frozen_features(self._placed(part), views)
+            handle.executor.frozen_features(
+                self._placed(unpacked(handle.preprocessing, part)), views
+            )
             for part in torch.split(images, together)
         ]
         return _joined(features)
@@ -161,14 +172,15 @@ def decode_together(
     decoded: dict[Job, list[torch.Tensor]] = {}
     for job in jobs:
         if isinstance(job.work.images, Prepared):
-            prepared[job] = job.work.images
+            prepared[job] = packed(preprocessing, job.work.images)
             continue
         try:
             decoded[job] = _decoded(job.work.images, preprocessing.useful_side)
         except BadImages as bad:
             refused[job] = bad
     if decoded:
-        together = preprocessing.prepare([rgba for own in decoded.values() for rgba in own])
+        rgba = [image for own in decoded.values() for image in own]
+        together = packed(preprocessing, preprocessing.prepare(rgba))
         sizes = [len(own) for own in decoded.values()]
         prepared |= dict(zip(decoded, split(together, sizes), strict=True))
     return prepared, refused
@@ -216,7 +228,7 @@ def _adaptation(
         losses=tuple(losses),
         support_predictions=tuple(predictions.tolist()),
         support_accuracy=float((predictions == support.labels).to(torch.float32).mean()),
-        prepared=just_sent,
+        blank=just_sent.blank,
         kept=kept,
     )
 

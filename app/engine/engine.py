@@ -58,9 +58,9 @@ class Engine:
         self.hold_out(handle, Fold(frozen, labels.repeat(2), 2, (3,))).result()
 
     def adapt(
-        self, handle: Handle, support: SupportSet, steps: int | None = None
+        self, handle: Handle, support: SupportSet, steps: int | None = None, tenant: str = ""
     ) -> Future[Adaptation]:
-        """Run the inner loop on a support set.
+        """Run the inner loop on a tenant's support set.
 
         The future raises InnerLoopDiverged, and BadImages for images that cannot be decoded.
         Raises Unavailable.
@@ -68,28 +68,30 @@ class Engine:
         shape, most = self._batch(handle, support.n_way, len(support.labels), adapting=True)
         shape = (support.n_views or handle.n_views, *shape)
         key = BatchKey(ADAPTING, handle, _wanted(handle, steps), shape, most)
-        return self._queue.submit(key, support)
+        return self._queue.submit(key, support, tenant, len(support.labels))
 
-    def predict(self, handle: Handle, queries: Queries) -> Future[Classification]:
+    def predict(self, handle: Handle, queries: Queries, tenant: str = "") -> Future[Classification]:
         """Classify each image by itself. The future raises BadImages. Raises Unavailable."""
         n_way = len(queries.image_counts)
         shape, most = self._batch(handle, n_way, len(queries.images), adapting=False)
         # Scores are computed for sessions of one number of classes together.
         shape = (queries.n_views or handle.n_views, n_way, *shape)
-        return self._queue.submit(BatchKey(PREDICTING, handle, 0, shape, most), queries)
+        key = BatchKey(PREDICTING, handle, 0, shape, most)
+        return self._queue.submit(key, queries, tenant, len(queries.images))
 
-    def freeze(self, handle: Handle, kept: torch.Tensor) -> Future[torch.Tensor]:
+    def freeze(self, handle: Handle, kept: torch.Tensor, tenant: str = "") -> Future[torch.Tensor]:
         """`(image, 1 + view, ...)` frozen features of what was kept. Raises Unavailable."""
-        return self._queue.submit(BatchKey(FREEZING, handle), kept)
+        return self._queue.submit(BatchKey(FREEZING, handle), kept, tenant, len(kept))
 
     def hold_out(
-        self, handle: Handle, fold: Fold, steps: int | None = None
+        self, handle: Handle, fold: Fold, steps: int | None = None, tenant: str = ""
     ) -> Future[torch.Tensor]:
         """`(held out, n_way)` logits of a fold, by adapting to the other images.
 
         The future raises InnerLoopDiverged. Raises Unavailable.
         """
-        return self._queue.submit(BatchKey(HOLDING_OUT, handle, _wanted(handle, steps)), fold)
+        key = BatchKey(HOLDING_OUT, handle, _wanted(handle, steps))
+        return self._queue.submit(key, fold, tenant, len(fold.labels))
 
     def stats(self) -> dict[str, BatchStats]:
         """What was computed so far, by task."""
@@ -98,6 +100,10 @@ class Engine:
     def waiting(self) -> int:
         """How many jobs wait to be computed."""
         return self._queue.waiting()
+
+    def has_room(self, tenant: str) -> bool:
+        """Whether a further job of a tenant would be taken."""
+        return self._queue.has_room(tenant)
 
     def close(self) -> None:
         """Finish what runs and stop."""

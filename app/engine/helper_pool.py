@@ -76,6 +76,8 @@ class HelperPool:
         on_start()
         while (offer := self._offers.get()) is not None:
             offer()
+            # What it worked on is not kept until the next one.
+            del offer
 
 
 def shards_of(rows: int, shards: int) -> list[slice]:

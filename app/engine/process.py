@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import torch
 from threadpoolctl import threadpool_limits
 
@@ -12,6 +14,7 @@ from .device import use_exact_arithmetic
 def prepare_process(threads: int) -> None:
     """Exact arithmetic, ``threads`` that compute each alone, and memory that is kept for them."""
     use_exact_arithmetic()
+    sys.setswitchinterval(0.001)
     # Those that compute, those that help, and torch's own.
     keep_freed_memory(3 * threads)
     compute_alone()

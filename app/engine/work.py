@@ -69,7 +69,7 @@ class Adaptation:
     ``adapted`` holds the tensors that differ from the initialization's, the head among them;
     ``losses`` the support loss before each step and after the last, in nats;
     ``support_predictions`` the class that each support image is taken for. Of the images that were
-    not kept from before, ``prepared`` are they themselves, ``kept`` what is to be kept of them, and
+    not kept from before, ``blank`` tells which show nothing, ``kept`` is what is to be kept, and
     ``unlikeness`` is theirs, see `Handle`.
     """
 
@@ -77,7 +77,7 @@ class Adaptation:
     losses: tuple[float, ...]
     support_predictions: tuple[int, ...]
     support_accuracy: float
-    prepared: Prepared
+    blank: tuple[bool, ...]
     kept: torch.Tensor
     unlikeness: float | None = None
     timing: Timing = field(default_factory=Timing)

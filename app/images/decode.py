@@ -1,36 +1,63 @@
 """Image bytes to a uint8 RGBA tensor. What the pixels mean is for a preprocessing to decide.
 
-The magic bytes decide the format, never a file name or a declared type. Limits are checked on
+The first bytes decide the format, never a file name or a declared type. Limits are checked on
 the header, before any pixel is decoded.
 """
 
 from __future__ import annotations
 
-import functools
 import io
 import math
 import struct
 import warnings
+import zlib
+from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 import torch
-from PIL import Image, ImageCms, UnidentifiedImageError
+from numpy.typing import NDArray
+from PIL import Image
+from PIL.BmpImagePlugin import BmpImageFile
+from PIL.GifImagePlugin import GifImageFile
+from PIL.ImageFile import ImageFile
 from PIL.JpegImagePlugin import JpegImageFile
+from PIL.PngImagePlugin import PngImageFile
+from PIL.WebPImagePlugin import WebPImageFile
 
 from ..errors import BadImage
-from .jpeg import has_one_scan
+from . import bmp, gif, jpeg, png, webp
+from .encoded import Encoded, cut_off, damaged
+from .kinds import described
+from .profile import in_srgb
+from .shown import dimness, make_opaque_if_transparent, shown_levels
 
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP")
 MAX_PIXELS = 25_000_000
 """Of an image that is decoded as large as it is."""
 MAX_REDUCED_PIXELS = 200_000_000
 """Of a JPEG of one scan, of which no more than `MAX_PIXELS` ever lie in memory."""
+MAX_WEBP_PIXELS = 14_745_600
+"""Of a WebP, which is decoded in four copies."""
+QUICK_PIXELS, QUICK_BYTES = 1 << 18, 8 << 20
+"""Of an image that is decoded in about a millisecond: of itself, and of memory."""
 MIN_SIDE = 8
 MAX_SIDE_KEPT = 2048
 """Larger images are averaged down by a whole factor, which bounds the memory of what follows."""
 MAX_ASPECT_RATIO = 20
+CONVERTED_BYTES, PREPARED_BYTES = 8, 28
+"""Of a pixel that is kept: beside the stored image, and afterwards where it is prepared."""
+STRIP_PIXELS = 1 << 20
+"""Of a larger image, that are turned, converted and averaged at once."""
 
-ORIENTATION_TAG = 0x0112
+Stopped = Callable[[], bool]
+
+OPENERS: Mapping[str, Callable[[io.BytesIO], ImageFile]] = {
+    png.KIND: PngImageFile,
+    jpeg.KIND: JpegImageFile,
+    webp.KIND: WebPImageFile,
+    gif.KIND: GifImageFile,
+    bmp.KIND: BmpImageFile,
+}
 ORIENTATIONS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -40,7 +67,45 @@ ORIENTATIONS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-_SIXTEEN_BIT_GREY = ("I;16", "I;16B", "I;16L", "I;16N", "I")
+SIDEWAYS, ROWS_FROM_THE_END = (5, 6, 7, 8), (3, 4, 7, 8)
+"""Orientations whose rows are columns of the stored image, and those whose first is its last."""
+SCALES = (8, 4, 2)
+"""By which a JPEG can be decoded smaller."""
+BROKEN = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    TypeError,
+    EOFError,
+    LookupError,
+    OverflowError,
+    struct.error,
+    zlib.error,
+    Image.DecompressionBombError,
+)
+"""What the decoders raise for files that are not sound."""
+
+
+class DecodingStopped(Exception):
+    """Nobody waits for the pixels of an image any more."""
+
+
+class _Stoppable(io.BytesIO):
+    """A file that decoders read piece by piece, until they are to stop."""
+
+    def __init__(self, content: bytes, stopped: Stopped) -> None:
+        super().__init__(content)
+        self._stopped = stopped
+
+    def read(self, size: int | None = -1) -> bytes:
+        """See `io.BytesIO`. Raises DecodingStopped."""
+        if self._stopped():
+            raise DecodingStopped
+        return super().read(size)
+
+
+def _never() -> bool:
+    return False
 
 
 def decode(content: bytes, useful_side: int | None = None) -> torch.Tensor:
@@ -50,101 +115,123 @@ def decode(content: bytes, useful_side: int | None = None) -> torch.Tensor:
     animation the first frame is taken. An image with a side of more than `MAX_SIDE_KEPT` pixels is
     averaged down below that. A JPEG is decoded at a half, quarter or eighth of its size where its
     shorter side keeps ``useful_side`` pixels, and one of more than `MAX_PIXELS` where its longer
-    side keeps `MAX_SIDE_KEPT`.
+    side keeps `MAX_SIDE_KEPT`. What nobody could see is shown: see `shown`.
 
     Raises BadImage for anything that is not a whole image of an accepted format and size.
     """
-    image = opened(content)
-    drafted(image, useful_side)
-    _check_pixels(*image.size, MAX_PIXELS)
-    return pixels(image)
+    return pixels(read(content), useful_side)
 
 
-def drafted(image: Image.Image, useful_side: int | None) -> bool:
-    """Have an opened image decoded at a smaller size, as `decode` does; tell whether it will be."""
-    own, scale = image.size, _useful_scale(*image.size, useful_side)
-    if scale < 1:
-        # Does nothing for other formats, nor where the image is not twice as large.
-        image.draft(None, (math.ceil(image.width * scale), math.ceil(image.height * scale)))
-    return image.size != own
+def read(content: bytes) -> Encoded:
+    """Read an image's header. Raises BadImage for a wrong format or size."""
+    encoded = _read(content)
+    _check_pixels(encoded)
+    _check_sides(encoded.width, encoded.height)
+    return encoded
 
 
-def told_size(content: bytes) -> tuple[int, int]:
-    """Width and height as the header tells them, without opening the image where that is easy.
+def is_quick(content: bytes) -> bool:
+    """Whether an image is decoded in about a millisecond, by its header.
 
-    Raises BadImage as `opened` does.
+    Raises BadImage as `read` does, but for what is not looked at.
     """
-    if content.startswith(b"\x89PNG") and content[12:16] == b"IHDR" and len(content) >= 24:
+    if content.startswith(png.SIGNATURE) and content[12:16] == b"IHDR" and len(content) >= 24:
         width, height = struct.unpack(">II", content[16:24])
-        return width, height
-    return opened(content).size
+        n_pixels: int = width * height
+        return 0 < n_pixels <= QUICK_PIXELS
+    encoded = read(content)
+    return encoded.n_pixels <= QUICK_PIXELS and decoding_bytes(encoded) <= QUICK_BYTES
 
 
-def opened(content: bytes) -> Image.Image:
-    """An image whose header alone was read. Raises BadImage for a wrong format or size."""
+def decoding_bytes(encoded: Encoded, useful_side: int | None = None) -> int:
+    """The most memory that decoding an image and making it a network's input takes."""
+    scale = scale_of(encoded, useful_side)
+    n_decoded = encoded.n_pixels // scale**2
+    n_kept = min(n_decoded, MAX_SIDE_KEPT**2)
+    working = int(encoded.working_bytes * encoded.n_pixels)
+    decoding = encoded.stored_bytes * n_decoded + working + CONVERTED_BYTES * n_kept
+    return len(encoded.content) + max(decoding, PREPARED_BYTES * n_kept)
+
+
+def scale_of(encoded: Encoded, useful_side: int | None) -> int:
+    """By which whole number the sides of a JPEG are divided when it is decoded; 1 of others."""
+    if encoded.kind != jpeg.KIND:
+        return 1
+    width, height = _wanted(encoded, useful_side)
+    most = min(encoded.width // width, encoded.height // height)
+    return next((scale for scale in SCALES if most >= scale), 1)
+
+
+def pixels(
+    encoded: Encoded, useful_side: int | None = None, stopped: Stopped = _never
+) -> torch.Tensor:
+    """The pixels of an image whose header was read, as from `decode`.
+
+    Raises BadImage if it is damaged, and DecodingStopped soon after ``stopped`` tells so.
+    """
+    if encoded.n_pixels // scale_of(encoded, useful_side) ** 2 > MAX_PIXELS:
+        raise _too_many_pixels(encoded)
+    try:
+        # What a decoder warns of is no harm to what it decodes.
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            image = _loaded(encoded, useful_side, stopped)
+        return torch.from_numpy(_rgba(image, encoded, stopped))
+    except BROKEN:
+        if not encoded.ends:
+            raise cut_off(encoded.kind) from None
+        raise damaged(encoded.kind, "its pixels cannot be decoded") from None
+
+
+def _read(content: bytes) -> Encoded:
     if not content:
         raise BadImage("empty", "the file is empty (0 bytes)")
-    one_scan = has_one_scan(content)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            image = _with_header(content, one_scan=one_scan)
-        except UnidentifiedImageError:
-            raise BadImage(
-                "not_an_image", f"expected {_formats()}, got {_describe(content)}"
-            ) from None
-        except Image.DecompressionBombError as bomb:
-            raise BadImage("too_many_pixels", f"{_limits()}: {bomb}") from None
-        except (OSError, SyntaxError, ValueError, EOFError) as broken:
-            raise BadImage("damaged", f"the image cannot be opened: {broken}") from None
-    _check_pixels(*image.size, MAX_REDUCED_PIXELS if one_scan else MAX_PIXELS)
-    _check_sides(*image.size)
+    if content.startswith(jpeg.SIGNATURE):
+        return jpeg.read_jpeg(content)
+    if content.startswith(png.SIGNATURE):
+        return png.read_png(content)
+    if webp.is_webp(content):
+        return webp.read_webp(content)
+    if content.startswith(gif.SIGNATURES):
+        return gif.read_gif(content)
+    if bmp.is_bmp(content):
+        return bmp.read_bmp(content)
+    raise BadImage("not_an_image", f"expected {_formats()}, got {described(content)}")
+
+
+def _loaded(encoded: Encoded, useful_side: int | None, stopped: Stopped) -> ImageFile:
+    image = OPENERS[encoded.kind](_Stoppable(encoded.content, stopped))
+    if image.size != (encoded.width, encoded.height):
+        raise damaged(encoded.kind, "it tells its size twice, in different ways")
+    if scale_of(encoded, useful_side) > 1:
+        image.draft(None, _wanted(encoded, useful_side))
+    image.load()
     return image
 
 
-def pixels(image: Image.Image) -> torch.Tensor:
-    """The pixels of an opened image, as from `decode`. Raises BadImage if it is damaged."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            image.load()
-            rgba = _to_rgba(image)
-        except (OSError, SyntaxError, ValueError, EOFError, IndexError) as broken:
-            raise BadImage("damaged", f"the image is truncated or damaged: {broken}") from None
-    return torch.from_numpy(np.array(rgba, dtype=np.uint8))
-
-
-def _with_header(content: bytes, *, one_scan: bool) -> Image.Image:
-    try:
-        return Image.open(io.BytesIO(content), formats=FORMATS)
-    except Image.DecompressionBombError:
-        # Pillow's own limit is below ours for a JPEG, and is not one of its decoder.
-        if not one_scan:
-            raise
-        return JpegImageFile(io.BytesIO(content))
-
-
-def _useful_scale(width: int, height: int, useful_side: int | None) -> float:
-    """The scale, of 1 at most, down to which an image shows all that is looked at."""
-    scales = [1.0]
+def _wanted(encoded: Encoded, useful_side: int | None) -> tuple[int, int]:
+    """The width and height down to which an image shows all that is looked at."""
+    width, height = encoded.width, encoded.height
+    scale = 1.0
     if useful_side is not None:
-        scales.append(useful_side / min(width, height))
-    if width * height > MAX_PIXELS:
-        scales.append(MAX_SIDE_KEPT / max(width, height))
-    return min(scales)
+        scale = min(scale, useful_side / min(width, height))
+    if encoded.n_pixels > MAX_PIXELS:
+        scale = min(scale, MAX_SIDE_KEPT / max(width, height))
+    return math.ceil(width * scale), math.ceil(height * scale)
 
 
-def _check_pixels(width: int, height: int, most: int) -> None:
-    if width * height > most:
-        raise BadImage(
-            "too_many_pixels", f"{_limits()}, got {width:,} x {height:,} = {width * height:,}"
-        )
+def _check_pixels(encoded: Encoded) -> None:
+    most = {webp.KIND: MAX_WEBP_PIXELS}.get(encoded.kind, MAX_PIXELS)
+    if encoded.n_pixels > (MAX_REDUCED_PIXELS if encoded.one_scan else most):
+        raise _too_many_pixels(encoded)
 
 
-def _limits() -> str:
-    return (
+def _too_many_pixels(encoded: Encoded) -> BadImage:
+    return BadImage(
+        "too_many_pixels",
         f"at most {MAX_PIXELS:,} pixels accepted ({MAX_REDUCED_PIXELS:,} of a JPEG that is not "
-        "progressive)"
+        f"progressive, {MAX_WEBP_PIXELS:,} of a WEBP), got {encoded.width:,} x "
+        f"{encoded.height:,} = {encoded.n_pixels:,}",
     )
 
 
@@ -160,88 +247,67 @@ def _check_sides(width: int, height: int) -> None:
         )
 
 
-def _to_rgba(image: Image.Image) -> Image.Image:
-    upright = _upright(image)
-    if upright.mode in _SIXTEEN_BIT_GREY:
-        upright = _eight_bit(upright)
-    elif upright.mode == "CMYK":
-        upright = _cmyk_to_rgb(upright)
-    elif upright.mode == "RGB":
-        return _in_srgb(_reduced(upright), image.info.get("icc_profile")).convert("RGBA")
-    return _reduced(upright.convert("RGBA"))
+def _rgba(image: ImageFile, encoded: Encoded, stopped: Stopped) -> NDArray[np.uint8]:
+    """`(height, width, 4)`: upright, in sRGB, and no side larger than `MAX_SIDE_KEPT`.
 
-
-def _upright(image: Image.Image) -> Image.Image:
-    """Turn an image as its EXIF orientation says, unless that cannot be read."""
-    try:
-        orientation = image.getexif().get(ORIENTATION_TAG)
-    except (OSError, SyntaxError, ValueError, TypeError, KeyError, EOFError, struct.error):
-        orientation = None
-    if not isinstance(orientation, int) or orientation not in ORIENTATIONS:
-        return image
-    return image.transpose(ORIENTATIONS[orientation])
-
-
-def _reduced(image: Image.Image) -> Image.Image:
+    A larger image is converted in strips, so that it lies in memory once.
+    """
+    make_opaque_if_transparent(image)
+    dim = None if encoded.kind in (jpeg.KIND, webp.KIND) else dimness(image)
     factor = math.ceil(max(image.size) / MAX_SIDE_KEPT)
-    return image.reduce(factor) if factor > 1 else image
+
+    def converted(strip: Image.Image) -> NDArray[np.uint8]:
+        levels = shown_levels(_turned(strip, encoded.orientation), dim)
+        return np.array(_averaged(levels, encoded.profile, factor), dtype=np.uint8)
+
+    if factor == 1:
+        return converted(image)
+    width, height = image.size[::-1] if encoded.orientation in SIDEWAYS else image.size
+    rgba = np.empty((-(-height // factor), -(-width // factor), 4), np.uint8)
+    for begin, end in _strips(width, height, factor):
+        if stopped():
+            raise DecodingStopped
+        strip = converted(image.crop(_stored_box(image.size, encoded.orientation, begin, end)))
+        rgba[begin // factor : begin // factor + len(strip)] = strip
+    return rgba
 
 
-def _eight_bit(image: Image.Image) -> Image.Image:
-    """Scale grey of up to sixteen bits by 257, so that 65,535 becomes 255 (Pillow would clip)."""
-    values = np.asarray(image, dtype=np.int64)
-    if values.min() < 0 or values.max() > 65_535:
-        raise BadImage("unsupported_depth", "grey values beyond sixteen bits are not accepted")
-    transparent = image.info.get("transparency")
-    grey = Image.fromarray(np.round(values / 257).astype(np.uint8))
-    if not isinstance(transparent, int):
-        return grey
-    alpha = Image.fromarray(np.where(values == transparent, 0, 255).astype(np.uint8))
-    return Image.merge("LA", (grey, alpha))
+def _strips(width: int, height: int, factor: int) -> Iterator[tuple[int, int]]:
+    """First row and end of strips of `STRIP_PIXELS`, each of whole averages."""
+    rows = factor * max(1, STRIP_PIXELS // (width * factor))
+    for begin in range(0, height, rows):
+        yield begin, min(begin + rows, height)
 
 
-def _cmyk_to_rgb(image: Image.Image) -> Image.Image:
-    """Convert by the image's profile; Pillow already undoes the inversion of Adobe's JPEGs."""
-    profile = image.info.get("icc_profile")
-    if profile:
-        try:
-            converted = ImageCms.profileToProfile(
-                image,
-                ImageCms.ImageCmsProfile(io.BytesIO(profile)),
-                ImageCms.createProfile("sRGB"),
-                outputMode="RGB",
-            )
-        except (ImageCms.PyCMSError, OSError):
-            return image.convert("RGB")
-        if converted is not None:
-            return converted
-    return image.convert("RGB")
+def _stored_box(
+    size: tuple[int, int], orientation: int, begin: int, end: int
+) -> tuple[int, int, int, int]:
+    """Where rows of an upright image are stored: left, top, right and bottom."""
+    width, height = size
+    length = width if orientation in SIDEWAYS else height
+    if orientation in ROWS_FROM_THE_END:
+        begin, end = length - end, length - begin
+    return (begin, 0, end, height) if orientation in SIDEWAYS else (0, begin, width, end)
 
 
-def _in_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
-    """Colours as sRGB has them, of an image with the profile of another space."""
-    transform = _to_srgb(profile) if profile else None
-    return image if transform is None else transform.apply(image)
+def _turned(image: Image.Image, orientation: int) -> Image.Image:
+    turn = ORIENTATIONS.get(orientation)
+    return image if turn is None else image.transpose(turn)
 
 
-@functools.lru_cache(16)
-def _to_srgb(profile: bytes) -> ImageCms.ImageCmsTransform | None:
-    """None where a profile is sRGB's own, or cannot be read."""
-    try:
-        known = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-        if "srgb" in ImageCms.getProfileDescription(known).lower():
-            return None
-        return ImageCms.buildTransform(known, ImageCms.createProfile("sRGB"), "RGB", "RGB")
-    except (ImageCms.PyCMSError, OSError):
-        return None
+def _averaged(image: Image.Image, profile: bytes | None, factor: int) -> Image.Image:
+    """RGBA, averaged down by a whole factor.
+
+    Colours of a profile are changed where they are fewer: of RGB once averaged.
+    """
+    if image.mode == "RGB":
+        reduced = image.reduce(factor) if factor > 1 else image
+        return in_srgb(reduced, profile).convert("RGBA")
+    if image.mode == "CMYK":
+        image = in_srgb(image, profile).convert("RGB")
+    rgba = image.convert("RGBA")
+    return rgba.reduce(factor) if factor > 1 else rgba
 
 
 def _formats() -> str:
     return ", ".join(FORMATS[:-1]) + " or " + FORMATS[-1]
-
-
-def _describe(content: bytes) -> str:
-    head = content[:64]
-    if head.isascii() and all(byte >= 32 or byte in b"\t\r\n" for byte in head):
-        return f"{len(content):,} bytes of text"
-    return f"{len(content):,} bytes that start with {head[:8].hex(' ')}"

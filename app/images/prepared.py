@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import weakref
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 
 
@@ -12,7 +14,8 @@ import torch
 class Prepared:
     """Images as a network takes them, and what their preprocessing tells of each.
 
-    ``images`` are `(image, channel, height, width)` float32; ``blank`` tells which of them show
+    ``images`` are `(image, channel, height, width)` float32, or uint8 of which
+    `preprocessing.unpacked` makes the same; ``blank`` tells which of them show
     nothing; ``statistics`` `(image, statistic)` tell what kind of pictures they are.
     """
 
@@ -24,19 +27,35 @@ class Prepared:
         return len(self.blank)
 
 
-def joined(parts: Sequence[Prepared]) -> Prepared:
-    """The images of several parts, one after another."""
-    if len(parts) == 1:
-        return parts[0]
-    return Prepared(
-        torch.cat([part.images for part in parts]),
-        tuple(blank for part in parts for blank in part.blank),
-        torch.cat([part.statistics for part in parts]),
-    )
+class Gathered:
+    """Images of several parts, one behind another in memory that is taken once."""
+
+    def __init__(
+        self, count: int, like: Prepared, freed: Callable[[], object] | None = None
+    ) -> None:
+        """A place for ``count`` images like some; ``freed`` is called when nobody has it."""
+        first = like.images.numpy()
+        self._images = np.empty((count, *first.shape[1:]), first.dtype)
+        self._blank = list[bool]()
+        self._statistics = list[torch.Tensor]()
+        if freed is not None:
+            weakref.finalize(self._images, freed).atexit = False
+
+    def add(self, part: Prepared) -> None:
+        """Put the images of a part behind those that are there."""
+        begin = len(self._blank)
+        self._images[begin : begin + len(part)] = part.images.numpy()
+        self._blank += part.blank
+        self._statistics.append(part.statistics)
+
+    def whole(self) -> Prepared:
+        """All images, once they are there."""
+        images = torch.from_numpy(self._images)
+        return Prepared(images, tuple(self._blank), torch.cat(self._statistics))
 
 
 def split(prepared: Prepared, counts: Sequence[int]) -> list[Prepared]:
-    """The inverse of `joined`, for parts of ``counts`` images."""
+    """Parts of ``counts`` images, one after another."""
     blank = iter(prepared.blank)
     return [
         Prepared(images, tuple(next(blank) for _ in range(count)), statistics)

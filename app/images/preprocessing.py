@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
@@ -82,6 +83,20 @@ class Packing(Preprocessing, Protocol):
     def unpacked(self, packed: torch.Tensor) -> torch.Tensor:
         """The inverse of `packed`."""
         ...
+
+
+def packed(preprocessing: Preprocessing, prepared: Prepared) -> Prepared:
+    """The same with images as bytes, a quarter as large, where bytes keep them exactly."""
+    if prepared.images.dtype == torch.uint8 or not isinstance(preprocessing, Packing):
+        return prepared
+    return replace(prepared, images=preprocessing.packed(prepared.images))
+
+
+def unpacked(preprocessing: Preprocessing, images: torch.Tensor) -> torch.Tensor:
+    """A network's input, of images as `packed` leaves them."""
+    if images.dtype != torch.uint8 or not isinstance(preprocessing, Packing):
+        return images
+    return preprocessing.unpacked(images)
 
 
 PreprocessingKind = type[Drawing] | type[Photograph]

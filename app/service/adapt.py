@@ -37,6 +37,7 @@ async def adapt(service: Service, call: AdaptCall) -> Adapted | Replayed:
         *support_problems(len(call.images), labels, (), limits),
     ]
     async with AsyncExitStack() as held:
+        held.enter_context(service.admission.images(call.tenant, len(call.images)))
         async with within(limits.deadline_seconds, "adapting") as deadline:
             key = await held.enter_async_context(repeatable(service, call, labels, problems))
             if key is not None and key.earlier is not None:
@@ -48,8 +49,8 @@ async def adapt(service: Service, call: AdaptCall) -> Adapted | Replayed:
                 )
             else:
                 handle, choice = named, None
-                adaptation = await run_inner_loop(service, named, support, problems, call.options)
-        learned = await reviewed(service, handle, support, adaptation, call.options, deadline)
+                adaptation = await run_inner_loop(service, named, support, problems, call)
+        learned = await reviewed(service, handle, support, adaptation, call, deadline)
         learned = replace(learned, choice=choice)
         session = _session(service, handle, call, learned)
         return await stored(service, handle, session, learned, key)
@@ -59,11 +60,10 @@ async def _adapted_to_chosen(
     service: Service, call: AdaptCall, support: LabelledSupport, problems: Sequence[Problem]
 ) -> tuple[Handle, Choice, Adaptation]:
     """Have the images decide for an initialization, and adapt from it."""
-    options = call.options
-    chosen = await choose(service, support.sent)
+    chosen = await choose(service, support.sent, call.tenant)
     handle = chosen.choice.handle
-    problems = [*problems, *loop_problems(options, handle)]
-    adaptation = await run_inner_loop(service, handle, support, problems, options, chosen.pixels)
+    problems = [*problems, *loop_problems(call.options, handle)]
+    adaptation = await run_inner_loop(service, handle, support, problems, call, chosen.pixels)
     timing = chosen.timing.plus(adaptation.timing)
     return handle, chosen.choice, replace(adaptation, timing=timing)
 

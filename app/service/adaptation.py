@@ -15,7 +15,7 @@ from .labelled_support import LabelledSupport
 from .notices import support_notices
 from .report import report_on
 from .service import Service
-from .values import Adapted, AdaptOptions, Choice, Notice, Report
+from .values import AdaptCall, Adapted, Choice, Notice, Report
 
 
 @dataclass(frozen=True)
@@ -34,18 +34,20 @@ async def run_inner_loop(
     handle: Handle,
     support: LabelledSupport,
     problems: Sequence[Problem],
-    options: AdaptOptions,
+    call: AdaptCall,
     known: Pixels | None = None,
 ) -> Adaptation:
     """Decode the images that were sent, but for ``known`` ones, and adapt to all of a support set.
 
     Raises InvalidInput with ``problems`` and every bad image, InnerLoopDiverged and Unavailable.
     """
-    images, decoding = await service.decoder.decode(
+    images, decoding = await service.decoding.of(call.tenant).decode(
         support.sent, handle.preprocessing, problems, known
     )
-    work = SupportSet(images, support.positions, len(support.names), support.kept, options.views)
-    adaptation = await result_of(service.engine.adapt(handle, work, options.steps), support.sent)
+    views, steps = call.options.views, call.options.steps
+    work = SupportSet(images, support.positions, len(support.names), support.kept, views)
+    job = service.engine.adapt(handle, work, steps, call.tenant)
+    adaptation = await result_of(job, support.sent)
     return replace(adaptation, timing=decoding.plus(adaptation.timing))
 
 
@@ -54,18 +56,18 @@ async def reviewed(
     handle: Handle,
     support: LabelledSupport,
     adaptation: Adaptation,
-    options: AdaptOptions,
+    call: AdaptCall,
     deadline: float,
 ) -> Learned:
     """With what a caller should know, and a report where one is asked for.
 
     The former has until ``deadline``, the latter a time of its own.
     """
-    notices = await support_notices(service, handle, support, adaptation, deadline)
-    if not options.report:
+    notices = await support_notices(service, handle, support, adaptation, call.tenant, deadline)
+    if not call.options.report:
         return Learned(support, adaptation, notices, None)
     kept = support.kept_with(adaptation.kept)
-    report, unfinished = await report_on(service, handle, support, kept, options.steps)
+    report, unfinished = await report_on(service, handle, support, kept, call)
     return Learned(support, adaptation, (*notices, *unfinished), report)
 
 

@@ -31,6 +31,7 @@ async def add_images(
     labels, label_problems = clean_labels(call.images)
     problems = [*call.problems, *label_problems]
     async with AsyncExitStack() as held:
+        held.enter_context(service.admission.images(call.tenant, len(call.images)))
         async with within(limits.deadline_seconds, "adapting") as deadline:
             key = await held.enter_async_context(repeatable(service, call, labels, problems))
             await held.enter_async_context(service.locks.of(session_id))
@@ -46,9 +47,10 @@ async def add_images(
             problems += support_problems(len(call.images), labels, kept.labels, limits)
             steps = session.steps if call.options.steps is None else call.options.steps
             options = replace(call.options, steps=steps, views=session.n_views)
+            call = replace(call, options=options)
             support = LabelledSupport([*kept.labels, *labels], call.images, kept.kept)
-            adaptation = await run_inner_loop(service, handle, support, problems, options)
-        learned = await reviewed(service, handle, support, adaptation, options, deadline)
+            adaptation = await run_inner_loop(service, handle, support, problems, call)
+        learned = await reviewed(service, handle, support, adaptation, call, deadline)
         grown = replace(
             session,
             labels=support.names,

@@ -7,8 +7,11 @@ are for? And of the initializations for that kind, whose training images are the
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+
+import torch
 
 from ..engine.handle import Handle
 from ..engine.work import Timing
@@ -26,7 +29,7 @@ class Chosen:
     timing: Timing
 
 
-async def choose(service: Service, images: Sequence[SentImage]) -> Chosen:
+async def choose(service: Service, images: Sequence[SentImage], tenant: str) -> Chosen:
     """The initialization that fits some of the images best; the same for any order of them.
 
     The first one that is loaded where images decide nothing: none can be decoded, or it is alone.
@@ -36,7 +39,10 @@ async def choose(service: Service, images: Sequence[SentImage]) -> Chosen:
         only = Choice(handles[0], "it is the only one that is loaded", _candidates(handles))
         return Chosen(only, {}, Timing())
     kinds = {handle.preprocessing_name: handle.preprocessing for handle in handles}
-    looks, timing = await service.decoder.look(images, list(kinds.values()))
+    compared = _compared(handles)
+    looks, timing = await service.decoding.of(tenant).look(
+        images, list(kinds.values()), [handle.preprocessing for handle in compared]
+    )
     if not looks:
         none = Choice(handles[0], "no image can be decoded", _candidates(handles))
         return Chosen(none, {}, timing)
@@ -46,7 +52,7 @@ async def choose(service: Service, images: Sequence[SentImage]) -> Chosen:
     }
     likest = max(resembles, key=lambda kind: resembles[kind])
     fitting = [handle for handle in handles if handle.preprocessing_name == likest]
-    unlike = await _unlikeness(service, fitting, looks) if len(fitting) > 1 else {}
+    unlike = _unlikeness(compared, likest, looks)
     handle = min(fitting, key=lambda each: unlike.get(each.name, math.inf))
     shares = {kind: 1 / (1 + math.exp(-odds)) for kind, odds in resembles.items()}
     choice = Choice(
@@ -55,24 +61,34 @@ async def choose(service: Service, images: Sequence[SentImage]) -> Chosen:
     return Chosen(choice, _pixels(looks, handle), timing)
 
 
-async def _unlikeness(
-    service: Service, handles: Sequence[Handle], looks: Sequence[Look]
-) -> dict[str, float]:
-    """How unlike the training images of each the images are, by name, of those that can tell."""
+def _compared(handles: Sequence[Handle]) -> list[Handle]:
+    """Those that are not alone for their kind of picture, and can tell likeness."""
+    kinds = Counter(handle.preprocessing_name for handle in handles)
+    return [
+        handle
+        for handle in handles
+        if kinds[handle.preprocessing_name] > 1 and handle.checkpoint.config.calibration is not None
+    ]
+
+
+def _unlikeness(compared: Sequence[Handle], kind: str, looks: Sequence[Look]) -> dict[str, float]:
+    """How unlike the training images of each for a kind the images are, by name."""
     found = {}
-    for handle in handles:
-        if handle.checkpoint.config.calibration is None:
-            continue
-        rgba = [look.rgba for look in looks]
-        prepared = await service.decoder.run(handle.preprocessing.prepare, rgba)
-        unlikeness = handle.unlikeness(prepared.statistics)
-        if unlikeness is not None:
-            found[handle.name] = unlikeness
+    for place, handle in enumerate(compared):
+        if handle.preprocessing_name == kind:
+            statistics = torch.cat([look.statistics[place] for look in looks])
+            unlikeness = handle.unlikeness(statistics)
+            if unlikeness is not None:
+                found[handle.name] = unlikeness
     return found
 
 
 def _pixels(looks: Sequence[Look], handle: Handle) -> Pixels:
-    return {look.image.place: look.rgba for look in looks if look.serves(handle.preprocessing)}
+    return {
+        look.image.place: look.rgba
+        for look in looks
+        if look.rgba is not None and look.serves(handle.preprocessing)
+    }
 
 
 def _candidates(

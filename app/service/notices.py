@@ -24,16 +24,18 @@ async def support_notices(
     handle: Handle,
     support: LabelledSupport,
     adaptation: Adaptation,
+    tenant: str,
     deadline: float,
 ) -> tuple[Notice, ...]:
     """All notices on a support set and what adapting to it came to."""
-    prepared = adaptation.prepared
     return (
         *few_images(support.labels),
         *same_images(support.kept_with(adaptation.kept), support.labels),
-        *blank_images(support.sent, prepared.blank),
+        *blank_images(support.sent, adaptation.blank),
         *one_class_wins(support.names, adaptation.support_predictions),
-        *await unlike_training_data(service, handle, support.sent, adaptation.unlikeness, deadline),
+        *await unlike_training_data(
+            service, handle, support.sent, adaptation.unlikeness, tenant, deadline
+        ),
     )
 
 
@@ -108,12 +110,13 @@ async def unlike_training_data(
     handle: Handle,
     images: Sequence[SentImage],
     unlikeness: float | None,
+    tenant: str,
     deadline: float,
 ) -> tuple[Notice, ...]:
     """A notice where images are unlike the training data, with what fits them better if any."""
     if unlikeness is None or unlikeness <= 1:
         return ()
-    better = await _better_fit(service, handle, images, deadline)
+    better = await _better_fit(service, handle, images, tenant, deadline)
     advice = "" if better is None else f"; initialization {better!r} fits them better"
     message = (
         f"these images are unlike those that {handle.name!r} learned from "
@@ -123,7 +126,7 @@ async def unlike_training_data(
 
 
 async def _better_fit(
-    service: Service, handle: Handle, images: Sequence[SentImage], deadline: float
+    service: Service, handle: Handle, images: Sequence[SentImage], tenant: str, deadline: float
 ) -> str | None:
     """Another initialization that the images would have chosen, if any.
 
@@ -131,7 +134,7 @@ async def _better_fit(
     """
     try:
         async with asyncio.timeout_at(deadline):
-            chosen = await choose(service, images)
+            chosen = await choose(service, images, tenant)
     except TimeoutError:
         return None
     better = chosen.choice.handle

@@ -21,18 +21,23 @@ async def predict(service: Service, call: PredictCall) -> Predicted:
     Raises SessionNotFound, InitializationNotLoaded, InvalidInput, Unavailable and
     DeadlineExceeded.
     """
+    under_way = service.admission.images(call.tenant, len(call.images))
     async with within(service.limits.deadline_seconds, "predicting"):
-        began = time.perf_counter()
-        session = await service.storage.touch(call.session_id, call.tenant)
-        store_seconds = time.perf_counter() - began
-        handle = service.registry.of(session)
-        problems = [
-            *call.problems,
-            *query_problems(len(call.images), call.top_k, service.limits),
-        ]
-        images, decoding = await service.decoder.decode(call.images, handle.preprocessing, problems)
-        queries = Queries(images, session.adapted, session.image_counts, session.n_views)
-        classified = await result_of(service.engine.predict(handle, queries), call.images)
+        with under_way:
+            began = time.perf_counter()
+            session = await service.storage.touch(call.session_id, call.tenant)
+            store_seconds = time.perf_counter() - began
+            handle = service.registry.of(session)
+            problems = [
+                *call.problems,
+                *query_problems(len(call.images), call.top_k, service.limits),
+            ]
+            images, decoding = await service.decoding.of(call.tenant).decode(
+                call.images, handle.preprocessing, problems
+            )
+            queries = Queries(images, session.adapted, session.image_counts, session.n_views)
+            job = service.engine.predict(handle, queries, call.tenant)
+            classified = await result_of(job, call.images)
     return Predicted(
         session=session,
         handle=handle,

@@ -14,7 +14,7 @@ from ..errors import DeadlineExceeded, InnerLoopDiverged, Unavailable
 from .deadline import within
 from .labelled_support import LabelledSupport
 from .service import Service
-from .values import Confusion, Notice, Report, Suspect
+from .values import AdaptCall, Confusion, Notice, Report, Suspect
 
 EXACT_UP_TO = 50
 """Support images up to which each one is held out by itself."""
@@ -26,19 +26,19 @@ async def report_on(
     handle: Handle,
     support: LabelledSupport,
     kept: torch.Tensor,
-    steps: int | None,
+    call: AdaptCall,
 ) -> tuple[Report | None, tuple[Notice, ...]]:
     """The report on what is kept of images, or a notice that there was no time or room for it."""
     seconds = service.limits.report_deadline_seconds
     try:
         async with within(seconds, "checking the support set"):
             # What does not adapt is computed once for all folds.
-            frozen = await asyncio.wrap_future(service.engine.freeze(handle, kept))
+            frozen = await asyncio.wrap_future(service.engine.freeze(handle, kept, call.tenant))
             folds = [
                 Fold(frozen, support.positions, len(support.names), held_out)
                 for held_out in folds_of(support.labels)
             ]
-            logits = await _logits(service, handle, folds, steps)
+            logits = await _logits(service, handle, folds, call)
     except DeadlineExceeded:
         message = f"the support set could not be checked within {seconds:g} s"
         return None, (Notice("report_unfinished", message),)
@@ -65,7 +65,7 @@ def folds_of(labels: Sequence[str]) -> list[list[int]]:
 
 
 async def _logits(
-    service: Service, handle: Handle, folds: Sequence[Fold], steps: int | None
+    service: Service, handle: Handle, folds: Sequence[Fold], call: AdaptCall
 ) -> torch.Tensor:
     """`(held out, n_way)` logits of the folds one after another.
 
@@ -76,7 +76,7 @@ async def _logits(
 
     async def work() -> None:
         for place, fold in waiting:
-            job = service.engine.hold_out(handle, fold, steps)
+            job = service.engine.hold_out(handle, fold, call.options.steps, call.tenant)
             logits[place] = await asyncio.wrap_future(job)
 
     workers = [asyncio.create_task(work()) for _ in range(service.limits.concurrent_decodes)]

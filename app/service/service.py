@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass, field
 
 from ..engine.engine import Engine
 from ..sessions.clock import Clock
 from ..sessions.sessions import Sessions
-from .decoding import Decoder
+from .admission import Admission
+from .decoding import DecodingRoom
 from .registry import Registry
 from .storage import Storage
 from .under_way import InFlightKeys, SessionLocks
@@ -26,9 +26,10 @@ class Service:
     engine: Engine
     sessions: Sessions
     storage: Storage
-    decoder: Decoder
+    decoding: DecodingRoom
+    admission: Admission
     limits: Limits
-    clock: Clock = time.time
+    clock: Clock
     in_flight: InFlightKeys = field(default_factory=InFlightKeys)
     locks: SessionLocks = field(default_factory=SessionLocks)
 
@@ -37,14 +38,16 @@ class Service:
         registry: Registry,
         engine: Engine,
         sessions: Sessions,
+        admission: Admission,
         limits: Limits,
-        clock: Clock = time.time,
+        clock: Clock,
     ) -> Service:
         """A service with threads of its own for decoding and for the store."""
-        decoder = Decoder(limits.concurrent_decodes)
-        return Service(registry, engine, sessions, Storage(sessions), decoder, limits, clock)
+        decoding = DecodingRoom(limits.concurrent_decodes, limits.image_memory_bytes)
+        storage = Storage(sessions)
+        return Service(registry, engine, sessions, storage, decoding, admission, limits, clock)
 
     def close(self) -> None:
         """Finish what runs beside the engine."""
-        self.decoder.close()
+        self.decoding.close()
         self.storage.close()

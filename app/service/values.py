@@ -25,6 +25,7 @@ class Limits:
     deadline_seconds: float = 60
     report_deadline_seconds: float = 60
     concurrent_decodes: int = 2
+    image_memory_bytes: int = 640 << 20
     may_keep_support: bool = True
 
 

@@ -80,11 +80,16 @@ class MemoryStore:
                 if record is not None and record.expires_at < expires_at:
                     self._records[session_id] = replace(record, expires_at=expires_at)
 
-    def touch_all(self, now: float) -> None:
-        """Extend every session as if it had just been used."""
+    def resume(self, began: float, now: float, oldest_answer: float) -> None:
+        """Take up what an earlier user of this store left."""
         with self._lock:
-            ends = {r.id: min(now + r.ttl_seconds, r.ends_at) for r in self._records.values()}
-        self.move_ends(ends)
+            self._records = {r.id: r.resumed(began, now) for r in self._records.values()}
+            self._answers = {
+                key: answer
+                if oldest_answer <= answer.created_at <= now
+                else replace(answer, created_at=began)
+                for key, answer in self._answers.items()
+            }
 
     def find_answer(self, key: IdempotencyKey) -> KeptAnswer | None:
         """The answer that a keyed call got, if it is still kept."""
@@ -96,6 +101,10 @@ class MemoryStore:
         with self._lock:
             kept = {k: a for k, a in self._answers.items() if a.created_at >= before}
             self._answers = kept
+
+    def mend(self) -> bool:
+        """Do nothing: memory has no faults."""
+        return False
 
     def usage(self) -> tuple[int, int]:
         """The number of sessions, and the bytes that they take."""

@@ -48,7 +48,14 @@ CREATE INDEX answers_by_session ON answers (session_id);
 """
 """Tensors have a table of their own: moving an end writes no blob, and a list reads none."""
 
-MIGRATIONS = (FIRST,)
+CHECKSUMS = """
+ALTER TABLE sessions ADD COLUMN facts_checksum INTEGER;
+ALTER TABLE tensors ADD COLUMN weights_checksum INTEGER;
+ALTER TABLE tensors ADD COLUMN support_checksum INTEGER;
+"""
+"""The database checks its own structure, and not what it holds."""
+
+MIGRATIONS = (FIRST, CHECKSUMS)
 """Script ``i`` leads from version ``i`` to the next. Scripts are added, and never changed."""
 
 
@@ -56,6 +63,21 @@ def migrate(
     connection: sqlite3.Connection, path: Path, migrations: Sequence[str] = MIGRATIONS
 ) -> None:
     """Bring a database to the newest version, each step in one transaction.
+
+    Raises BadSetting as `check_version` does.
+    """
+    version = check_version(connection, path, migrations)
+    for next_version, script in enumerate(migrations[version:], start=version + 1):
+        connection.executescript(
+            f"BEGIN IMMEDIATE; {script}; PRAGMA application_id = {APPLICATION_ID}; "
+            f"PRAGMA user_version = {next_version}; COMMIT"
+        )
+
+
+def check_version(
+    connection: sqlite3.Connection, path: Path, migrations: Sequence[str] = MIGRATIONS
+) -> int:
+    """The version of a database; 0 where it is empty. Nothing is written.
 
     Raises BadSetting for another application's database and for one of a newer version.
     """
@@ -69,8 +91,4 @@ def migrate(
             f"{path}: expected a session database of version {len(migrations)} or less, got "
             f"{version}: a newer Inkling has written it"
         )
-    for next_version, script in enumerate(migrations[version:], start=version + 1):
-        connection.executescript(
-            f"BEGIN IMMEDIATE; {script}; PRAGMA application_id = {APPLICATION_ID}; "
-            f"PRAGMA user_version = {next_version}; COMMIT"
-        )
+    return int(version)

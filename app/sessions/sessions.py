@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
+import math
 import threading
 import time
 from collections import OrderedDict
@@ -11,7 +14,7 @@ from ..errors import SessionChanged, SessionNotFound, Unavailable
 from .clock import Clock
 from .codec import decode, decode_cursor, decode_facts, decode_support, encode, encode_cursor
 from .session import IdempotencyKey, KeptAnswer, KeptSupport, Page, Session, Usage
-from .store import STORE_RETRY_SECONDS, Store
+from .store import STORE_RETRY_SECONDS, Record, Store
 
 ANSWER_SECONDS = 24 * 3600
 """How long the answer of a keyed call is kept."""
@@ -22,6 +25,8 @@ MOST_UNSWEPT_SECONDS = 30.0
 SPARE_SECONDS = 2 * SWEEP_SECONDS
 """How far stored ends may lag behind those that callers were told."""
 
+log = logging.getLogger("inkling")
+
 
 class Sessions:
     """Sessions are stored when `put` returns, and cached: those used last need no reading.
@@ -29,22 +34,26 @@ class Sessions:
     Storing the end of a session at every prediction would cost a write to the disk each time.
     Moved ends are therefore kept in memory and stored by `sweep`. A process that is killed loses
     those of its last moments. A process that starts hence counts every stored session as just
-    used, so that none ends before the moment that its user was told.
+    used, so that none ends before the moment that its user was told. Where the store takes nothing
+    then, as on a full disk, that is true of what is read until a sweep can store it.
     """
 
     def __init__(
         self, store: Store, *, cache_bytes: int, clock: Clock, steady: Clock = time.monotonic
     ) -> None:
-        """Count every stored session as just used; ``steady`` is a clock that is never set."""
+        """Take up what the store has; ``steady`` is a clock that is never set."""
         self._store, self._cache_bytes, self._clock = store, cache_bytes, clock
         self._steady, self._swept_at = steady, steady()
+        self.n_sweeps = 0
         self._cache: OrderedDict[str, Session] = OrderedDict()
         self._cached_bytes = 0
         self._moved: dict[str, float] = {}
         self._changes = 0
         self._lock = threading.Lock()
         self._sweeping = threading.Lock()
-        store.touch_all(clock())
+        self._began, self._resumed = clock(), False
+        with contextlib.suppress(Unavailable):
+            self._resume()
 
     def put(
         self,
@@ -71,7 +80,13 @@ class Sessions:
         Raises SessionChanged when another version is stored, SessionNotFound when none is, and
         Unavailable.
         """
-        replaced = self._store.replace(encode(session, support), answer)
+        try:
+            replaced = self._store.replace(encode(session, support), answer)
+        except Unavailable:
+            # It may have happened.
+            with self._lock:
+                self._drop(session.id)
+            raise
         with self._lock:
             self._forget(session.id)
             if replaced:
@@ -131,13 +146,14 @@ class Sessions:
         cursor = None if after is None else decode_cursor(after)
         now = self._clock()
         # A session whose end was moved and not stored yet belongs to the page.
-        records = self._store.page(tenant, now - SPARE_SECONDS, limit + 1, cursor)
-        listed = [decode_facts(record) for record in records[:limit]]
+        since = now - SPARE_SECONDS if self._resumed else -math.inf
+        records = self._store.page(tenant, since, limit + 1, cursor)
+        listed = [decode_facts(self._taken_up(record)) for record in records[:limit]]
         with self._lock:
             listed = [replace(s, expires_at=self._end_of(s.id, s.expires_at)) for s in listed]
         return Page(
             tuple(facts for facts in listed if facts.expires_at > now),
-            encode_cursor(listed[-1]) if len(records) > limit else None,
+            encode_cursor(decode_facts(records[limit - 1])) if len(records) > limit else None,
         )
 
     def delete(self, session_id: str, tenant: str) -> None:
@@ -160,8 +176,16 @@ class Sessions:
         return answer
 
     def sweep(self) -> None:
-        """Store moved ends, delete ended sessions and old answers, and free their space."""
+        """Store moved ends, delete ended sessions and old answers, and free their space.
+
+        Before that, recover from faults of the store, where it can. Raises Unavailable.
+        """
         with self._sweeping:
+            if self._store.mend():
+                with self._lock:
+                    for session_id in list(self._cache):
+                        self._drop(session_id)
+            self._resume()
             with self._lock:
                 # Read under the lock: every use before ``now`` is in ``moved``.
                 now = self._clock()
@@ -177,6 +201,11 @@ class Sessions:
             self._store.delete_answers(now - ANSWER_SECONDS)
             self._store.reclaim()
             self._swept_at = self._steady()
+            self.n_sweeps += 1
+
+    def unswept_seconds(self) -> float:
+        """How long ago the last whole sweep was."""
+        return self._steady() - self._swept_at
 
     def usage(self) -> Usage:
         """What sessions take of the store and of the cache."""
@@ -187,18 +216,30 @@ class Sessions:
     def check(self) -> None:
         """Raise Unavailable when the store cannot be reached, or was not swept for long."""
         self._store.check()
-        unswept = self._steady() - self._swept_at
+        unswept = self.unswept_seconds()
         if unswept > MOST_UNSWEPT_SECONDS:
             raise Unavailable(
                 f"ended sessions were last deleted {unswept:.0f} s ago", STORE_RETRY_SECONDS
             )
 
     def close(self) -> None:
-        """Store moved ends, and close the store."""
+        """Store moved ends, where the store can be reached, and close it."""
         try:
             self.sweep()
+        except Unavailable as away:
+            log.warning("closing the session store: %s", away)
         finally:
             self._store.close()
+
+    def _resume(self) -> None:
+        if not self._resumed:
+            now = self._clock()
+            self._store.resume(self._began, now, self._began - ANSWER_SECONDS)
+            self._resumed = True
+
+    def _taken_up(self, record: Record) -> Record:
+        """A record as the store will have it once it has taken up what it found."""
+        return record if self._resumed else record.resumed(self._began, self._clock())
 
     def _cached(self, session_id: str) -> Session | None:
         session = self._cache.get(session_id)
@@ -215,7 +256,7 @@ class Sessions:
         record = self._store.find(session_id)
         if record is None:
             raise SessionNotFound(session_id)
-        session = decode(record)
+        session = decode(self._taken_up(record))
         with self._lock:
             session = session.ending(self._end_of(session_id, session.expires_at))
             # What was loaded may be stale if anything was replaced or deleted meanwhile.
@@ -255,8 +296,12 @@ class Sessions:
             self._cached_bytes -= oldest.n_bytes()
 
     def _forget(self, session_id: str) -> None:
-        self._changes += 1
         self._moved.pop(session_id, None)
+        self._drop(session_id)
+
+    def _drop(self, session_id: str) -> None:
+        """Take a session out of the cache; the store has to be asked for it."""
+        self._changes += 1
         cached = self._cache.pop(session_id, None)
         if cached is not None:
             self._cached_bytes -= cached.n_bytes()

@@ -2,48 +2,29 @@
 
 from __future__ import annotations
 
-import contextlib
-import queue
+import math
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from ..errors import BadSetting, Unavailable
-from .schema import migrate
+from .database import BATCH_BYTES, Database
+from .faults import Damaged
+from .integrity import checksum, is_intact
 from .session import IdempotencyKey, KeptAnswer
-from .store import COLUMNS, STORE_RETRY_SECONDS, Bounds, Record
+from .store import COLUMNS, Bounds, Record
 
-DATABASE, OWNER, RESERVE = "sessions.sqlite", "sessions.owner", "sessions.reserve"
-READERS = 4
-LOG_BYTES = 2**20
-"""Size from which on the write-ahead log is carried over into the database."""
-RESERVE_BYTES = 4 * 2**20
-"""Room that is kept on the disk for deleting when it is full."""
 FACTS = ", ".join((*COLUMNS, "facts"))
-Result = TypeVar("Result")
-
-
-@dataclass
-class Transaction:
-    """A transaction of the writer, and what the store grows by when it is committed."""
-
-    connection: sqlite3.Connection
-    grown_sessions: int = 0
-    grown_bytes: int = 0
+BATCH_ROWS = 256
+ROW_BYTES = 2**14
+"""About what is written for a row beside its contents: a page of each tree that it is in."""
+Item = TypeVar("Item")
+Row = tuple[str | float, ...]
 
 
 class SqliteStore:
-    """A bounded store: a new session that does not fit is refused, live ones stay.
-
-    One connection writes, behind a lock; a few others read beside it (write-ahead log), so that
-    reading a session does not wait for another one to reach the disk.
-
-    Deleting needs room too, for the log. A file of zeros beside the database keeps that room: it
-    is given up when the disk is full and something is to be deleted, and made anew afterwards.
-    """
+    """A bounded store: a new session that does not fit is refused, live ones stay."""
 
     def __init__(self, folder: Path, bounds: Bounds) -> None:
         """Open or make the database in ``folder``, and claim it.
@@ -52,97 +33,58 @@ class SqliteStore:
         not a session database of a version that is known.
         """
         self._bounds = bounds
-        self._path, self._log = folder / DATABASE, folder / f"{DATABASE}-wal"
-        self._reserve = folder / RESERVE
-        try:
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._owner = _claim(folder)
-            self._path.touch(mode=0o600)
-        except OSError as refused:
-            raise BadSetting(f"session folder {folder}: {refused}") from None
-        try:
-            self._writer = self._connect()
-            # It has to be set before the first table is made.
-            self._writer.execute("PRAGMA auto_vacuum = INCREMENTAL")
-            self._writer.execute("PRAGMA journal_mode = WAL")
-            self._writer.execute("PRAGMA synchronous = FULL")
-            self._writer.execute("PRAGMA secure_delete = ON")
-            # `reclaim` does it instead: an automatic one can fail a commit that has happened.
-            self._writer.execute("PRAGMA wal_autocheckpoint = 0")
-            migrate(self._writer, self._path)
-            self._readers: queue.LifoQueue[sqlite3.Connection] = queue.LifoQueue()
-            for _ in range(READERS):
-                self._readers.put(self._connect())
-            total = "SELECT count(*), coalesce(sum(bytes), 0) FROM sessions"
-            self._sessions, self._bytes = self._writer.execute(total).fetchone()
-        except sqlite3.DatabaseError as broken:
-            self._owner.close()
-            raise BadSetting(f"{self._path}: expected a session database: {broken}") from None
-        self._lock = threading.Lock()
-        self._freed = True
-        self._keep_reserve()
+        self._database = Database(folder)
+        self._adding, self._totals = threading.Lock(), threading.Lock()
+        self._count()
 
     def insert(self, record: Record, answer: KeptAnswer | None) -> None:
         """Keep a new session. Raises Unavailable when bound or disk leave no room for it."""
-        with self._writing() as transaction:
-            connection = transaction.connection
-            self._check_tenant(connection, record.tenant)
-            self._check_room(record.n_bytes())
-            connection.execute(
-                f"INSERT INTO sessions ({FACTS}, bytes) "  # noqa: S608
-                "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                (*(getattr(record, name) for name in COLUMNS), record.facts, record.n_bytes()),
-            )
-            connection.execute(
-                "INSERT INTO tensors VALUES (?, ?, ?)", (record.id, record.weights, record.support)
-            )
-            self._keep_answer(connection, answer)
-            transaction.grown_sessions, transaction.grown_bytes = 1, record.n_bytes()
+        with self._adding:
+            self._insert(record, answer)
+            self._grow(1, record.n_bytes())
 
     def replace(self, record: Record, answer: KeptAnswer | None) -> bool:
         """Replace the version before this one; False where another version or none is stored."""
-        with self._writing() as transaction:
-            connection = transaction.connection
-            old = connection.execute(
-                "SELECT bytes FROM sessions WHERE id = ? AND version = ?",
-                (record.id, record.version - 1),
-            ).fetchone()
-            if old is None:
-                return False
-            transaction.grown_bytes = record.n_bytes() - old[0]
-            self._check_room(transaction.grown_bytes)
-            connection.execute(
-                "UPDATE sessions SET version = ?, expires_at = ?, facts = ?, bytes = ? "
-                "WHERE id = ?",
-                (record.version, record.expires_at, record.facts, record.n_bytes(), record.id),
-            )
-            connection.execute(
-                "UPDATE tensors SET weights = ?, support = ? WHERE session_id = ?",
-                (record.weights, record.support, record.id),
-            )
-            self._keep_answer(connection, answer)
-        self._freed = True
-        return True
+        query = "SELECT bytes FROM sessions WHERE id = ? AND version = ?"
+        with self._database.reading() as connection:
+            old = connection.execute(query, (record.id, record.version - 1)).fetchone()
+        if old is None:
+            return False
+        with self._adding:
+            replaced = self._replace(record, old[0], answer)
+            if replaced:
+                self._grow(0, record.n_bytes() - old[0])
+                self._database.note_freed()
+            return replaced
 
     def find(self, session_id: str) -> Record | None:
         """A session without its support set."""
-        with self._reading() as connection:
+        with self._database.reading() as connection:
             row = connection.execute(
-                f"SELECT {FACTS}, weights FROM sessions "  # noqa: S608
-                "JOIN tensors ON session_id = id WHERE id = ?",
+                f"SELECT {FACTS}, weights, facts_checksum, weights_checksum "  # noqa: S608
+                "FROM sessions JOIN tensors ON session_id = id WHERE id = ?",
                 (session_id,),
             ).fetchone()
-        return row and Record(*row)
+        if row is None:
+            return None
+        *columns, facts_sum, weights_sum = row
+        record = Record(*columns)
+        self._check_intact(record.facts, facts_sum)
+        self._check_intact(record.weights, weights_sum)
+        return record
 
     def find_support(self, session_id: str, version: int) -> bytes | None:
         """The support set of one version of a session, if that is stored and has one."""
-        with self._reading() as connection:
+        with self._database.reading() as connection:
             row = connection.execute(
-                "SELECT support FROM sessions JOIN tensors ON session_id = id "
+                "SELECT support, support_checksum FROM sessions JOIN tensors ON session_id = id "
                 "WHERE id = ? AND version = ?",
                 (session_id, version),
             ).fetchone()
-        support: bytes | None = row and row[0]
+        if row is None:
+            return None
+        support: bytes | None = row[0]
+        self._check_intact(support, row[1])
         return support
 
     def page(
@@ -150,39 +92,64 @@ class SqliteStore:
     ) -> Sequence[Record]:
         """Live sessions of a tenant by creation and id, downwards from ``after``."""
         created_at, session_id = (float("inf"), "") if after is None else after
-        with self._reading() as connection:
+        with self._database.reading() as connection:
             rows = connection.execute(
-                f"SELECT {FACTS} FROM sessions WHERE tenant = ? "  # noqa: S608
+                f"SELECT {FACTS}, facts_checksum FROM sessions WHERE tenant = ? "  # noqa: S608
                 "AND (created_at, id) < (?, ?) AND expires_at > ? "
                 "ORDER BY created_at DESC, id DESC LIMIT ?",
                 (tenant, created_at, session_id, now, limit),
             ).fetchall()
-        return [Record(*row) for row in rows]
+        records = [Record(*columns) for *columns, _ in rows]
+        for record, row in zip(records, rows, strict=True):
+            self._check_intact(record.facts, row[-1])
+        return records
 
     def delete(self, session_id: str) -> bool:
         """Delete a session and the content of its answers; False where it is not stored."""
-        return bool(self._delete_where("id = ?", session_id))
+        with self._database.reading() as connection:
+            row = connection.execute(
+                "SELECT bytes FROM sessions WHERE id = ?", (session_id,)
+            ).fetchone()
+        return row is not None and bool(self._delete([(session_id, row[0])]))
 
     def delete_ended(self, now: float) -> Sequence[str]:
         """Delete the sessions that have ended by ``now``, and return their ids."""
-        return self._delete_where("expires_at <= ?", now)
+        with self._database.reading() as connection:
+            ended = connection.execute(
+                "SELECT id, bytes FROM sessions WHERE expires_at <= ?", (now,)
+            ).fetchall()
+        batches = _batches(ended, [n_bytes for _, n_bytes in ended])
+        return [each for batch in batches for each in self._delete(batch, now)]
 
     def move_ends(self, ends: Mapping[str, float]) -> None:
         """Move the ends of sessions to later moments."""
-        if not ends:
-            return
-        rows = [(expires_at, session_id) for session_id, expires_at in ends.items()]
         update = "UPDATE sessions SET expires_at = max(expires_at, ?) WHERE id = ?"
-        self._even_if_full(lambda writing: writing.connection.executemany(update, rows))
+        self._update(update, [(expires_at, each) for each, expires_at in ends.items()])
 
-    def touch_all(self, now: float) -> None:
-        """Extend every session as if it had just been used."""
-        update = "UPDATE sessions SET expires_at = max(expires_at, min(? + ttl_seconds, ends_at))"
-        self._even_if_full(lambda writing: writing.connection.execute(update, (now,)))
+    def resume(self, began: float, now: float, oldest_answer: float) -> None:
+        """Take up what an earlier process left."""
+        with self._database.reading() as connection:
+            rows = connection.execute(f"SELECT {', '.join(COLUMNS)} FROM sessions").fetchall()  # noqa: S608
+        stored = [Record(*(*row, b"")) for row in rows]
+        changed = [
+            (after.created_at, after.expires_at, after.ends_at, after.id)
+            for before, after in ((each, each.resumed(began, now)) for each in stored)
+            if before != after
+        ]
+        self._update(
+            "UPDATE sessions SET created_at = ?, expires_at = ?, ends_at = ? WHERE id = ?", changed
+        )
+        with self._database.reading() as connection:
+            query = "SELECT rowid FROM answers WHERE created_at > ? OR created_at < ?"
+            answers = connection.execute(query, (now, oldest_answer)).fetchall()
+        self._update(
+            "UPDATE answers SET created_at = ? WHERE rowid = ?",
+            [(began, rowid) for (rowid,) in answers],
+        )
 
     def find_answer(self, key: IdempotencyKey) -> KeptAnswer | None:
         """The answer that a keyed call got, if it is still kept."""
-        with self._reading() as connection:
+        with self._database.reading() as connection:
             row = connection.execute(
                 "SELECT digest, session_id, status, content, created_at FROM answers "
                 "WHERE tenant = ? AND route = ? AND key = ?",
@@ -192,125 +159,124 @@ class SqliteStore:
 
     def delete_answers(self, before: float) -> None:
         """Delete the answers given before a moment."""
-        with self._reading() as connection:
-            query = "SELECT count(*) FROM answers WHERE created_at < ?"
-            (old,) = connection.execute(query, (before,)).fetchone()
+        with self._database.reading() as connection:
+            query = "SELECT rowid FROM answers WHERE created_at < ?"
+            old = connection.execute(query, (before,)).fetchall()
         if old:
-            delete = "DELETE FROM answers WHERE created_at < ?"
-            self._even_if_full(lambda writing: writing.connection.execute(delete, (before,)))
-            self._freed = True
+            self._update("DELETE FROM answers WHERE rowid = ?", old)
+            self._database.note_freed()
+
+    def mend(self) -> bool:
+        """Write the database anew where it was removed or damaged."""
+        mended = self._database.mend(self._sessions)
+        if mended:
+            self._count()
+        return mended
 
     def usage(self) -> tuple[int, int]:
         """The number of sessions, and the bytes that they take."""
-        with self._lock:
+        with self._totals:
             return self._sessions, self._bytes
 
     def reclaim(self) -> None:
         """Give the pages of what was deleted, those of the log too, back to the disk."""
-        if self._log_is_long():
-            # Beside the writer, which the rest of the work then blocks for a moment only.
-            with self._reading() as connection:
-                connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
-        with self._lock, _refusing():
-            if self._freed:
-                # `execute` would stop after the first page.
-                self._writer.executescript("PRAGMA incremental_vacuum")
-                (busy, _, _) = self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-                self._freed = bool(busy)
-            elif self._log_is_long():
-                self._writer.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
-            self._keep_reserve()
-
-    def _log_is_long(self) -> bool:
-        return self._log.exists() and self._log.stat().st_size > LOG_BYTES
+        self._database.reclaim()
 
     def check(self) -> None:
-        """Read from the file. Raises Unavailable."""
-        with self._reading() as connection:
-            connection.execute("SELECT 1 FROM sessions LIMIT 1").fetchone()
+        """Read from the file, and look whether it is in its place. Raises Unavailable."""
+        self._database.check()
 
     def close(self) -> None:
         """Close the file, after which another process may own it."""
-        with self._lock:
-            for _ in range(READERS):
-                self._readers.get().close()
-            self._writer.close()
-            self._owner.close()
+        self._database.close()
 
-    def _connect(self) -> sqlite3.Connection:
-        connection = sqlite3.connect(
-            self._path, isolation_level=None, check_same_thread=False, timeout=30
-        )
-        connection.execute("PRAGMA foreign_keys = ON")
-        connection.execute("PRAGMA cache_size = -1024")
-        return connection
+    def _insert(self, record: Record, answer: KeptAnswer | None) -> None:
+        with self._database.adding(_written_bytes(record, answer)) as connection:
+            self._check_tenant(connection, record.tenant)
+            self._check_room(record.n_bytes())
+            connection.execute(
+                f"INSERT INTO sessions ({FACTS}, bytes, facts_checksum) "  # noqa: S608
+                "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                (
+                    *(getattr(record, name) for name in COLUMNS),
+                    *(record.facts, record.n_bytes(), checksum(record.facts)),
+                ),
+            )
+            connection.execute(
+                "INSERT INTO tensors (weights, support, weights_checksum, support_checksum, "
+                "session_id) VALUES (?, ?, ?, ?, ?)",
+                (*_tensors(record), record.id),
+            )
+            _keep_answer(connection, answer, self._bounds.max_answers)
 
-    @contextlib.contextmanager
-    def _writing(self) -> Iterator[Transaction]:
-        """One transaction: committed at the end, or rolled back and nothing has happened."""
-        with self._lock, _refusing():
-            transaction = Transaction(self._writer)
-            self._writer.execute("BEGIN IMMEDIATE")
-            try:
-                yield transaction
-                self._writer.execute("COMMIT")
-                self._sessions += transaction.grown_sessions
-                self._bytes += transaction.grown_bytes
-            finally:
-                if self._writer.in_transaction:
-                    self._writer.execute("ROLLBACK")
+    def _replace(self, record: Record, old_bytes: int, answer: KeptAnswer | None) -> bool:
+        with self._database.adding(_written_bytes(record, answer) + old_bytes) as connection:
+            self._check_room(record.n_bytes() - old_bytes)
+            updated = connection.execute(
+                "UPDATE sessions SET version = ?, expires_at = ?, facts = ?, facts_checksum = ?, "
+                "bytes = ? WHERE id = ? AND version = ?",
+                (
+                    *(record.version, record.expires_at, record.facts, checksum(record.facts)),
+                    *(record.n_bytes(), record.id, record.version - 1),
+                ),
+            )
+            if updated.rowcount == 0:
+                return False
+            connection.execute(
+                "UPDATE tensors SET weights = ?, support = ?, weights_checksum = ?, "
+                "support_checksum = ? WHERE session_id = ?",
+                (*_tensors(record), record.id),
+            )
+            _keep_answer(connection, answer, self._bounds.max_answers)
+        return True
 
-    @contextlib.contextmanager
-    def _reading(self) -> Iterator[sqlite3.Connection]:
-        connection = self._readers.get()
-        try:
-            with _refusing():
-                yield connection
-        finally:
-            self._readers.put(connection)
+    def _count(self) -> None:
+        with self._database.reading() as connection:
+            total = "SELECT count(*), coalesce(sum(bytes), 0) FROM sessions"
+            counted = connection.execute(total).fetchone()
+        with self._totals:
+            self._sessions, self._bytes = counted
 
-    def _even_if_full(self, work: Callable[[Transaction], Result]) -> Result:
-        """Run a transaction that frees more than it takes: it may use the reserve."""
-        try:
-            with self._writing() as transaction:
-                return work(transaction)
-        except Unavailable:
-            with self._lock, _refusing():
-                if not self._reserve.exists():
-                    raise
-                self._reserve.unlink()
-                self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-        with self._writing() as transaction:
-            return work(transaction)
+    def _grow(self, sessions: int, n_bytes: int) -> None:
+        with self._totals:
+            self._sessions += sessions
+            self._bytes += n_bytes
 
-    def _keep_reserve(self) -> None:
-        """Make the reserve, if it is missing and the disk has room for it."""
-        if self._reserve.exists():
-            return
-        partial = self._reserve.with_suffix(".partial")
-        try:
-            partial.write_bytes(bytes(RESERVE_BYTES))
-            partial.replace(self._reserve)
-        except OSError:
-            partial.unlink(missing_ok=True)
+    def _delete(
+        self, sessions: Sequence[tuple[str, int]], ended_by: float = math.inf
+    ) -> Sequence[str]:
+        """Delete, in one transaction, those of some sessions, given with their bytes, that ended.
 
-    def _delete_where(self, condition: str, value: object) -> list[str]:
-        def delete(transaction: Transaction) -> list[tuple[str, int]]:
-            connection = transaction.connection
-            rows = connection.execute(
-                f"SELECT id, bytes FROM sessions WHERE {condition}",  # noqa: S608
-                (value,),
-            ).fetchall()
-            ids = [(session_id,) for session_id, _ in rows]
+        Gives the ids of those that were deleted.
+        """
+
+        def delete(connection: sqlite3.Connection) -> dict[str, int]:
+            deleted = {}
+            for session_id, _ in sessions:
+                query = "SELECT bytes FROM sessions WHERE id = ? AND expires_at <= ?"
+                row = connection.execute(query, (session_id, ended_by)).fetchone()
+                if row is not None:
+                    deleted[session_id] = row[0]
+            ids = [(session_id,) for session_id in deleted]
             connection.executemany("DELETE FROM sessions WHERE id = ?", ids)
             connection.executemany("UPDATE answers SET content = NULL WHERE session_id = ?", ids)
-            transaction.grown_sessions = -len(rows)
-            transaction.grown_bytes = -sum(size for _, size in rows)
-            return rows
+            return deleted
 
-        rows = self._even_if_full(delete)
-        self._freed |= bool(rows)
-        return [session_id for session_id, _ in rows]
+        n_bytes = sum(size + ROW_BYTES for _, size in sessions)
+        deleted = self._database.freeing(n_bytes, delete)
+        if deleted:
+            self._grow(-len(deleted), -sum(deleted.values()))
+            self._database.note_freed()
+        return list(deleted)
+
+    def _update(self, statement: str, rows: Sequence[Row]) -> None:
+        """Change rows that stay about as large as they are, or go."""
+        for batch in _batches(rows, [0] * len(rows)):
+
+            def change(connection: sqlite3.Connection, batch: Sequence[Row] = batch) -> None:
+                connection.executemany(statement, batch)
+
+            self._database.freeing(len(batch) * ROW_BYTES, change)
 
     def _check_tenant(self, connection: sqlite3.Connection, tenant: str) -> None:
         if self._bounds.max_sessions is None:
@@ -320,54 +286,53 @@ class SqliteStore:
         self._bounds.check_tenant(own)
 
     def _check_room(self, growth_bytes: int) -> None:
-        self._bounds.check_room(self._sessions, self._bytes, growth_bytes)
+        self._bounds.check_room(*self.usage(), growth_bytes)
 
-    def _keep_answer(self, connection: sqlite3.Connection, answer: KeptAnswer | None) -> None:
-        if answer is None:
-            return
-        key = answer.key
-        connection.execute(
-            "INSERT OR REPLACE INTO answers VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-            (
-                *(key.tenant, key.route, key.key, answer.digest),
-                *(answer.session_id, answer.status, answer.content, answer.created_at),
-            ),
-        )
-        connection.execute(
-            "DELETE FROM answers WHERE rowid IN (SELECT rowid FROM answers WHERE tenant = ? "
-            "ORDER BY created_at DESC LIMIT -1 OFFSET ?)",
-            (key.tenant, self._bounds.max_answers),
-        )
+    def _check_intact(self, content: bytes | None, stored: int | None) -> None:
+        if not is_intact(content, stored):
+            self._database.suspect()
+            raise Damaged("its file is damaged")
 
 
-def _claim(folder: Path) -> sqlite3.Connection:
-    """Lock a file beside the database for as long as this process lives.
+def _written_bytes(record: Record, answer: KeptAnswer | None) -> int:
+    return record.n_bytes() + ROW_BYTES + (0 if answer is None else len(answer.content or b""))
 
-    The lock is the operating system's, so it ends with the process however that ends.
-    """
-    owner = sqlite3.connect(
-        folder / OWNER, isolation_level=None, check_same_thread=False, timeout=0
+
+def _tensors(record: Record) -> tuple[object, ...]:
+    return (
+        *(record.weights, record.support),
+        *(checksum(record.weights), checksum(record.support)),
     )
-    try:
-        owner.execute("PRAGMA locking_mode = EXCLUSIVE")
-        owner.execute("BEGIN EXCLUSIVE")
-    except sqlite3.DatabaseError as taken:
-        owner.close()
-        raise BadSetting(
-            f"session folder {folder}: another process keeps its sessions there ({taken}); choose "
-            "another INKLING_SESSION_FOLDER, or INKLING_SESSION_STORE=memory"
-        ) from None
-    return owner
 
 
-@contextlib.contextmanager
-def _refusing() -> Iterator[None]:
-    """Turn failures of a disk that is full or away, and of a damaged file, into Unavailable."""
-    try:
-        yield
-    except (sqlite3.IntegrityError, sqlite3.ProgrammingError):
-        raise
-    except sqlite3.DatabaseError as failed:
-        raise Unavailable(
-            f"the session store cannot be used now: {failed}", STORE_RETRY_SECONDS
-        ) from failed
+def _keep_answer(
+    connection: sqlite3.Connection, answer: KeptAnswer | None, max_answers: int
+) -> None:
+    if answer is None:
+        return
+    key = answer.key
+    connection.execute(
+        "INSERT OR REPLACE INTO answers VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            *(key.tenant, key.route, key.key, answer.digest),
+            *(answer.session_id, answer.status, answer.content, answer.created_at),
+        ),
+    )
+    connection.execute(
+        "DELETE FROM answers WHERE rowid IN (SELECT rowid FROM answers WHERE tenant = ? "
+        "ORDER BY created_at DESC LIMIT -1 OFFSET ?)",
+        (key.tenant, max_answers),
+    )
+
+
+def _batches(items: Sequence[Item], sizes: Sequence[int]) -> Iterator[Sequence[Item]]:
+    """Items in rows of some bytes and numbers at most; a larger item is alone."""
+    start, taken = 0, 0
+    for position, size in enumerate(sizes):
+        full = taken + size > BATCH_BYTES or position - start == BATCH_ROWS
+        if full and position > start:
+            yield items[start:position]
+            start, taken = position, 0
+        taken += size
+    if start < len(items):
+        yield items[start:]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from ..errors import TenantLimit, Unavailable
@@ -33,6 +33,21 @@ class Record:
     weights: bytes = b""
     support: bytes | None = None
 
+    def resumed(self, began: float, now: float) -> Record:
+        """The record as a process that ``began`` later takes it up: as one that was used then.
+
+        The machine's clock says little of the time between two processes: it may have been set.
+        A session that ended while there was none, or that was made later than ``now``, counts as
+        made when the process began; none ends later than a use ``now`` would let it.
+        """
+        if self.created_at > now or self.ends_at <= began:
+            ends_at = began + self.ends_at - self.created_at
+            used = min(began + self.ttl_seconds, ends_at)
+            return replace(self, created_at=began, expires_at=used, ends_at=ends_at)
+        used = min(began + self.ttl_seconds, self.ends_at)
+        latest = min(now + self.ttl_seconds, self.ends_at)
+        return replace(self, expires_at=min(max(self.expires_at, used), latest))
+
     def n_bytes(self) -> int:
         """The bytes that count against ``Bounds.max_bytes``."""
         return len(self.facts) + len(self.weights) + len(self.support or b"")
@@ -61,7 +76,7 @@ class Bounds:
     def check_tenant(self, n_sessions: int) -> None:
         """Raise TenantLimit where a tenant with so many sessions may have no further one."""
         if self.max_sessions is not None and n_sessions >= self.max_sessions:
-            raise TenantLimit(self.max_sessions, STORE_RETRY_SECONDS)
+            raise TenantLimit("sessions", self.max_sessions, STORE_RETRY_SECONDS)
 
 
 class Store(Protocol):
@@ -104,8 +119,12 @@ class Store(Protocol):
         """Move the ends of sessions, by id, to later moments; none moves to an earlier one."""
         ...
 
-    def touch_all(self, now: float) -> None:
-        """Extend every session as if it had just been used."""
+    def resume(self, began: float, now: float, oldest_answer: float) -> None:
+        """Take up what an earlier process left: `Record.resumed` of every session.
+
+        Answers from before ``oldest_answer``, or from later than ``now``, count as given when this
+        process ``began``. Doing it again changes nothing.
+        """
         ...
 
     def find_answer(self, key: IdempotencyKey) -> KeptAnswer | None:
@@ -114,6 +133,13 @@ class Store(Protocol):
 
     def delete_answers(self, before: float) -> None:
         """Delete the answers given before a moment."""
+        ...
+
+    def mend(self) -> bool:
+        """Recover from a fault of what the store keeps sessions in, where it can.
+
+        True where something had to be recovered: what was found before may not be there any more.
+        """
         ...
 
     def usage(self) -> tuple[int, int]:

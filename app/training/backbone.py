@@ -16,6 +16,7 @@ import torch
 
 from ..checkpoints.checkpoint import save_checkpoint
 from ..checkpoints.config import Config, Provenance, describe, name_inner_loop
+from ..checkpoints.learned_from import UNKNOWN
 from ..checkpoints.tensor_files import read_tensors
 from ..errors import BadData
 from ..images.photograph import Photograph
@@ -84,7 +85,7 @@ def import_backbone(
         half_weights=half or None,
         provenance=_provenance(published, backbone, digest, state),
     )
-    save_checkpoint(folder, config, initialization, further_views=torch.tensor(further))
+    save_checkpoint(folder, config, initialization, None, torch.tensor(further), UNKNOWN)
 
 
 def _view(share: float, *, mirrored: bool = False, aside: float = 0.0) -> list[list[float]]:

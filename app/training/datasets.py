@@ -11,7 +11,7 @@ import torch
 from ..data import domains, folders, omniglot
 from ..data.episodes import ClassImages, Images
 from ..data.image_cache import ImageCache
-from ..data.sources import IN_GROUPS, DataFormat, EncodedClass, Split
+from ..data.sources import IN_GROUPS, ClassFiles, DataFormat, EncodedClass, Split
 from ..data.stored_images import StoredImages
 from ..errors import BadData, BadImage
 from ..images.decode import decode
@@ -69,7 +69,7 @@ def preprocess_classes(
     With a folder ``cache``, images that bytes can keep exactly are looked for and left there in
     place of the memory, one class after another.
     """
-    names, groups, images = list[str](), list[str](), list[Images]()
+    names, groups, images, files = list[str](), list[str](), list[Images](), list[ClassFiles]()
     kept = None
     if cache is not None and isinstance(preprocessing, Packing):
         kept = _CachedImages(ImageCache(cache, origin(preprocessing)), preprocessing)
@@ -77,9 +77,11 @@ def preprocess_classes(
         names.append(encoded.name)
         groups.append(encoded.group)
         images.append(_in_memory(encoded, preprocessing) if kept is None else kept.of(encoded))
+        files.append(encoded.listed)
     if not names:
         raise BadData("expected at least one class of images, got none")
-    return ClassImages(tuple(names), tuple(groups), tuple(images), data_format in IN_GROUPS)
+    in_groups = data_format in IN_GROUPS
+    return ClassImages(tuple(names), tuple(groups), tuple(images), in_groups, tuple(files))
 
 
 def normalized(classes: ClassImages, preprocessing: Preprocessing) -> ClassImages:
@@ -98,8 +100,7 @@ class _CachedImages:
     preprocessing: Packing
 
     def of(self, encoded: EncodedClass) -> StoredImages:
-        sources = (content for _, content in encoded.files)
-        made = self.cache.images(sources, self._packed(encoded))
+        made = self.cache.images(encoded.listed.digests, self._packed(encoded))
         return made.changed(self.preprocessing.unpacked)
 
     def _packed(self, encoded: EncodedClass) -> Iterator[torch.Tensor]:

@@ -17,7 +17,9 @@ from typing import Any
 import torch
 
 from ..checkpoints.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from ..checkpoints.learned_from import UNKNOWN, read_learned_from
 from ..data.episodes import ClassImages, in_parts
+from ..data.sources import ClassFiles
 from ..errors import BadData
 from ..meta.params import Params
 from ..meta.views import with_views
@@ -78,12 +80,14 @@ def fit_metric(metric: Metric, classes: Sequence[PooledClass]) -> Params:
 def record_metric(
     folder: Path,
     classes: Sequence[PooledClass],
+    files: Sequence[ClassFiles],
     data: str,
     licence: str,
     description: str | None = None,
 ) -> None:
     """Fit the metric of a checkpoint, and write it into its folder; see `fit_metric`.
 
+    ``files`` are what the classes were read from, which the checkpoint tells from now on.
     Its calibration and its results are dropped, which were of another metric.
     """
     loaded = load_checkpoint(folder)
@@ -106,6 +110,7 @@ def record_metric(
         loaded.config.model_copy(update=learned),
         replace(initialization, params={**initialization.params, **metric}),
         further_views=loaded.further_views,
+        learned_from=(read_learned_from(folder, loaded.config) or UNKNOWN).trained_on(files),
     )
 
 

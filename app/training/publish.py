@@ -13,6 +13,7 @@ import torch
 from ..checkpoints.card import ADAPTATION_CURVE, LEARNING_CURVE
 from ..checkpoints.checkpoint import record_calibration, save_checkpoint
 from ..checkpoints.config import Config, Provenance, describe, name_inner_loop
+from ..checkpoints.learned_from import LearnedFrom
 from ..data.episodes import ClassImages
 from ..errors import BadData
 from ..images.preprocessing import Preprocessing
@@ -46,10 +47,11 @@ class Publisher:
         network: Network,
         preprocessing: Preprocessing,
         n_classes: int,
+        learned_from: LearnedFrom,
     ) -> None:
         self._named, self._recipe, self._folder = named, named.recipe, folder
         self._network, self._preprocessing = network, preprocessing
-        self._n_classes = n_classes
+        self._n_classes, self._learned_from = n_classes, learned_from
 
     def publish(
         self, name: str, initialization: Initialization, curves: Sequence[AdaptationCurve] = ()
@@ -62,7 +64,13 @@ class Publisher:
         validated = validated_steps(curves, trained) if curves else trained
         pictures = self._pictures(curves, trained, validated) if curves else {}
         config = self._config(initialization, validated)
-        save_checkpoint(self._folder / name, config, initialization, pictures)
+        save_checkpoint(
+            self._folder / name,
+            config,
+            initialization,
+            pictures,
+            learned_from=self._learned_from,
+        )
         return self._folder / name
 
     def calibrate(self, name: str, candidate: Inductive, training: ClassImages) -> None:

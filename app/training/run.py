@@ -16,6 +16,7 @@ from pathlib import Path
 import torch
 
 from ..checkpoints.checkpoint import Checkpoint, load_checkpoint
+from ..checkpoints.learned_from import LearnedFrom
 from ..data.episodes import ClassImages, EpisodeShape
 from ..images.preprocessing import Preprocessing
 from ..meta.inner_loop import Initialization
@@ -27,6 +28,7 @@ from .meta_training import MetaTraining
 from .pretraining import Pretraining
 from .publish import LOG_FILE, Publisher
 from .recipes import NamedRecipe
+from .run_data import RunData
 from .run_state import Best, Position, RunState
 from .stages import Stage
 from .start import fresh_initialization, recipe_network, with_fresh_inner_loop
@@ -67,17 +69,26 @@ class TrainingRun:
         self._training, self._validation = learned.placed(device), validation.placed(device)
         self._background = preprocessing.background
         self._network = recipe_network(self._recipe)
-        self._state = RunState(self._recipe, folder, device)
+        data = RunData.of(training, validation)
+        self._state = RunState(self._recipe, data, folder, device)
         n_classes = len(training.names)
-        self._publisher = Publisher(named, folder, self._network, preprocessing, n_classes)
+        learned_from = LearnedFrom().trained_on(training.files).chosen_on(validation.files)
+        self._publisher = Publisher(
+            named, folder, self._network, preprocessing, n_classes, learned_from
+        )
 
     def run(self, save_every_seconds: float = 60) -> Iterator[Progress]:
-        """Train from the beginning or from the saved state; yield after every update."""
+        """Train from the beginning or from the saved state; yield after every update.
+
+        Raises BadRecipe and BadData where that had another recipe or other data; see `RunState`.
+        """
         self._folder.mkdir(parents=True, exist_ok=True)
         position = self._state.read()
         if position is None:
+            self._check_settings()
             fresh = fresh_initialization(self._recipe, self._network)
             position = self._beginning(0, placed(fresh, self._device))
+            self._state.save(position)
         best = yield from self._run_stage(position, save_every_seconds)
         for stage_number in range(position.stage_number + 1, self._recipe.n_stages):
             if stage_number == self._recipe.first_meta_stage:
@@ -110,6 +121,11 @@ class TrainingRun:
                 self._network, placed(initialization, CPU), self._validation.placed(CPU)
             )
             self._publisher.calibrate(CHECKPOINT_FOLDER, on_cpu, self._training.placed(CPU))
+
+    def _check_settings(self) -> None:
+        """Raise BadData, before anything is learned, for too few classes to choose a state by."""
+        for setting in self._settings():
+            next(iter(setting.plans(self._validation)))
 
     def _beginning(self, stage_number: int, start: Initialization) -> Position:
         """Where a stage begins, and what it has to beat.

@@ -7,17 +7,20 @@ from pathlib import Path
 
 import httpx
 import pytest
-from inkling.api.auth import read_api_keys
+from inkling.api.auth import ApiKeys
+from inkling.cli.app import app
 from inkling.cli.local_server import local_server
-from inkling.errors import BadSetting
+from inkling.errors import BadSetting, TooManyKeysTried, UnknownApiKey
+from inkling.key_file import add_key
 from inkling.main import create_app
 from inkling.settings import Settings
+from typer.testing import CliRunner
 
 from .test_conversation import NAMES, Drawings, adapt
 
 KEYS = """
 # tenants of the tests
-one  key-of-one-12345678   # a comment
+one  key-of-one#12345678   # a comment
 one  second-key-of-one-1234
 two  key-of-two-12345678
 """
@@ -40,7 +43,7 @@ def client(url: str, key: str | None) -> httpx.Client:
 def test_a_tenant_sees_its_own_sessions_alone(url: str, drawings: Drawings) -> None:
     support = {name: drawings[name][:1] for name in NAMES[:2]}
     with (
-        client(url, "key-of-one-12345678") as one,
+        client(url, "key-of-one#12345678") as one,
         client(url, "second-key-of-one-1234") as same,
         client(url, "key-of-two-12345678") as two,
     ):
@@ -54,10 +57,17 @@ def test_a_tenant_sees_its_own_sessions_alone(url: str, drawings: Drawings) -> N
         assert one.delete(path).status_code == 204
 
 
-@pytest.mark.parametrize("key", [None, "other", "key-of-one-1234567", "key-of-one-12345678 x"])
+@pytest.mark.parametrize(
+    "key", [None, "other", "key-of-one", "key-of-one#1234567", "key-of-one#12345678 x"]
+)
 def test_others_are_asked_for_a_key(url: str, key: str | None) -> None:
     with client(url, key) as nobody:
-        for answer in (nobody.post("/adapt"), nobody.get("/sessions"), nobody.post("/v1/predict")):
+        for answer in (
+            nobody.post("/adapt"),
+            nobody.get("/sessions"),
+            nobody.post("/v1/predict"),
+            nobody.get("/metrics"),
+        ):
             assert answer.status_code == 401
             assert answer.headers["www-authenticate"] == "Bearer"
             assert answer.json()["type"] == "/problems/unknown-caller"
@@ -80,6 +90,65 @@ def test_a_wrong_file_of_keys_is_refused_without_telling_a_key(
     path = tmp_path / "keys"
     path.write_text(text)
     with pytest.raises(BadSetting, match=told) as refused:
-        read_api_keys(path)
+        ApiKeys(path)
     assert "key-key" not in str(refused.value)
     assert "short" not in str(refused.value)
+
+
+def test_keys_are_made_listed_and_removed_while_the_server_runs(tmp_path: Path) -> None:
+    path, now = tmp_path / "keys", [0.0]
+    first = run("add", "one", path).strip()
+    assert first not in path.read_text()
+    assert path.stat().st_mode & 0o777 == 0o600
+    keys = ApiKeys(path, steady=lambda: now[0])
+    second = run("add", "two", path).strip()
+    ids = dict(line.split("\t")[:2] for line in run("list", path).splitlines())
+    assert list(ids) == ["one", "two"]
+    with pytest.raises(UnknownApiKey):
+        tenant(keys, second)
+    now[0] += 1
+    assert (tenant(keys, first), tenant(keys, second)) == ("one", "two")
+    assert ids["one"] in run("remove", ids["one"], path)
+    now[0] += 1
+    with pytest.raises(UnknownApiKey):
+        tenant(keys, first)
+    path.write_text("nonsense")
+    now[0] += 1
+    assert tenant(keys, second) == "two"
+
+
+def test_a_file_that_others_may_write_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "keys"
+    add_key(path, "one")
+    path.chmod(0o666)
+    with pytest.raises(BadSetting, match="its owner alone can write"):
+        ApiKeys(path)
+
+
+def test_who_tries_many_keys_has_to_wait_and_a_good_one_is_let_in(tmp_path: Path) -> None:
+    key, now = add_key(tmp_path / "keys", "one"), [0.0]
+    keys = ApiKeys(tmp_path / "keys", steady=lambda: now[0])
+
+    def refused(address: str) -> str:
+        with pytest.raises((UnknownApiKey, TooManyKeysTried)) as told:
+            tenant(keys, "a-key-that-is-wrong", address)
+        return type(told.value).__name__
+
+    told = [refused("1.2.3.4") for _ in range(100)]
+    assert told[0] == "UnknownApiKey"
+    assert told[-1] == "TooManyKeysTried"
+    assert refused("5.6.7.8") == "UnknownApiKey"
+    assert tenant(keys, key, "1.2.3.4") == "one"
+    now[0] += 10
+    assert refused("1.2.3.4") == "UnknownApiKey"
+
+
+def tenant(keys: ApiKeys, key: str, address: str = "") -> str:
+    return keys.tenant_of([(b"authorization", f"Bearer {key}".encode())], address)
+
+
+def run(command: str, *arguments: object) -> str:
+    *given, path = map(str, arguments)
+    result = CliRunner().invoke(app, ["keys", command, *given, "--file", path])
+    assert result.exit_code == 0, result.output
+    return result.output

@@ -47,7 +47,7 @@ def test_forms_tell_that_fields_are_labels(described: dict[str, Any]) -> None:
 
 
 def test_every_route_that_takes_a_key_says_what_comes_without(described: dict[str, Any]) -> None:
-    open_to_all = {"/livez", "/readyz", "/metrics", "/problems/{name}"}
+    open_to_all = {"/livez", "/readyz", "/problems/{name}"}
     for path, item in described["paths"].items():
         for operation in item.values():
             assert ("401" in operation["responses"]) == (path not in open_to_all)

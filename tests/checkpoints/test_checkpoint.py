@@ -9,6 +9,7 @@ import pytest
 import torch
 from inkling.checkpoints.catalogue import find_checkpoint
 from inkling.checkpoints.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from inkling.checkpoints.learned_from import read_learned_from
 from inkling.checkpoints.tensor_files import read_tensors, write_file
 from inkling.errors import BadCheckpoint
 
@@ -16,7 +17,10 @@ from .configs import edit_config
 
 
 def test_saved_equals_loaded(checkpoint: Checkpoint, tmp_path: Path) -> None:
-    save_checkpoint(tmp_path, checkpoint.config, checkpoint.initialization)
+    learned_from = read_learned_from(find_checkpoint("omniglot"), checkpoint.config)
+    save_checkpoint(
+        tmp_path, checkpoint.config, checkpoint.initialization, learned_from=learned_from
+    )
     loaded = load_checkpoint(tmp_path)
     assert loaded.identity == checkpoint.identity
     assert loaded.config == checkpoint.config

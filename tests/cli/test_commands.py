@@ -12,6 +12,7 @@ from inkling.cli.app import app, main
 from inkling.cli.demo import Kind, draw
 from inkling.data.sources import EncodedClass
 from inkling.errors import InvalidInput
+from inkling.sessions.connections import DATABASE
 from inkling.sessions.sqlite_store import SqliteStore
 from inkling.sessions.store import Bounds
 from typer.testing import CliRunner
@@ -105,6 +106,9 @@ def test_a_server_does_not_start_with_a_wrong_environment(
 def test_a_process_that_does_not_start_ends_with_one_line(tmp_path: Path) -> None:
     """Two servers on one folder: the second one says why, and nothing more."""
     owner = SqliteStore(tmp_path, Bounds(10**6, 10))
+    for path in tmp_path.iterdir():
+        if path.name != DATABASE:
+            path.unlink()
     done = subprocess.run(
         [sys.executable, "-m", "inkling", "serve"],
         env={**os.environ, "INKLING_SESSION_FOLDER": str(tmp_path)},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +13,12 @@ from inkling.data.image_cache import KEPT_SECONDS, ImageCache
 from inkling.data.stored_images import find_images
 from inkling.errors import BadData
 
-SOURCES = (b"first", b"second", b"third")
+
+def digests_of(*sources: bytes) -> tuple[bytes, ...]:
+    return tuple(hashlib.sha256(source).digest() for source in sources)
+
+
+SOURCES = digests_of(b"first", b"second", b"third")
 
 
 def an_image(source: bytes) -> torch.Tensor:
@@ -48,8 +54,9 @@ def test_images_are_made_once(tmp_path: Path, maker: Maker) -> None:
 def test_other_sources_another_order_or_another_way_are_other_images(
     tmp_path: Path, maker: Maker
 ) -> None:
-    changed = (b"first", b"second", b"changed")
-    for sources in (SOURCES, changed, SOURCES[::-1], SOURCES[:2], (b"firs", b"tsecond", b"third")):
+    changed = digests_of(b"first", b"second", b"changed")
+    divided = digests_of(b"firs", b"tsecond", b"third")
+    for sources in (SOURCES, changed, SOURCES[::-1], SOURCES[:2], divided):
         found = ImageCache(tmp_path, "so").images(sources, maker.of(sources))
         assert torch.equal(found[-1], an_image(sources[-1]))
     ImageCache(tmp_path, "otherwise").images(SOURCES, maker.of(SOURCES))

@@ -95,7 +95,7 @@ def test_images_kept_from_before_come_first(
     grown = replace(whole, images=prepared(images[2:]), kept=images[:2])
     expected, found = (engine.adapt(handle, each).result() for each in (whole, grown))
     assert found.losses == expected.losses
-    assert len(found.prepared) == len(images) - 2
+    assert len(found.blank) == len(images) - 2
 
 
 def test_a_diverging_inner_loop_is_refused(

@@ -6,7 +6,7 @@ import pytest
 import torch
 from inkling.images.decode import decode
 from inkling.images.drawing import Drawing
-from inkling.images.prepared import joined, split
+from inkling.images.prepared import Gathered, Prepared, split
 from inkling.images.preprocessing import PREPROCESSINGS, Packing, Preprocessing
 
 from .levels import assert_same_levels
@@ -22,19 +22,26 @@ def rgba(drawings: dict[str, list[bytes]], photographs: list[bytes]) -> list[tor
     return [decode(content) for content in contents]
 
 
+def gathered(parts: list[Prepared]) -> Prepared:
+    whole = Gathered(sum(len(part) for part in parts), parts[0])
+    for part in parts:
+        whole.add(part)
+    return whole.whole()
+
+
 @EVERY
 def test_each_image_is_prepared_by_itself(
     preprocessing: Preprocessing, rgba: list[torch.Tensor]
 ) -> None:
     together = preprocessing.prepare(rgba)
-    alone = joined([preprocessing.prepare([image]) for image in rgba])
+    alone = gathered([preprocessing.prepare([image]) for image in rgba])
     assert torch.equal(together.images, alone.images)
     assert torch.equal(together.statistics, alone.statistics)
     assert together.blank == alone.blank == (False,) * len(rgba)
     assert together.statistics.shape == (len(rgba), len(preprocessing.statistic_names))
     assert torch.equal(together.statistics, preprocessing.statistics(together.images))
     first, rest = split(together, (2, len(rgba) - 2))
-    assert torch.equal(joined([first, rest]).images, together.images)
+    assert torch.equal(gathered([first, rest]).images, together.images)
     assert (len(first.blank), len(rest.statistics)) == (2, len(rgba) - 2)
 
 

@@ -20,6 +20,8 @@ RUNNING = "Uvicorn running on"
 class ServerProcess:
     """`inkling serve` on a port of its own, with sessions in ``folder``."""
 
+    command: tuple[str, ...] = (sys.executable, "-m", "inkling", "serve")
+
     def __init__(self, folder: Path, **settings: object) -> None:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
@@ -36,7 +38,7 @@ class ServerProcess:
     def start(self) -> None:
         """Start and wait until it answers."""
         process = subprocess.Popen(
-            [sys.executable, "-m", "inkling", "serve"],
+            self.command,
             env=self._environment,
             stderr=subprocess.PIPE,
             text=True,

@@ -15,7 +15,7 @@ from inkling.engine.engine import Engine
 from inkling.engine.executor import EagerExecutor
 from inkling.engine.handle import Handle
 from inkling.engine.work import Adaptation, Classification, Fold, Queries, SupportSet, Timing
-from inkling.images.prepared import Prepared
+from inkling.service.admission import Admission
 from inkling.service.registry import Registry
 from inkling.service.service import Service
 from inkling.service.values import AdaptCall, AdaptOptions, Limits, SentImage
@@ -55,34 +55,34 @@ class FakeEngine:
     jobs: list[Future[Any]] = field(default_factory=list)
 
     def adapt(
-        self, handle: Handle, support: SupportSet, steps: int | None = None
+        self, handle: Handle, support: SupportSet, steps: int | None = None, _tenant: str = ""
     ) -> Future[Adaptation]:
         self.supports.append(support)
         count = len(support.labels) - (0 if support.kept is None else len(support.kept))
-        prepared = Prepared(
-            torch.arange(float(count)).reshape(-1, 1, 1, 1),
-            (False,) * count,
-            torch.zeros(count, 5),
-        )
+        kept = torch.arange(float(count)).reshape(-1, 1, 1, 1)
         head = {
             "head.weight": torch.zeros(support.n_way, 4),
             "head.bias": torch.zeros(support.n_way),
         }
         losses = (1.0,) * (1 + (handle.steps if steps is None else steps))
         guesses = (self.guess,) * len(support.labels)
-        return self._answer(Adaptation(head, losses, guesses, 1.0, prepared, prepared.images))
+        return self._answer(Adaptation(head, losses, guesses, 1.0, (False,) * count, kept))
 
-    def predict(self, _handle: Handle, queries: Queries) -> Future[Classification]:
+    def predict(
+        self, _handle: Handle, queries: Queries, _tenant: str = ""
+    ) -> Future[Classification]:
         n_way, count = len(queries.image_counts), len(queries.images)
         row = [0.9 if place == self.guess else 0.1 / (n_way - 1) for place in range(n_way)]
         scores, blank = [(row, 0.5)] * count, [False] * count
         return self._answer(Classification(scores, blank, [0.0] * count, Timing()))
 
-    def freeze(self, _handle: Handle, images: torch.Tensor) -> Future[torch.Tensor]:
+    def freeze(
+        self, _handle: Handle, images: torch.Tensor, _tenant: str = ""
+    ) -> Future[torch.Tensor]:
         return self._answer(images)
 
     def hold_out(
-        self, _handle: Handle, fold: Fold, _steps: int | None = None
+        self, _handle: Handle, fold: Fold, _steps: int | None = None, _tenant: str = ""
     ) -> Future[torch.Tensor]:
         if self.fold_failure is not None:
             raise self.fold_failure
@@ -131,7 +131,12 @@ def open_house(checkpoint: Checkpoint) -> Iterator[Callable[..., House]]:
         )
         sessions = Sessions(store, cache_bytes=10**9, clock=clock)
         service = Service.of(
-            Registry([handle]), cast("Engine", engine), sessions, Limits(**limits), clock
+            Registry([handle]),
+            cast("Engine", engine),
+            sessions,
+            Admission(128),
+            Limits(**limits),
+            clock,
         )
         houses.append(House(service, engine, store, clock))
         return houses[-1]

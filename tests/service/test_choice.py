@@ -70,7 +70,7 @@ def _reason(adapted: Adapted) -> str:
 
 
 def chosen(house: House, images: list[SentImage]) -> Choice:
-    found: Chosen = house.run(choose, images)
+    found: Chosen = house.run(choose, images, "")
     return found.choice
 
 
@@ -127,10 +127,10 @@ def test_a_large_photograph_is_looked_at_small_and_a_large_drawing_anew(
         sheet = Image.open(io.BytesIO(image.content)).convert("RGB")
         return SentImage(saved(sheet.resize((1200, 1200)), "JPEG"), "a", place)
 
-    photographs = both.run(choose, [enlarged(image, n) for n, image in enumerate(groceries)])
+    photographs = both.run(choose, [enlarged(image, n) for n, image in enumerate(groceries)], "")
     assert photographs.choice.handle.name == "photographs"
     assert {max(rgba.shape) for rgba in photographs.pixels.values()} == {150}
-    sheets = both.run(choose, [enlarged(image, n) for n, image in enumerate(call().images)])
+    sheets = both.run(choose, [enlarged(image, n) for n, image in enumerate(call().images)], "")
     assert sheets.choice.handle.name == "omniglot"
     assert not sheets.pixels
 

@@ -11,7 +11,7 @@ from inkling.engine.handle import Handle
 from inkling.engine.work import Classification, Timing
 from inkling.service import notices
 from inkling.service.adapt import adapt
-from inkling.service.decoding import Decoder, Look
+from inkling.service.decoding import DecodingRoom, Look
 from inkling.service.registry import Registry
 from inkling.service.service import Service
 from inkling.service.values import AdaptCall, SentImage
@@ -24,6 +24,9 @@ UNLIKE = "unlike_training_data"
 class NeverDecoding:
     """A decoder whose threads are busy for good."""
 
+    def of(self, _: str) -> NeverDecoding:
+        return self
+
     async def look(self, *_: Any) -> tuple[list[Look], Any]:
         await asyncio.Event().wait()
         raise AssertionError
@@ -33,7 +36,7 @@ def told(service: Service, handle: Handle, seconds: float) -> list[str]:
     async def notice() -> Sequence[Any]:
         deadline = asyncio.get_running_loop().time() + seconds
         images = [SentImage(b"", "a", place) for place in range(2)]
-        return await notices.unlike_training_data(service, handle, images, 3.0, deadline)
+        return await notices.unlike_training_data(service, handle, images, 3.0, "", deadline)
 
     return [entry.message for entry in asyncio.run(notice()) if entry.code == UNLIKE]
 
@@ -44,7 +47,7 @@ def test_too_little_time_to_look_elsewhere_leaves_the_advice_out(house: House) -
     slow = replace(
         house.service,
         registry=Registry([handle, other]),
-        decoder=cast("Decoder", NeverDecoding()),
+        decoding=cast("DecodingRoom", NeverDecoding()),
     )
     (message,) = told(slow, handle, 0.01)
     assert "fits" not in message

@@ -1,24 +1,24 @@
 from __future__ import annotations
 
-import contextlib
 import json
-import shutil
 import signal
 import sqlite3
 import stat
 import struct
 import subprocess
 import sys
-from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+import torch
 from inkling.errors import BadSetting, Unavailable
-from inkling.sessions.codec import encode
+from inkling.sessions.connections import DATABASE
+from inkling.sessions.database import RESERVE
 from inkling.sessions.schema import FIRST, migrate
-from inkling.sessions.session import IdempotencyKey, KeptAnswer, Session
+from inkling.sessions.session import IdempotencyKey, KeptAnswer, KeptSupport
 from inkling.sessions.sessions import Sessions
-from inkling.sessions.sqlite_store import DATABASE, RESERVE, SqliteStore
+from inkling.sessions.sqlite_store import SqliteStore
 from inkling.sessions.store import Bounds
 
 from .sample import Clock, a_session, a_support, an_answer, same
@@ -159,72 +159,6 @@ def test_what_was_deleted_cannot_be_found_in_the_files(tmp_path: Path, clock: Cl
     sessions.close()
 
 
-def test_a_full_disk_is_refused_and_leaves_nothing_half_stored(
-    tmp_path: Path, clock: Clock
-) -> None:
-    store = SqliteStore(tmp_path, BOUNDS)
-    store._writer.execute("PRAGMA max_page_count = 40")
-    sessions = Sessions(store, cache_bytes=0, clock=clock)
-    made: list[Session] = []
-
-    def fill() -> None:
-        for seed in range(40):
-            session = a_session(clock, seed=seed)
-            sessions.put(session, a_support(seed), an_answer(session, clock, str(seed)))
-            made.append(session)
-
-    with pytest.raises(Unavailable, match="full"):
-        fill()
-    assert made
-    assert sessions.usage().sessions == len(made)
-    assert sessions.kept_answer(an_answer(made[0], clock, str(len(made))).key) is None
-    for session in made:
-        assert same(sessions.read(session.id, ""), session)
-    sessions.delete(made[0].id, "")
-    sessions.sweep()
-    sessions.put(a_session(clock, seed=99), a_support(99))
-    sessions.close()
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 6 MiB."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=6m", "tmpfs", str(folder)]
-    if shutil.which("mount") is None or subprocess.run(mount, check=False).returncode:
-        pytest.skip("needs to mount a file system, which root may")
-    yield folder
-    subprocess.run(["umount", str(folder)], check=True)  # noqa: S607
-
-
-def test_on_a_full_disk_deleting_makes_room(small_disk: Path, clock: Clock) -> None:
-    with contextlib.closing(opened(small_disk, clock)) as sessions:
-        made: list[Session] = []
-
-        def fill() -> None:
-            for seed in range(2000):
-                session = a_session(clock, ttl=1e6, lifetime=1e6, seed=seed)
-                sessions.put(session, a_support(seed))
-                made.append(session)
-
-        for _ in range(3):
-            with pytest.raises(Unavailable, match="full"):
-                fill()
-            assert sessions.usage().sessions == len(made)
-            for session in made:
-                assert same(sessions.read(session.id, ""), session)
-            gone, made[:80] = made[:80], []
-            for session in gone:
-                sessions.delete(session.id, "")
-            sessions.sweep()
-            assert (small_disk / RESERVE).exists()
-            extra = a_session(clock)
-            sessions.put(extra, a_support())
-            sessions.delete(extra.id, "")
-            assert sessions.usage().sessions == len(made)
-
-
 def tensors_of_version_1(name: str, dtype: str, shape: list[int], content: bytes) -> bytes:
     """A safetensors file of one tensor, byte by byte."""
     entry = {"dtype": dtype, "shape": shape, "data_offsets": [0, len(content)]}
@@ -318,42 +252,22 @@ def test_other_files_are_refused_and_left_alone(tmp_path: Path, clock: Clock) ->
         opened(tmp_path, clock)
 
 
-def test_a_database_that_went_away_is_unavailable(tmp_path: Path, clock: Clock) -> None:
-    store = SqliteStore(tmp_path, BOUNDS)
-    store._writer.execute("DROP TABLE tensors")
-    with pytest.raises(Unavailable, match="cannot be used now"):
-        store.insert(encode(a_session(clock), None), None)
-    assert store.usage() == (0, 0)
-    store.close()
+def test_sweeping_beside_many_new_sessions_refuses_none(tmp_path: Path, clock: Clock) -> None:
+    sessions = opened(tmp_path, clock)
+    made = [a_session(clock, ttl=1e6, lifetime=1e6, seed=seed) for seed in range(150)]
+    large = KeptSupport(torch.randn(1, 40_000), torch.tensor([0]))
 
+    def put_all() -> None:
+        for session in made:
+            sessions.put(session, large)
 
-def test_a_database_that_was_damaged_is_unavailable_to_readers_writers_and_sweeps(
-    tmp_path: Path, clock: Clock
-) -> None:
-    steady = Clock()
-    store = SqliteStore(tmp_path, BOUNDS)
-    sessions = Sessions(store, cache_bytes=0, clock=clock, steady=steady)
-    kept = [a_session(clock) for _ in range(20)]
-    for session in kept:
-        sessions.put(session, a_support())
-    sessions.delete(kept[0].id, "")
-    sessions.sweep()
-    size = (tmp_path / DATABASE).stat().st_size
-    with (tmp_path / DATABASE).open("r+b") as file:
-        file.seek(100)
-        file.write(b"\xa5" * (size - 100))
-    store._writer.execute("PRAGMA shrink_memory")  # forget what was read of it
-    clock.now += 10_000
-    calls = (
-        sessions.sweep,
-        lambda: sessions.put(a_session(clock), a_support()),
-        lambda: sessions.read(kept[1].id, ""),
-    )
-    for call in calls:
-        with pytest.raises(Unavailable, match="cannot be used now"):
-            call()
-    with pytest.raises(Unavailable):
-        sessions.close()
+    with ThreadPoolExecutor(1) as pool:
+        putting = pool.submit(put_all)
+        while not putting.done():
+            sessions.sweep()
+        putting.result()
+    assert all(same(sessions.read(session.id, ""), session) for session in made)
+    sessions.close()
 
 
 def test_a_store_that_was_not_swept_for_long_counts_as_away(tmp_path: Path, clock: Clock) -> None:
