@@ -137,7 +137,7 @@ class WarningInfo(_Out):
     code: Annotated[
         str,
         Field(
-            description="few_images, same_image, blank_image, one_class_wins, "
+            description="few_images, same_image, copied_image, blank_image, one_class_wins, "
             "unlike_training_data or report_unfinished"
         ),
     ]
@@ -202,18 +202,24 @@ class SuspectInfo(_Out):
 class ReportInfo(_Out):
     """How the support set classifies its own images when they are held out in turn.
 
-    `leave_one_out` up to 50 images, `ten_fold` beyond.
+    `leave_one_out` up to 50 pictures, `ten_fold` beyond. Copies of a picture are held out together.
     """
 
     method: Literal["leave_one_out", "ten_fold"]
-    n_checked: int
+    n_checked: Annotated[
+        int,
+        Field(
+            description="images that accuracy and confusion are of: copies of a picture in a class "
+            "count as one, and those under several labels as none"
+        ),
+    ]
     accuracy: Probability | None
     confusion: ConfusionInfo
     confused: Annotated[list[ConfusedInfo], Field(description="most often first")]
     suspects: Annotated[
         list[SuspectInfo], Field(description="likely mislabelled images, most likely first")
     ]
-    not_checkable: Annotated[list[str], Field(description="classes of one image")]
+    not_checkable: Annotated[list[str], Field(description="classes of which no image is")]
 
 
 class CandidateInfo(_Out):

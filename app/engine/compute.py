@@ -12,6 +12,7 @@ import torch
 
 from ..errors import BadImage, BadImages, InnerLoopDiverged
 from ..images.decode import decode
+from ..images.fingerprints import fingerprints, unknown
 from ..images.prepared import Prepared, split
 from ..images.preprocessing import Preprocessing, packed, unpacked
 from ..meta.episode import Support
@@ -50,7 +51,7 @@ class Compute:
 
     def _adapt(self, key: BatchKey, jobs: Sequence[Job]) -> Results:
         began, handle = time.perf_counter(), key.handle
-        prepared, results = decode_together(handle.preprocessing, jobs)
+        prepared, results = decode_together(handle.preprocessing, jobs, fingerprinting=True)
         decoded = time.perf_counter()
         if not prepared:
             return results
@@ -164,9 +165,12 @@ class Compute:
 
 
 def decode_together(
-    preprocessing: Preprocessing, jobs: Sequence[Job]
+    preprocessing: Preprocessing, jobs: Sequence[Job], *, fingerprinting: bool = False
 ) -> tuple[dict[Job, Prepared], Results]:
-    """The prepared images of each job, and BadImages for each that has images without pixels."""
+    """The prepared images of each job, and BadImages for each that has images without pixels.
+
+    ``fingerprinting`` takes their fingerprints too.
+    """
     prepared: dict[Job, Prepared] = {}
     refused: Results = {}
     decoded: dict[Job, list[torch.Tensor]] = {}
@@ -181,6 +185,8 @@ def decode_together(
     if decoded:
         rgba = [image for own in decoded.values() for image in own]
         together = packed(preprocessing, preprocessing.prepare(rgba))
+        if fingerprinting:
+            together = replace(together, fingerprints=fingerprints(rgba))
         sizes = [len(own) for own in decoded.values()]
         prepared |= dict(zip(decoded, split(together, sizes), strict=True))
     return prepared, refused
@@ -223,6 +229,7 @@ def _adaptation(
     if not all_finite(adapted):
         raise InnerLoopDiverged(len(losses) - 1, math.nan)
     predictions = outcome.scores.argmax(1).cpu()
+    taken = just_sent.fingerprints
     return Adaptation(
         adapted=adapted,
         losses=tuple(losses),
@@ -230,6 +237,7 @@ def _adaptation(
         support_accuracy=float((predictions == support.labels).to(torch.float32).mean()),
         blank=just_sent.blank,
         kept=kept,
+        fingerprints=unknown(len(just_sent)) if taken is None else taken,
     )
 
 

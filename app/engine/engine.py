@@ -52,7 +52,7 @@ class Engine:
         handle.preprocessing.resemblance(blank)
         prepared = handle.preprocessing.prepare([blank, blank])
         labels = torch.tensor([0, 1])
-        adaptation = self.adapt(handle, SupportSet(prepared, labels, 2)).result()
+        adaptation = self.adapt(handle, SupportSet([blank, blank], labels, 2)).result()
         self.predict(handle, Queries(prepared, adaptation.adapted, (1, 1))).result()
         frozen = self.freeze(handle, torch.cat([adaptation.kept, adaptation.kept])).result()
         self.hold_out(handle, Fold(frozen, labels.repeat(2), 2, (3,))).result()

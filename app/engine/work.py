@@ -70,7 +70,8 @@ class Adaptation:
     ``losses`` the support loss before each step and after the last, in nats;
     ``support_predictions`` the class that each support image is taken for. Of the images that were
     not kept from before, ``blank`` tells which show nothing, ``kept`` is what is to be kept, and
-    ``unlikeness`` is theirs, see `Handle`.
+    ``unlikeness`` is theirs, see `Handle`, and ``fingerprints`` `(image, ...)` int8 tell which
+    pictures they are, by zeros where they were not taken.
     """
 
     adapted: Params
@@ -79,6 +80,7 @@ class Adaptation:
     support_accuracy: float
     blank: tuple[bool, ...]
     kept: torch.Tensor
+    fingerprints: torch.Tensor
     unlikeness: float | None = None
     timing: Timing = field(default_factory=Timing)
 

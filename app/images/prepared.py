@@ -16,12 +16,14 @@ class Prepared:
 
     ``images`` are `(image, channel, height, width)` float32, or uint8 of which
     `preprocessing.unpacked` makes the same; ``blank`` tells which of them show
-    nothing; ``statistics`` `(image, statistic)` tell what kind of pictures they are.
+    nothing; ``statistics`` `(image, statistic)` tell what kind of pictures they are;
+    ``fingerprints`` are those of `fingerprints`, where they were taken.
     """
 
     images: torch.Tensor
     blank: tuple[bool, ...]
     statistics: torch.Tensor
+    fingerprints: torch.Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.blank)
@@ -38,6 +40,7 @@ class Gathered:
         self._images = np.empty((count, *first.shape[1:]), first.dtype)
         self._blank = list[bool]()
         self._statistics = list[torch.Tensor]()
+        self._fingerprints = list[torch.Tensor]()
         if freed is not None:
             weakref.finalize(self._images, freed).atexit = False
 
@@ -47,22 +50,26 @@ class Gathered:
         self._images[begin : begin + len(part)] = part.images.numpy()
         self._blank += part.blank
         self._statistics.append(part.statistics)
+        if part.fingerprints is not None:
+            self._fingerprints.append(part.fingerprints)
 
     def whole(self) -> Prepared:
         """All images, once they are there."""
         images = torch.from_numpy(self._images)
-        return Prepared(images, tuple(self._blank), torch.cat(self._statistics))
+        fingerprints = torch.cat(self._fingerprints) if self._fingerprints else None
+        return Prepared(images, tuple(self._blank), torch.cat(self._statistics), fingerprints)
 
 
 def split(prepared: Prepared, counts: Sequence[int]) -> list[Prepared]:
     """Parts of ``counts`` images, one after another."""
     blank = iter(prepared.blank)
+    sizes, taken = list(counts), prepared.fingerprints
     return [
-        Prepared(images, tuple(next(blank) for _ in range(count)), statistics)
-        for count, images, statistics in zip(
-            counts,
-            torch.split(prepared.images, list(counts)),
-            torch.split(prepared.statistics, list(counts)),
+        Prepared(images, tuple(next(blank) for _ in images), statistics, fingerprints)
+        for images, statistics, fingerprints in zip(
+            torch.split(prepared.images, sizes),
+            torch.split(prepared.statistics, sizes),
+            [None] * len(sizes) if taken is None else torch.split(taken, sizes),
             strict=True,
         )
     ]

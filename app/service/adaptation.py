@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+
+import torch
 
 from ..engine.handle import Handle
 from ..engine.work import Adaptation, SupportSet
 from ..errors import Problem
 from ..sessions.session import KeptSupport, Session
+from .copies import Pictures, pictures_of
 from .decoding import Pixels, result_of
 from .idempotency import Repeatable
 from .labelled_support import LabelledSupport
-from .notices import support_notices
+from .notices import copies, support_notices
 from .report import report_on
 from .service import Service
 from .values import AdaptCall, Adapted, Choice, Notice, Report
+
+COMPARED_AT_ONCE = 100
+"""Images that are compared within a fraction of a millisecond."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +49,7 @@ async def run_inner_loop(
     Raises InvalidInput with ``problems`` and every bad image, InnerLoopDiverged and Unavailable.
     """
     images, decoding = await service.decoding.of(call.tenant).decode(
-        support.sent, handle.preprocessing, problems, known
+        support.sent, handle.preprocessing, problems, known, fingerprinting=True
     )
     views, steps = call.options.views, call.options.steps
     work = SupportSet(images, support.positions, len(support.names), support.kept, views)
@@ -63,12 +70,23 @@ async def reviewed(
 
     The former has until ``deadline``, the latter a time of its own.
     """
-    notices = await support_notices(service, handle, support, adaptation, call.tenant, deadline)
+    kept = support.kept_with(adaptation.kept)
+    pictures = await _pictures(support.fingerprints_with(adaptation.fingerprints), kept)
+    notices = (
+        *copies(support, pictures),
+        *await support_notices(service, handle, support, adaptation, call.tenant, deadline),
+    )
     if not call.options.report:
         return Learned(support, adaptation, notices, None)
-    kept = support.kept_with(adaptation.kept)
-    report, unfinished = await report_on(service, handle, support, kept, call)
+    report, unfinished = await report_on(service, handle, support, kept, pictures, call)
     return Learned(support, adaptation, (*notices, *unfinished), report)
+
+
+async def _pictures(fingerprints: torch.Tensor, kept: torch.Tensor) -> Pictures:
+    """`pictures_of`; of many images in a thread, since all pairs of them are looked at."""
+    if len(kept) <= COMPARED_AT_ONCE:
+        return pictures_of(fingerprints, kept)
+    return await asyncio.to_thread(pictures_of, fingerprints, kept)
 
 
 async def stored(
@@ -95,7 +113,11 @@ async def stored(
     )
     kept = None
     if session.keeps_support:
-        kept = KeptSupport(support.kept_with(adaptation.kept), support.positions)
+        kept = KeptSupport(
+            support.kept_with(adaptation.kept),
+            support.positions,
+            support.fingerprints_with(adaptation.fingerprints),
+        )
     answer = None
     if repeatable is not None:
         # Written before it is stored, so that the first answer and its repetitions are the same.

@@ -48,7 +48,7 @@ async def add_images(
             steps = session.steps if call.options.steps is None else call.options.steps
             options = replace(call.options, steps=steps, views=session.n_views)
             call = replace(call, options=options)
-            support = LabelledSupport([*kept.labels, *labels], call.images, kept.kept)
+            support = replace(kept, labels=[*kept.labels, *labels], sent=call.images)
             adaptation = await run_inner_loop(service, handle, support, problems, call)
         learned = await reviewed(service, handle, support, adaptation, call, deadline)
         grown = replace(
@@ -69,4 +69,4 @@ async def _kept_support(service: Service, session: Session) -> LabelledSupport:
     if kept is None or not service.limits.may_keep_support:
         raise SupportNotKept
     labels = [session.labels[position] for position in kept.labels.tolist()]
-    return LabelledSupport(labels, (), kept.images)
+    return LabelledSupport(labels, (), kept.images, kept.fingerprints)

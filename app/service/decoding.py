@@ -16,7 +16,7 @@ import threading
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TypeVar
 
@@ -26,6 +26,7 @@ from ..engine.fair_threads import FairThreads
 from ..engine.work import Images, Timing
 from ..errors import BadImage, BadImages, InvalidInput, Problem
 from ..images.decode import Stopped, is_quick, pixels, scale_of
+from ..images.fingerprints import fingerprints
 from ..images.prepared import Gathered, Prepared
 from ..images.preprocessing import Preprocessing, packed
 from .chunks import (
@@ -116,17 +117,22 @@ class Decoder:
         preprocessing: Preprocessing,
         problems: Sequence[Problem] = (),
         known: Pixels | None = None,
+        *,
+        fingerprinting: bool = False,
     ) -> tuple[Images, Timing]:
         """Make images ready for a job, in whichever way is quicker.
 
-        Those whose pixels are ``known`` are not decoded. Raises InvalidInput with ``problems``,
-        those known before, and every bad image (one that a problem names already is left out, and
-        all are if there are too many).
+        Those whose pixels are ``known`` are not decoded. ``fingerprinting`` takes fingerprints of
+        what is prepared here; those of the others are for their job to take. Raises InvalidInput
+        with ``problems``, those known before, and every bad image (one that a problem names already
+        is left out, and all are if there are too many).
         """
         if not problems and _small(images):
             known = known or {}
             return [known.get(image.place, image.content) for image in images], Timing()
-        return await self.prepare(images, preprocessing, problems, known)
+        return await self.prepare(
+            images, preprocessing, problems, known, fingerprinting=fingerprinting
+        )
 
     async def prepare(
         self,
@@ -134,16 +140,17 @@ class Decoder:
         preprocessing: Preprocessing,
         problems: Sequence[Problem] = (),
         known: Pixels | None = None,
+        *,
+        fingerprinting: bool = False,
     ) -> tuple[Prepared, Timing]:
         """Decode images and make them a network's input. Raises InvalidInput as `decode` does."""
+        prepare = partial(_prepared, preprocessing, known or {}, fingerprinting)
         listed, timing = list(problems), Timing()
         if any(problem.code == TOO_MANY_IMAGES for problem in listed):
             raise InvalidInput(listed)
         decoded = _unnamed(images, problems)
         gathered: Gathered | None = None
-        async for chunk, spent in self._each(
-            partial(_prepared, preprocessing, known or {}), decoded
-        ):
+        async for chunk, spent in self._each(prepare, decoded):
             timing = timing.plus(spent)
             listed += chunk.problems
             for part in chunk.parts:
@@ -253,6 +260,7 @@ def _some(images: Sequence[SentImage]) -> list[SentImage]:
 def _prepared(
     preprocessing: Preprocessing,
     known: Pixels,
+    fingerprinting: bool,
     image: SentImage,
     room: int,
     stopped: Stopped,
@@ -261,7 +269,10 @@ def _prepared(
     if rgba is None:
         side = preprocessing.useful_side
         rgba = pixels(read_within(image.content, side, room), side, stopped)
-    return packed(preprocessing, preprocessing.prepare([rgba])), _n_pixels(rgba)
+    prepared = packed(preprocessing, preprocessing.prepare([rgba]))
+    if fingerprinting:
+        prepared = replace(prepared, fingerprints=fingerprints([rgba]))
+    return prepared, _n_pixels(rgba)
 
 
 def _look(

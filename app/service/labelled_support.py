@@ -16,12 +16,14 @@ from .values import SentImage
 class LabelledSupport:
     """All images of a support set by their labels; the last ones were just ``sent``.
 
-    ``kept`` is what was kept of the images of earlier calls, which come first.
+    ``kept`` is what was kept of the images of earlier calls, which come first, and
+    ``fingerprints`` are theirs.
     """
 
     labels: Sequence[str]
     sent: Sequence[SentImage]
     kept: torch.Tensor | None = None
+    fingerprints: torch.Tensor | None = None
 
     @cached_property
     def names(self) -> tuple[str, ...]:
@@ -45,6 +47,10 @@ class LabelledSupport:
     def kept_with(self, just_sent: torch.Tensor) -> torch.Tensor:
         """What is to be kept of all images, from that of those that were just sent."""
         return just_sent if self.kept is None else torch.cat([self.kept, just_sent])
+
+    def fingerprints_with(self, just_sent: torch.Tensor) -> torch.Tensor:
+        """The fingerprints of all images, from those of the ones that were just sent."""
+        return just_sent if self.fingerprints is None else torch.cat([self.fingerprints, just_sent])
 
     def sent_at(self, position: int) -> SentImage | None:
         """The image of this call at a position of the support set, if it is one."""

@@ -6,17 +6,18 @@ import asyncio
 from collections import Counter
 from collections.abc import Sequence
 
-import torch
-
 from ..engine.handle import Handle
 from ..engine.work import Adaptation, Classification
 from .choice import choose
+from .copies import Pictures
 from .labelled_support import LabelledSupport
 from .service import Service
 from .values import Notice, SentImage
 
 NAMED_IMAGES = 10
 """Images of a call that one notice names."""
+NAMED_PICTURES = 5
+"""Pictures whose copies one notice names, and labels and copies of each."""
 
 
 async def support_notices(
@@ -27,10 +28,9 @@ async def support_notices(
     tenant: str,
     deadline: float,
 ) -> tuple[Notice, ...]:
-    """All notices on a support set and what adapting to it came to."""
+    """All notices on a support set and what adapting to it came to, but for those on copies."""
     return (
         *few_images(support.labels),
-        *same_images(support.kept_with(adaptation.kept), support.labels),
         *blank_images(support.sent, adaptation.blank),
         *one_class_wins(support.names, adaptation.support_predictions),
         *await unlike_training_data(
@@ -48,16 +48,59 @@ def few_images(labels: Sequence[str]) -> tuple[Notice, ...]:
     return (Notice("few_images", message),)
 
 
-def same_images(kept: torch.Tensor, labels: Sequence[str]) -> tuple[Notice, ...]:
-    """Notices of images that are the same under several labels, by what is kept of them."""
-    by_content: dict[bytes, set[str]] = {}
-    for image, label in zip(kept.numpy(), labels, strict=True):
-        by_content.setdefault(image.tobytes(), set()).add(label)
-    return tuple(
-        Notice("same_image", f"the same image is labelled {_quoted(sorted(several))}")
-        for several in by_content.values()
-        if len(several) > 1
-    )
+def copies(support: LabelledSupport, pictures: Pictures) -> tuple[Notice, ...]:
+    """Notices of images of a support set that show the same picture."""
+    return (*several_labels(support, pictures), *copied_images(support, pictures))
+
+
+def several_labels(support: LabelledSupport, pictures: Pictures) -> tuple[Notice, ...]:
+    """A notice of pictures whose copies have several labels, of which one at most is right."""
+    found = [
+        (sorted({support.labels[position] for position in positions}), positions)
+        for positions in pictures
+        if len({support.labels[position] for position in positions}) > 1
+    ]
+    if not found:
+        return ()
+    told = _told(support, [(_first_quoted(labels), where) for labels, where in found])
+    return (Notice("same_image", f"the same picture has several labels: {told}"),)
+
+
+def copied_images(support: LabelledSupport, pictures: Pictures) -> tuple[Notice, ...]:
+    """A notice of pictures that a class has several copies of, which say no more than one does."""
+    found: dict[tuple[int, str], list[int]] = {}
+    for picture, positions in enumerate(pictures):
+        for position in positions:
+            found.setdefault((picture, support.labels[position]), []).append(position)
+    copied = [(repr(label), where) for (_, label), where in found.items() if len(where) > 1]
+    if not copied:
+        return ()
+    message = f"copies of one picture in a class: {_told(support, copied)}"
+    return (Notice("copied_image", message),)
+
+
+def _told(support: LabelledSupport, found: Sequence[tuple[str, Sequence[int]]]) -> str:
+    """Labels and the images that have them, picture by picture."""
+    told = [
+        f"{labels} ({', '.join(_place(support, each) for each in where[:NAMED_PICTURES])}"
+        f"{_more(len(where) - NAMED_PICTURES, '')})"
+        for labels, where in found[:NAMED_PICTURES]
+    ]
+    return "; ".join(told) + _more(len(found) - NAMED_PICTURES, " pictures")
+
+
+def _first_quoted(labels: Sequence[str]) -> str:
+    return _quoted(labels[:NAMED_PICTURES]) + _more(len(labels) - NAMED_PICTURES, "")
+
+
+def _place(support: LabelledSupport, position: int) -> str:
+    """Where an image stood in its call, or its position in the session if that was an earlier."""
+    image = support.sent_at(position)
+    return f"position {position}" if image is None else f"{image.field!r}[{image.index}]"
+
+
+def _more(number: int, what: str) -> str:
+    return f" and {number} more{what}" if number > 0 else ""
 
 
 def blank_images(images: Sequence[SentImage], blank: Sequence[bool]) -> tuple[Notice, ...]:
@@ -85,7 +128,7 @@ def unlike_queries(
     if not unlike:
         return ()
     named = ", ".join(f"{image.field!r}[{image.index}]" for image, _ in unlike[:NAMED_IMAGES])
-    more = "" if len(unlike) <= NAMED_IMAGES else f" and {len(unlike) - NAMED_IMAGES} more"
+    more = _more(len(unlike) - NAMED_IMAGES, "")
     farthest = max(times for _, times in unlike)
     message = (
         f"unlike the images that {initialization!r} learned from (by up to {farthest:.1f} times "

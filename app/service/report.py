@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import chain
 
 import torch
 
 from ..engine.handle import Handle
 from ..engine.work import Fold
 from ..errors import DeadlineExceeded, InnerLoopDiverged, Unavailable
+from .copies import Pictures
 from .deadline import within
 from .labelled_support import LabelledSupport
 from .service import Service
 from .values import AdaptCall, Confusion, Notice, Report, Suspect
 
 EXACT_UP_TO = 50
-"""Support images up to which each one is held out by itself."""
+"""Pictures of a support set up to which each one is held out by itself."""
 FOLDS = 10
 
 
@@ -26,9 +28,13 @@ async def report_on(
     handle: Handle,
     support: LabelledSupport,
     kept: torch.Tensor,
+    pictures: Pictures,
     call: AdaptCall,
 ) -> tuple[Report | None, tuple[Notice, ...]]:
-    """The report on what is kept of images, or a notice that there was no time or room for it."""
+    """The report on what is kept of images, or a notice that there was no time or room for it.
+
+    Copies, which ``pictures`` tells, are held out together: none speaks for another.
+    """
     seconds = service.limits.report_deadline_seconds
     try:
         async with within(seconds, "checking the support set"):
@@ -36,7 +42,7 @@ async def report_on(
             frozen = await asyncio.wrap_future(service.engine.freeze(handle, kept, call.tenant))
             folds = [
                 Fold(frozen, support.positions, len(support.names), held_out)
-                for held_out in folds_of(support.labels)
+                for held_out in folds_of(support.labels, pictures)
             ]
             logits = await _logits(service, handle, folds, call)
     except DeadlineExceeded:
@@ -46,22 +52,34 @@ async def report_on(
         message = f"the support set could not be checked: {failed}"
         return None, (Notice("report_unfinished", message),)
     held_out = [position for fold in folds for position in fold.held_out]
-    return _report(support, held_out, logits, handle.scoring.probabilities(logits)), ()
+    probabilities = handle.scoring.probabilities(logits)
+    return _report(support, pictures, _HeldOut(held_out, logits, probabilities)), ()
 
 
-def folds_of(labels: Sequence[str]) -> list[list[int]]:
-    """Positions that are held out together; images of classes of one image are in none.
+def folds_of(labels: Sequence[str], pictures: Pictures) -> list[list[int]]:
+    """Positions, ascending, of images that are held out together: all of some pictures.
 
-    Up to `EXACT_UP_TO` images each is alone, beyond it there are ten folds, each with its part of
-    every class.
+    Up to `EXACT_UP_TO` pictures each is alone, beyond it there are ten folds, each with its part
+    of every class. Every class keeps a picture; one without which its class has none is in no fold.
     """
-    counts = Counter(labels)
-    checkable = [i for i, label in enumerate(labels) if counts[label] > 1]
-    if len(labels) <= EXACT_UP_TO:
-        return [[position] for position in checkable]
-    by_class = sorted(checkable, key=lambda i: (labels[i], i))
-    dealt = [by_class[start::FOLDS] for start in range(FOLDS)]
-    return [fold for fold in dealt if fold]
+    number = len(pictures) if len(pictures) <= EXACT_UP_TO else FOLDS
+    in_class: dict[str, set[int]] = {}
+    for picture, positions in enumerate(pictures):
+        for position in positions:
+            in_class.setdefault(labels[position], set()).add(picture)
+    folds: list[set[int]] = [set() for _ in range(number)]
+    by_class = sorted(range(len(pictures)), key=lambda p: min(labels[i] for i in pictures[p]))
+    dealt = 0
+    for picture in by_class:
+        classes = [in_class[label] for label in {labels[i] for i in pictures[picture]}]
+        for fold in (folds[(dealt + turn) % number] for turn in range(number)):
+            together = fold | {picture}
+            if not any(own <= together for own in classes):
+                fold.add(picture)
+                dealt += 1
+                break
+    held_out = [sorted(chain.from_iterable(pictures[p] for p in fold)) for fold in folds]
+    return [fold for fold in held_out if fold]
 
 
 async def _logits(
@@ -89,45 +107,59 @@ async def _logits(
     return torch.cat(parts) if parts else torch.empty(0, 1)
 
 
-def _report(
-    support: LabelledSupport,
-    held_out: Sequence[int],
-    logits: torch.Tensor,
-    probabilities: torch.Tensor,
-) -> Report:
-    positions: list[int] = support.positions.tolist()
-    truth = [positions[place] for place in held_out]
-    guesses: list[int] = logits.argmax(1).tolist()
-    right = sum(guess == label for guess, label in zip(guesses, truth, strict=True))
-    counts = support.image_counts()
+@dataclass(frozen=True)
+class _HeldOut:
+    """The positions of images that were held out, and `(held out, n_way)` of each."""
+
+    positions: Sequence[int]
+    logits: torch.Tensor
+    probabilities: torch.Tensor
+
+
+def _report(support: LabelledSupport, pictures: Pictures, held_out: _HeldOut) -> Report:
+    counting = _counting(support.labels, pictures)
+    classes: list[int] = support.positions.tolist()
+    guesses: list[int] = held_out.logits.argmax(1).tolist()
+    checked = [
+        (classes[position], guess)
+        for position, guess in zip(held_out.positions, guesses, strict=True)
+        if position in counting
+    ]
+    right = sum(label == guess for label, guess in checked)
+    told = {label for label, _ in checked}
     return Report(
-        method="leave_one_out" if len(positions) <= EXACT_UP_TO else "ten_fold",
-        n_checked=len(held_out),
-        accuracy=right / len(held_out) if held_out else None,
-        confusion=Confusion.of(support.names, truth, guesses),
-        suspects=tuple(_suspects(support, held_out, truth, logits, probabilities)),
-        not_checkable=tuple(
-            name for name, count in zip(support.names, counts, strict=True) if count == 1
+        method="leave_one_out" if len(pictures) <= EXACT_UP_TO else "ten_fold",
+        n_checked=len(checked),
+        accuracy=right / len(checked) if checked else None,
+        confusion=Confusion.of(
+            support.names, [label for label, _ in checked], [guess for _, guess in checked]
         ),
+        suspects=tuple(_suspects(support, held_out)),
+        not_checkable=tuple(name for place, name in enumerate(support.names) if place not in told),
     )
 
 
-def _suspects(
-    support: LabelledSupport,
-    held_out: Sequence[int],
-    truth: Sequence[int],
-    logits: torch.Tensor,
-    probabilities: torch.Tensor,
-) -> list[Suspect]:
+def _counting(labels: Sequence[str], pictures: Pictures) -> set[int]:
+    """One image of each picture. Of a picture with several labels none is known to be right."""
+    return {
+        positions[0]
+        for positions in pictures
+        if len({labels[position] for position in positions}) == 1
+    }
+
+
+def _suspects(support: LabelledSupport, held_out: _HeldOut) -> list[Suspect]:
     """Held-out images that are taken for another label, most clearly so first.
 
     A wrong label shows in an image that is near another class and far from its own, so the
     margin of the logits between the two tells more than either alone.
     """
     suspects = []
-    names = support.names
-    for row, chances, position, label in zip(logits, probabilities, held_out, truth, strict=True):
-        nearest = int(row.argmax())
+    names, classes = support.names, support.positions
+    for row, chances, position in zip(
+        held_out.logits, held_out.probabilities, held_out.positions, strict=True
+    ):
+        nearest, label = int(row.argmax()), int(classes[position])
         if nearest != label:
             margin, chance = float(row[nearest] - row[label]), float(chances[nearest])
             image = support.sent_at(position)

@@ -146,7 +146,9 @@ class Report:
     """How a support set classifies its own images when they are held out.
 
     ``method`` is "leave_one_out" or "ten_fold"; ``accuracy`` in 0..1 of ``n_checked`` images, None
-    if there are none. Classes of one image are ``not_checkable``: without it there is no class.
+    if there are none. Copies of a picture are held out together and checked once, and not at all
+    under several labels. Classes of one picture are ``not_checkable``: without it there is no
+    class.
     """
 
     method: Literal["leave_one_out", "ten_fold"]

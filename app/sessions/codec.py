@@ -9,6 +9,7 @@ from dataclasses import fields
 
 from ..checkpoints.tensor_files import decode_tensors, encode_tensors
 from ..errors import InvalidInput, Problem
+from ..images.fingerprints import unknown
 from ..meta.params import copied_channels_last
 from .session import KeptSupport, Session, SessionFacts
 from .store import COLUMNS, Record
@@ -20,9 +21,7 @@ def encode(session: Session, support: KeptSupport | None) -> Record:
         **{name: getattr(session, name) for name in COLUMNS},
         facts=_encode_facts(session),
         weights=encode_tensors(session.adapted),
-        support=None
-        if support is None
-        else encode_tensors({"images": support.images, "labels": support.labels}),
+        support=None if support is None else encode_tensors(vars(support)),
     )
 
 
@@ -43,7 +42,10 @@ def decode(record: Record) -> Session:
 def decode_support(content: bytes) -> KeptSupport:
     """The support set of the bytes that a record keeps."""
     tensors = decode_tensors(content)
-    return KeptSupport(tensors["images"], tensors["labels"])
+    images = tensors["images"]
+    # An older version has taken none.
+    fingerprints = tensors.get("fingerprints", unknown(len(images)))
+    return KeptSupport(images, tensors["labels"], fingerprints)
 
 
 def encode_cursor(facts: SessionFacts) -> str:

@@ -72,11 +72,13 @@ class KeptSupport:
 
     ``images`` is what is kept of each: `(support, channel, height, width)` float32 prepared images,
     or `(support, 1 + view, ...)` float16 frozen features. ``labels`` are `(support,)` int64
-    positions in the session's labels.
+    positions in the session's labels. ``fingerprints`` `(support, ...)` int8 tell copies of a
+    picture; those of older sessions are zeros, which tell nothing.
     """
 
     images: torch.Tensor
     labels: torch.Tensor
+    fingerprints: torch.Tensor
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,8 @@ from inkling.engine.engine import Engine
 from inkling.engine.executor import EagerExecutor
 from inkling.engine.handle import Handle
 from inkling.engine.work import Adaptation, Classification, Fold, Queries, SupportSet, Timing
+from inkling.images.decode import decode
+from inkling.images.fingerprints import fingerprints, unknown
 from inkling.service.admission import Admission
 from inkling.service.registry import Registry
 from inkling.service.service import Service
@@ -41,12 +43,14 @@ class FakeEngine:
     """Answers at once: every image is taken for the class that ``guess`` says.
 
     While ``held`` it answers nothing; ``failure`` is what its jobs end with, ``fold_failure`` what
-    those of a report do. ``fold_guesses`` gives other guesses for the images of a fold.
+    those of a report do. ``fold_guesses`` gives other guesses for the images of a fold. It takes
+    fingerprints while ``fingerprinting``.
     """
 
     device_name: str = "none"
     guess: int = 0
     held: bool = False
+    fingerprinting: bool = False
     failure: Exception | None = None
     fold_failure: Exception | None = None
     fold_guesses: Callable[[Fold], torch.Tensor] | None = None
@@ -66,7 +70,11 @@ class FakeEngine:
         }
         losses = (1.0,) * (1 + (handle.steps if steps is None else steps))
         guesses = (self.guess,) * len(support.labels)
-        return self._answer(Adaptation(head, losses, guesses, 1.0, (False,) * count, kept))
+        taken = unknown(count)
+        if self.fingerprinting:
+            sent = cast("Sequence[bytes]", support.images)
+            taken = fingerprints([decode(content) for content in sent])
+        return self._answer(Adaptation(head, losses, guesses, 1.0, (False,) * count, kept, taken))
 
     def predict(
         self, _handle: Handle, queries: Queries, _tenant: str = ""

@@ -6,12 +6,12 @@ from dataclasses import replace
 from typing import Any, cast
 
 import pytest
-import torch
 from inkling.engine.handle import Handle
 from inkling.engine.work import Classification, Timing
 from inkling.service import notices
 from inkling.service.adapt import adapt
 from inkling.service.decoding import DecodingRoom, Look
+from inkling.service.labelled_support import LabelledSupport
 from inkling.service.registry import Registry
 from inkling.service.service import Service
 from inkling.service.values import AdaptCall, SentImage
@@ -62,10 +62,35 @@ def test_classes_of_one_image_and_one_winner_are_told(
     assert "'a'" in by_code["one_class_wins"]
 
 
-def test_the_same_image_under_two_labels_is_told() -> None:
-    images = torch.tensor([1.0, 2.0, 1.0, 2.0]).reshape(4, 1, 1, 1)
-    (notice,) = notices.same_images(images, ["b", "c", "a", "c"])
-    assert "'a', 'b'" in notice.message
+def of_copies(pictures: list[list[int]], labels: str) -> dict[str, str]:
+    images = [SentImage(b"", label, place) for place, label in enumerate(labels)]
+    support = LabelledSupport(list("xy" + labels), images)
+    return {notice.code: notice.message for notice in notices.copies(support, pictures)}
+
+
+def test_pictures_without_copies_are_not_told() -> None:
+    assert not of_copies([[0], [1], [2]], "a")
+
+
+def test_a_picture_under_several_labels_is_told_with_all_its_places() -> None:
+    ((code, message),) = of_copies([[0, 3, 4], [1], [2]], "aba").items()
+    assert code == "same_image"
+    assert message.endswith("several labels: 'a', 'b', 'x' (position 0, 'b'[1], 'a'[2])")
+
+
+def test_copies_within_a_class_are_told_with_all_their_places() -> None:
+    told = of_copies([[0], [1, 3, 5], [2, 4]], "abab")
+    assert told["copied_image"] == (
+        "copies of one picture in a class: 'b' ('b'[1], 'b'[3]); 'a' ('a'[0], 'a'[2])"
+    )
+    assert "'b', 'y' (position 1, 'b'[1], 'b'[3])" in told["same_image"]
+
+
+def test_of_many_copies_the_first_are_named() -> None:
+    (message,) = of_copies([[2 * n, 2 * n + 1] for n in range(1, 21)], "a" * 40).values()
+    assert message.endswith("'a' ('a'[8], 'a'[9]) and 15 more pictures")
+    (message,) = of_copies([list(range(2, 22))], "a" * 20).values()
+    assert message.endswith("'a'[4] and 15 more)")
 
 
 @pytest.mark.parametrize(("blank", "told_of"), [([True, False], ["'a'[3]"]), ([False, False], [])])

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import torch
+from inkling.images.fingerprints import unknown
+from inkling.kernels.fingerprint import LENGTH
 from inkling.sessions.session import (
     IdempotencyKey,
     KeptAnswer,
@@ -46,7 +48,13 @@ def a_session(
 def a_support(seed: int = 0) -> KeptSupport:
     generator = torch.Generator().manual_seed(1000 + seed)
     images = torch.randn((3, 1, 28, 28), generator=generator)
-    return KeptSupport(images, torch.tensor([0, 1, 1]))
+    fingerprints = torch.randint(-127, 128, (3, LENGTH), generator=generator, dtype=torch.int8)
+    return KeptSupport(images, torch.tensor([0, 1, 1]), fingerprints)
+
+
+def a_large_support(n_bytes: int) -> KeptSupport:
+    """One image of so many bytes."""
+    return KeptSupport(torch.randn(1, n_bytes // 4), torch.tensor([0]), unknown(1))
 
 
 def an_answer(session: Session, clock: Clock, key: str = "k", tenant: str = "") -> KeptAnswer:

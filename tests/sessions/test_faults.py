@@ -8,16 +8,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import torch
 from inkling.errors import BadSetting, SessionNotFound, Unavailable
 from inkling.sessions.connections import DATABASE
 from inkling.sessions.database import LOSS_TOLD_SECONDS
-from inkling.sessions.session import KeptSupport, Session
+from inkling.sessions.session import Session
 from inkling.sessions.sessions import Sessions
 from inkling.sessions.sqlite_store import SqliteStore
 from inkling.sessions.store import Bounds
 
-from .sample import Clock, a_session, a_support, an_answer, same
+from .sample import Clock, a_large_support, a_session, a_support, an_answer, same
 
 BOUNDS = Bounds(10**9, 1000)
 LOG, INDEX = f"{DATABASE}-wal", f"{DATABASE}-shm"
@@ -44,7 +43,7 @@ def filled_beyond_memory(sessions: Sessions, clock: Clock) -> list[Session]:
     """More sessions than a connection keeps pages of."""
     made = [a_session(clock, ttl=1e6, lifetime=1e6, seed=seed) for seed in range(40)]
     for session in made:
-        sessions.put(session, KeptSupport(torch.randn(1, 25_000), torch.tensor([0])))
+        sessions.put(session, a_large_support(100_000))
     sessions.sweep()
     return made
 

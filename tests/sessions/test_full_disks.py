@@ -6,17 +6,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import torch
 from inkling.errors import Unavailable
 from inkling.sessions.database import RESERVE
 from inkling.sessions.reserve import OPENING_BYTES
-from inkling.sessions.session import KeptSupport, Session
+from inkling.sessions.session import Session
 from inkling.sessions.sessions import MOST_UNSWEPT_SECONDS, Sessions
 from inkling.sessions.sqlite_store import SqliteStore
 from inkling.sessions.store import Bounds
 
 from .conftest import files_that_cannot_grow
-from .sample import Clock, a_session, a_support, an_answer, same
+from .sample import Clock, a_large_support, a_session, a_support, an_answer, same
 
 BOUNDS = Bounds(10**9, 1000)
 
@@ -34,10 +33,6 @@ def opened(folder: Path, clock: Clock, steady: Clock | None = None) -> Sessions:
 
 def long_lived(clock: Clock, seed: int = 0) -> Session:
     return a_session(clock, ttl=1e6, lifetime=1e6, seed=seed)
-
-
-def a_large_support(n_bytes: int) -> KeptSupport:
-    return KeptSupport(torch.randn(1, n_bytes // 4), torch.tensor([0]))
 
 
 def fill(folder: Path) -> Path:

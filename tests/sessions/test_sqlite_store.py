@@ -11,17 +11,16 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-import torch
 from inkling.errors import BadSetting, Unavailable
 from inkling.sessions.connections import DATABASE
 from inkling.sessions.database import RESERVE
 from inkling.sessions.schema import FIRST, migrate
-from inkling.sessions.session import IdempotencyKey, KeptAnswer, KeptSupport
+from inkling.sessions.session import IdempotencyKey, KeptAnswer
 from inkling.sessions.sessions import Sessions
 from inkling.sessions.sqlite_store import SqliteStore
 from inkling.sessions.store import Bounds
 
-from .sample import Clock, a_session, a_support, an_answer, same
+from .sample import Clock, a_large_support, a_session, a_support, an_answer, same
 
 BOUNDS = Bounds(10**9, 1000)
 
@@ -76,7 +75,7 @@ from inkling.sessions.sessions import Sessions
 from inkling.sessions.sqlite_store import SqliteStore
 from inkling.sessions.store import Bounds
 sys.path.insert(0, sys.argv[2])
-from sample import Clock, a_session, a_support
+from sample import Clock, a_large_support, a_session, a_support
 clock = Clock()
 sessions = Sessions(SqliteStore(Path(sys.argv[1]), Bounds(10**9, 100)), cache_bytes=0, clock=clock)
 seed = 0
@@ -255,7 +254,7 @@ def test_other_files_are_refused_and_left_alone(tmp_path: Path, clock: Clock) ->
 def test_sweeping_beside_many_new_sessions_refuses_none(tmp_path: Path, clock: Clock) -> None:
     sessions = opened(tmp_path, clock)
     made = [a_session(clock, ttl=1e6, lifetime=1e6, seed=seed) for seed in range(150)]
-    large = KeptSupport(torch.randn(1, 40_000), torch.tensor([0]))
+    large = a_large_support(160_000)
 
     def put_all() -> None:
         for session in made:
