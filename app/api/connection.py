@@ -59,11 +59,12 @@ class Connections:
     """The connections of a server, and which of them wait, those that wait the longest first."""
 
     def __init__(
-        self, limits: ConnectionLimits, overloaded: Callable[[], bool] = lambda: False
+        self, limits: ConnectionLimits, overloaded: Callable[[int], bool] = lambda _: False
     ) -> None:
-        """``overloaded`` tells that no further call would find room, whoever makes it."""
+        """``overloaded`` tells that no further call, behind others, would find room."""
         self.limits, self.overloaded = limits, overloaded
         self.refused, self.shed = 0, 0
+        self._n_coming = 0
         self._all: dict[BoundedProtocol, _Unread] = {}
         self._waiting: dict[BoundedProtocol, _Wait] = {}
         self._sweep: asyncio.TimerHandle | None = None
@@ -108,6 +109,18 @@ class Connections:
     def works(self, connection: BoundedProtocol) -> None:
         """A head is whole."""
         self._waiting.pop(connection, None)
+
+    def is_overloaded(self) -> bool:
+        """Whether a further call would find no room."""
+        return self.overloaded(self._n_coming)
+
+    def comes(self, loop: asyncio.AbstractEventLoop) -> None:
+        """A request begins in the next turn of the event loop, where the application counts it."""
+        self._n_coming += 1
+        loop.call_soon(self._has_come)
+
+    def _has_come(self) -> None:
+        self._n_coming -= 1
 
     def _look(self, loop: asyncio.AbstractEventLoop) -> None:
         """End the connections whose time is over."""
@@ -218,6 +231,7 @@ class BoundedProtocol(HttpToolsProtocol):
             self._shed()
             return
         super().on_headers_complete()
+        self.kept.comes(self.loop)
         self.cycle.transport = _Lingering(self)  # type: ignore[assignment]
 
     def on_body(self, body: bytes) -> None:
@@ -273,7 +287,7 @@ class BoundedProtocol(HttpToolsProtocol):
             and not self.expect_100_continue
             and self.parser.should_keep_alive()
             and not self._cycle_runs()
-            and self.kept.overloaded()
+            and self.kept.is_overloaded()
         )
 
     def _shed(self) -> None:

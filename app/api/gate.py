@@ -15,6 +15,7 @@ from ..service.admission import RETRY_AFTER_SECONDS, Admission
 from .auth import ApiKeys
 from .paths import route_path
 from .problems import problem_answer
+from .turns import Turns
 from .uploads import Upload, Uploads
 
 KEYED = ("/adapt", "/predict", "/sessions", "/initializations", "/metrics")
@@ -32,11 +33,13 @@ class Gate:
         keys: ApiKeys,
         admission: Admission,
         uploads: Uploads,
+        turns: Turns,
         has_room: Callable[[str], bool],
     ) -> None:
         """``has_room`` tells whether the engine would take a further job of a tenant."""
         self._app, self._keys = app, keys
         self._admission, self._uploads, self._has_room = admission, uploads, has_room
+        self._turns = turns
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one connection event."""
@@ -62,6 +65,7 @@ class Gate:
         if not worked_on:
             await self._app(scope, receive, send)
             return
+        await self._turns.wait(tenant or address)
         call = _Call(tenant, self._admission, self._uploads.begin(tenant or address, receive))
         try:
             await self._app(scope, call.receive, send)

@@ -22,6 +22,7 @@ from .middleware import RequestContext
 from .origins import Names, OwnPages, Published
 from .request_log import RequestLog
 from .state import AppState
+from .turns import Turns
 from .uploads import Uploads
 
 EXPOSED_HEADERS = (
@@ -64,8 +65,11 @@ def install_layers(app: FastAPI, door: Door, around: Surroundings) -> None:
         state: AppState = app.state.inkling
         return state.service.engine.has_room(tenant)
 
-    def overloaded() -> bool:
-        return door.admission.is_full() or not (door.keys.asked_for or has_room(EVERYBODY))
+    turns = Turns()
+
+    def overloaded(n_coming: int) -> bool:
+        n_coming += len(turns)
+        return door.admission.is_full(n_coming) or not (door.keys.asked_for or has_room(EVERYBODY))
 
     app.state.connections = door.connections
     if not around.names.origins:
@@ -73,7 +77,12 @@ def install_layers(app: FastAPI, door: Door, around: Surroundings) -> None:
         door.connections.overloaded = overloaded
     # The one that is added last has a request first.
     app.add_middleware(
-        Gate, keys=door.keys, admission=door.admission, uploads=door.uploads, has_room=has_room
+        Gate,
+        keys=door.keys,
+        admission=door.admission,
+        uploads=door.uploads,
+        turns=turns,
+        has_room=has_room,
     )
     if not door.keys.asked_for:
         app.add_middleware(OwnPages, names=around.names)

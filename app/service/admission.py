@@ -27,9 +27,9 @@ class Admission:
         self._images: Counter[str] = Counter()
         self.n_calls = 0
 
-    def is_full(self) -> bool:
-        """Whether a further call would be too many, whoever makes it."""
-        return self.n_calls >= self._max_calls
+    def is_full(self, n_coming: int = 0) -> bool:
+        """Whether a further call, behind others that come, would be too many, whoever makes it."""
+        return self.n_calls + n_coming >= self._max_calls
 
     def check(self, tenant: str) -> None:
         """Raise TenantLimit or Unavailable where a further call of a tenant is too many."""
