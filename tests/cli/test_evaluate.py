@@ -121,7 +121,7 @@ def test_other_images_are_warned_about_and_the_card_says_so(
     assert load_checkpoint(copy).config.results[-1].warned == expected
     assert "folders test 0.00 %, groceries 100.00 % |" in (copy / "README.md").read_text()
     assert "warned about, groceries" in invoked(*measure).stdout
-    with pytest.raises(BadData, match="class folders"):
+    with pytest.raises(BadData, match="which is not there"):
         invoked(*measure, "--unlike", str(tmp_path / "nothing"))
     twice = invoked(*measure, "--unlike", str(tmp_path / "groceries"))
     assert twice.exit_code == 2
