@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from ..engine.fair import FairQueue, Flow
 
-BEGIN_AT_ONCE = 16
+BEGIN_AT_ONCE = 12
 """Reading a small call, and handing it to the engine, takes about a millisecond. With fewer a turn
 the engine runs dry: between two turns the threads that compute have the interpreter."""
 

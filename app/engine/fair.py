@@ -73,6 +73,10 @@ class FairQueue(Generic[Item]):
         self._length -= 1
         self._forget(flow)
 
+    def runs(self, flow: Flow) -> bool:
+        """Whether something of a flow runs."""
+        return flow in self._flows and self._flows[flow].running > 0
+
     def longest(self) -> tuple[Flow, Item]:
         """Who has the most waiting, and the newest of it."""
         flow, longest = max(self._flows.items(), key=lambda entry: len(entry[1].waiting))

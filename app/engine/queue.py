@@ -243,12 +243,18 @@ class ComputeQueue:
                     return batch
 
     def _taken(self, first: Job) -> list[Job]:
-        """A job and others of its key that are as long, but for cancelled ones."""
+        """A job and others of its key that are as long, but for cancelled ones.
+
+        Another tenant whose jobs run elsewhere has its share, and holds this one up by no more.
+        """
         is_long = first.expected > LONG_SECONDS
         same = [
             job
             for job in self._waiting
-            if job.key == first.key and job.flow[1] == is_long and job is not first
+            if job.key == first.key
+            and job.flow[1] == is_long
+            and job is not first
+            and (job.flow == first.flow or not self._waiting.runs(job.flow))
         ]
         batch = []
         for job in [first, *same[: first.key.max_size - 1]]:

@@ -84,6 +84,33 @@ def test_the_newest_job_of_who_has_the_most_gives_way() -> None:
     assert held.order[:3].count("other") == 1
 
 
+def test_a_tenant_is_held_up_by_no_jobs_of_one_that_has_its_share() -> None:
+    entered, doors = threading.Semaphore(0), [threading.Event(), threading.Event()]
+    batches: list[list[str]] = []
+
+    def compute(_: BatchKey, jobs: Sequence[Job]) -> list[Any]:
+        batches.append([job.tenant for job in jobs])
+        if isinstance(jobs[0].work, threading.Event):
+            entered.release()
+            jobs[0].work.wait(30)
+        return [None] * len(jobs)
+
+    queue = ComputeQueue(2, 10, compute, on_start=lambda: None)
+    key = BatchKey("task", HANDLE, max_size=8)
+    for door in doors:
+        queue.submit(key, door, "greedy")
+        entered.acquire(timeout=30)
+    ended = [queue.submit(key, None, "greedy") for _ in range(4)]
+    ended += [queue.submit(key, None, tenant) for tenant in ("one", "two")]
+    doors[0].set()
+    for future in ended:
+        future.result(30)
+    doors[1].set()
+    queue.close()
+    # Those of whom nothing runs go together, and the other one's by themselves.
+    assert sorted(map(sorted, batches[2:])) == [["greedy"] * 4, ["one", "two"]]
+
+
 def test_long_jobs_leave_a_thread_to_short_ones() -> None:
     begun, release = threading.Semaphore(0), threading.Event()
 

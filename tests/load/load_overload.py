@@ -14,7 +14,7 @@ from ..benchmarks.http.load_generator import LoadPlan, run_load
 from .open_loop import ArrivalPlan, run_arrivals
 from .server import ServerProcess, serving
 
-SECONDS = 20.0
+SECONDS = 60.0
 CLIENTS = 32
 LEAST_GOODPUT = {("predict", 2): 0.85, ("predict", 4): 0.65, ("adapt", 2): 0.85, ("adapt", 4): 0.85}
 MOST_REFUSED_MS, MOST_PROBE_MS, MOST_RECOVERY_SECONDS = 100, 100, 5.0
