@@ -24,7 +24,7 @@ STAGES = ("decode", "queue", "compute", "store")
 TRACES_PATH = "/v1/traces"
 WAITING_SPANS, SPANS_A_MESSAGE, MESSAGE_SECONDS = 4096, 512, 2.0
 """How many spans wait to be sent; further ones take the place of the oldest."""
-SENDING_SECONDS, CLOSING_SECONDS = 5.0, 5.0
+SENDING_SECONDS, CLOSING_SECONDS = 5.0, 3.0
 log = logging.getLogger("inkling")
 
 
