@@ -25,7 +25,7 @@ from .api.origins import Names
 from .api.problems import install_problems
 from .api.routes import install_routes
 from .api.state import AppState
-from .api.telemetry import Spans, open_spans
+from .api.telemetry import open_spans
 from .api.uploads import UploadLimits, Uploads
 from .checkpoints.catalogue import find_checkpoint
 from .checkpoints.checkpoint import Checkpoint, load_checkpoint
@@ -60,16 +60,16 @@ def create_app(settings: Settings | None = None, clock: Clock | None = None) -> 
     """Make the application; initializations are warmed up when it starts.
 
     Raises BadSetting for a wrong environment (when ``settings`` are not given), for a GPU that is
-    asked for and absent and for telemetry that is not installed, BadCheckpoint for an initialization that cannot be loaded. The
-    session store is opened here and closed when the application ends. Without a ``clock`` sessions
-    end by one that nobody sets.
+    asked for and absent and for telemetry that is not installed, BadCheckpoint for an
+    initialization that cannot be loaded. The session store is opened here and closed when the
+    application ends. Without a ``clock`` sessions end by one that nobody sets.
     """
     chosen = read_settings() if settings is None else settings
     clock = clock or advancing_clock()
     checkpoints = _load(chosen)
     door = _door(chosen)
     device = choose_device(chosen.device)
-    spans = open_spans(chosen.otlp_endpoint)
+    around = _surroundings(chosen)
     store = _store(chosen)
 
     @contextlib.asynccontextmanager
@@ -79,8 +79,7 @@ def create_app(settings: Settings | None = None, clock: Clock | None = None) -> 
         engine = _engine(device, chosen)
         with contextlib.ExitStack() as closing:
             closing.callback(engine.close)
-            if spans is not None:
-                closing.callback(spans.close)
+            closing.callback(around.close)
             sessions = Sessions(store, cache_bytes=chosen.session_cache_bytes, clock=clock)
             closing.callback(sessions.close)
             registry = Registry(_handles(engine, checkpoints), chosen.default_initialization)
@@ -115,7 +114,7 @@ def create_app(settings: Settings | None = None, clock: Clock | None = None) -> 
     install_docs_page(app)
     install_problems(app, [*routes, *app.routes])
     install_openapi(app)
-    install_layers(app, door, _surroundings(chosen, spans))
+    install_layers(app, door, around)
     return app
 
 
@@ -234,13 +233,13 @@ def _door(settings: Settings) -> Door:
     )
 
 
-def _surroundings(settings: Settings, spans: Spans | None) -> Surroundings:
+def _surroundings(settings: Settings) -> Surroundings:
     return Surroundings(
         Names(settings.allowed_hosts, settings.allowed_origins),
         settings.root_path,
         settings.trusted_proxies,
         settings.log_format,
-        spans,
+        open_spans(settings.otlp_endpoint),
     )
 
 

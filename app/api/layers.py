@@ -58,6 +58,11 @@ class Surroundings:
     log_format: Literal["text", "json"] = "text"
     spans: Spans | None = None
 
+    def close(self) -> None:
+        """Send what is still to be told."""
+        if self.spans is not None:
+            self.spans.close()
+
 
 def install_layers(app: FastAPI, door: Door, around: Surroundings) -> None:
     """Put the layers around an application's routes."""

@@ -199,5 +199,5 @@ def test_a_setting_without_what_it_needs_stops_the_start(monkeypatch: pytest.Mon
 
 @pytest.mark.parametrize("address", ["127.0.0.1:4318", "ftp://a", "http://", "http://a?b", " "])
 def test_an_endpoint_is_an_address(address: str) -> None:
-    with pytest.raises(BadSetting, match="INKLING_OTLP_ENDPOINT: .*expected an address"):
+    with pytest.raises(BadSetting, match=r"INKLING_OTLP_ENDPOINT: .*expected an address"):
         read_settings({}, otlp_endpoint=address)
