@@ -25,6 +25,7 @@ from .api.origins import Names
 from .api.problems import install_problems
 from .api.routes import install_routes
 from .api.state import AppState
+from .api.telemetry import open_spans
 from .api.uploads import UploadLimits, Uploads
 from .checkpoints.catalogue import find_checkpoint
 from .checkpoints.checkpoint import Checkpoint, load_checkpoint
@@ -58,16 +59,17 @@ log = logging.getLogger("inkling")
 def create_app(settings: Settings | None = None, clock: Clock | None = None) -> FastAPI:
     """Make the application; initializations are warmed up when it starts.
 
-    Raises BadSetting for a wrong environment (when ``settings`` are not given) and for a GPU
-    that is asked for and absent, BadCheckpoint for an initialization that cannot be loaded. The
-    session store is opened here and closed when the application ends. Without a ``clock`` sessions
-    end by one that nobody sets.
+    Raises BadSetting for a wrong environment (when ``settings`` are not given), for a GPU that is
+    asked for and absent and for telemetry that is not installed, BadCheckpoint for an
+    initialization that cannot be loaded. The session store is opened here and closed when the
+    application ends. Without a ``clock`` sessions end by one that nobody sets.
     """
     chosen = read_settings() if settings is None else settings
     clock = clock or advancing_clock()
     checkpoints = _load(chosen)
     door = _door(chosen)
     device = choose_device(chosen.device)
+    around = _surroundings(chosen)
     store = _store(chosen)
 
     @contextlib.asynccontextmanager
@@ -77,6 +79,7 @@ def create_app(settings: Settings | None = None, clock: Clock | None = None) -> 
         engine = _engine(device, chosen)
         with contextlib.ExitStack() as closing:
             closing.callback(engine.close)
+            closing.callback(around.close)
             sessions = Sessions(store, cache_bytes=chosen.session_cache_bytes, clock=clock)
             closing.callback(sessions.close)
             registry = Registry(_handles(engine, checkpoints), chosen.default_initialization)
@@ -111,7 +114,7 @@ def create_app(settings: Settings | None = None, clock: Clock | None = None) -> 
     install_docs_page(app)
     install_problems(app, [*routes, *app.routes])
     install_openapi(app)
-    install_layers(app, door, _surroundings(chosen))
+    install_layers(app, door, around)
     return app
 
 
@@ -236,6 +239,7 @@ def _surroundings(settings: Settings) -> Surroundings:
         settings.root_path,
         settings.trusted_proxies,
         settings.log_format,
+        open_spans(settings.otlp_endpoint),
     )
 
 

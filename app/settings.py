@@ -148,6 +148,11 @@ class Settings(BaseSettings):
     log_format: Literal["text", "json"] = Field(
         "text", description="of the lines on requests: `text` or `json`"
     )
+    otlp_endpoint: str | None = Field(
+        None,
+        description="address of an OpenTelemetry collector that takes spans over HTTP, such as "
+        "`http://127.0.0.1:4318`; needs the extra `telemetry`",
+    )
     serve_anybody: bool = Field(
         False,
         description="`true`: listen beyond the loopback address without API keys, too",
@@ -199,6 +204,13 @@ class Settings(BaseSettings):
         for origin in value:
             if origin != "*" and not re.fullmatch(r"https?://[^/?#\s]+", origin):
                 raise ValueError(f"expected origins such as https://app.example.org, got {origin}")
+        return value
+
+    @field_validator("otlp_endpoint")
+    @classmethod
+    def _collector(cls, value: str | None) -> str | None:
+        if value is not None and not re.fullmatch(r"https?://[^/?#\s@]+(/[^?#\s]*)?", value):
+            raise ValueError("expected an address such as http://127.0.0.1:4318")
         return value
 
     @field_validator("trusted_proxies")

@@ -118,3 +118,26 @@ def test_commands_name_options_that_exist(page: str) -> None:
     for command, rest in lines:
         known = {option for param in commands[command].params for option in param.opts}
         assert set(re.findall(r"--[a-z0-9-]+", rest)) <= known, (command, rest)
+
+
+def test_the_lines_on_keys_do_what_the_operators_page_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from inkling.cli.app import app
+    from typer.testing import CliRunner
+
+    monkeypatch.chdir(tmp_path)
+    page = (ROOT / "docker" / "README.md").read_text()
+    lines = re.findall(r"^inkling (keys [^#>\n]*)", page, re.MULTILINE)
+    assert [line.split()[1] for line in lines] == ["add", "list", "remove", "add"]
+    for line in lines:
+        done = CliRunner().invoke(app, shlex.split(line))
+        assert done.exit_code == 0, done.output
+    assert "sha256:" in Path("keys").read_text()
+
+
+def test_variables_of_the_operators_page_are_settings() -> None:
+    page = (ROOT / "docker" / "README.md").read_text()
+    known = {PREFIX + name.upper() for name in Settings.model_fields}
+    passed_over = {"INKLING_PUBLISHED_PORT", "INKLING_SERVICE_HOST"}
+    assert set(re.findall(r"INKLING_[A-Z_]*[A-Z]", page)) <= known | passed_over

@@ -22,6 +22,7 @@ from .middleware import RequestContext
 from .origins import Names, OwnPages, Published
 from .request_log import RequestLog
 from .state import AppState
+from .telemetry import Spans
 from .turns import Turns
 from .uploads import Uploads
 
@@ -56,6 +57,12 @@ class Surroundings:
     root_path: str = ""
     trusted_proxies: tuple[str, ...] = ()
     log_format: Literal["text", "json"] = "text"
+    spans: Spans | None = None
+
+    def close(self) -> None:
+        """Send what is still to be told."""
+        if self.spans is not None:
+            self.spans.close()
 
 
 def install_layers(app: FastAPI, door: Door, around: Surroundings) -> None:
@@ -94,7 +101,12 @@ def install_layers(app: FastAPI, door: Door, around: Surroundings) -> None:
             allow_headers=["*"],
             expose_headers=EXPOSED_HEADERS,
         )
-    app.add_middleware(RequestContext, metrics=door.requests, lines=RequestLog(around.log_format))
+    app.add_middleware(
+        RequestContext,
+        metrics=door.requests,
+        lines=RequestLog(around.log_format),
+        spans=around.spans,
+    )
     app.add_middleware(Published, root_path=around.root_path)
     if around.trusted_proxies:
         app.add_middleware(ProxyHeadersMiddleware, trusted_hosts=list(around.trusted_proxies))

@@ -12,6 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from .metrics import RequestMetrics
 from .paths import own_path, route_path
 from .request_log import Line, RequestLog
+from .telemetry import Spans
 
 ACCEPTED_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 PROBES = ("/livez", "/readyz", "/metrics")
@@ -24,11 +25,13 @@ class RequestContext:
 
     The log line has method, route, status, milliseconds and id; never contents, and no session
     ids, which are secrets: of a path that is no route's, a plain first word is told alone. Health
-    checks that go well are not logged.
+    checks that go well have neither line nor span.
     """
 
-    def __init__(self, app: ASGIApp, metrics: RequestMetrics, lines: RequestLog) -> None:
-        self._app, self._metrics, self._lines = app, metrics, lines
+    def __init__(
+        self, app: ASGIApp, metrics: RequestMetrics, lines: RequestLog, spans: Spans | None = None
+    ) -> None:
+        self._app, self._metrics, self._lines, self._spans = app, metrics, lines, spans
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one connection event."""
@@ -61,6 +64,8 @@ class RequestContext:
                 shown = _without_secrets(scope) if route == UNROUTED else route
                 line = Line(scope["method"], shown, status, seconds, request_id, state)
                 self._lines.write(line)
+                if self._spans is not None:
+                    self._spans.tell(scope, route, status, seconds, state)
 
 
 def _request_id(scope: Scope) -> str:

@@ -231,7 +231,6 @@ def kind_of(error: Exception) -> Kind:
 def problem_answer(scope: Scope, error: Exception) -> Response:
     """The answer to a request that is refused with an error of `KINDS`."""
     kind = kind_of(error)
-    scope.setdefault("state", {})["problem"] = kind.name
     extra: dict[str, object] = {}
     headers: dict[str, str] = {}
     if isinstance(error, errors.InvalidInput):
@@ -257,6 +256,7 @@ def _answer(
     headers: Mapping[str, str] | None = None,
     extra: Mapping[str, object] | None = None,
 ) -> JSONResponse:
+    scope.setdefault("state", {})["problem"] = kind.name
     content = {
         "type": f"{root_path(scope)}/problems/{kind.name}",
         "title": kind.title,

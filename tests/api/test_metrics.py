@@ -1,9 +1,13 @@
 from __future__ import annotations
 
+import json
 import re
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import httpx
+
+DOCKER = Path(__file__).resolve().parents[2] / "docker"
 
 
 def figures(http: httpx.Client) -> dict[str, float]:
@@ -51,3 +55,32 @@ def test_metrics_count_calls_batches_and_sessions(
     loaded = [name for name in after if name.startswith("inkling_initialization_info")]
     executors = [re.findall(r'executor="(\w+)"', name) for name in loaded]
     assert sorted(executors) == [["conv4"], ["trunk"]]
+
+
+def test_stages_refusals_bytes_and_sweeps_are_told(http: httpx.Client) -> None:
+    names = {
+        line.partition("{")[0].partition(" ")[0] for line in http.get("/metrics").text.splitlines()
+    }
+    assert {"inkling_bytes_in_flight", "inkling_sweeps_total", "inkling_calls"} <= names
+    before = figures(http)
+    assert http.get("/nowhere").status_code == 404
+    assert http.get("/sessions/unknown").status_code == 404
+    assert http.post("/predict", content=b"x").status_code == 415
+    after = figures(http)
+    for problem in ("not-found", "session-not-found", "unsupported-media-type"):
+        name = f'inkling_refusals_total{{problem="{problem}"}}'
+        assert after[name] - before.get(name, 0) == 1
+
+
+def test_every_metric_that_is_drawn_or_watched_exists(http: httpx.Client) -> None:
+    exposed = {"up"}
+    for name, kind in re.findall(r"^# TYPE (\w+) (\w+)$", http.get("/metrics").text, re.MULTILINE):
+        parts = ("_bucket", "_sum", "_count") if kind == "histogram" else ("",)
+        exposed |= {name + part for part in parts}
+    dashboard = json.loads((DOCKER / "grafana/dashboards/inkling.json").read_text())
+    drawn = [target["expr"] for panel in dashboard["panels"] for target in panel["targets"]]
+    watched = (DOCKER / "alerts.yml").read_text()
+    for expressions in ("\n".join(drawn), watched):
+        named = set(re.findall(r"\b(?:inkling|process)_\w+|\bup\b(?=\{)", expressions))
+        assert named
+        assert named <= exposed
