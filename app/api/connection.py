@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -65,6 +66,7 @@ class Connections:
         self.limits, self.overloaded = limits, overloaded
         self.refused, self.shed = 0, 0
         self._n_coming = 0
+        self.problems: Counter[str] = Counter()
         self._all: dict[BoundedProtocol, _Unread] = {}
         self._waiting: dict[BoundedProtocol, _Wait] = {}
         self._sweep: asyncio.TimerHandle | None = None
@@ -267,6 +269,7 @@ class BoundedProtocol(HttpToolsProtocol):
             if self.cycle.more_body:
                 self.transport.close()
             return
+        self.kept.problems[kind] += 1
         self.transport.write(_answer(status, kind, title, retry=retry, close=True))
         if self in self.kept:
             self.linger()

@@ -171,6 +171,14 @@ def _load(watched: Watched) -> Iterator[Metric]:
         "Connections that found no room, or gave theirs to another.",
         watched.connections.refused,
     )
+    heads = CounterMetricFamily(
+        "inkling_refused_heads",
+        "Refusals of what never became a request, by the kind of problem.",
+        labels=["problem"],
+    )
+    for problem, n_refused in sorted(watched.connections.problems.items()):
+        heads.add_metric([problem], n_refused)
+    yield heads
     yield CounterMetricFamily(
         "inkling_shed_calls",
         "Calls refused under overload by their heads.",

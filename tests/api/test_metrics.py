@@ -72,6 +72,13 @@ def test_stages_refusals_bytes_and_sweeps_are_told(http: httpx.Client) -> None:
         assert after[name] - before.get(name, 0) == 1
 
 
+def test_what_never_becomes_a_request_is_counted_by_its_reason(http: httpx.Client) -> None:
+    name = 'inkling_refused_heads_total{problem="head-too-large"}'
+    before = figures(http).get(name, 0)
+    assert http.get("/livez", headers={"X-Large": "x" * 70_000}).status_code == 431
+    assert figures(http)[name] - before == 1
+
+
 def test_every_metric_that_is_drawn_or_watched_exists(http: httpx.Client) -> None:
     exposed = {"up"}
     for name, kind in re.findall(r"^# TYPE (\w+) (\w+)$", http.get("/metrics").text, re.MULTILINE):
