@@ -6,7 +6,8 @@ import contextlib
 import os
 from pathlib import Path
 
-LEAST_BYTES = 16 * 2**20
+LEAST_BYTES = 24 * 2**20
+"""Beyond what a second of new sessions writes, after which a sweep has carried the log over."""
 OPENING_BYTES = 2**18
 """What stays when the reserve is given up: a process that starts needs some room to open files."""
 
