@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 
 import httpx
 import pytest
@@ -28,7 +29,9 @@ def patient_for_a_moment() -> Iterator[str]:
         body_timeout_seconds=0.5,
         body_idle_seconds=0.5,
     )
-    with local_server(create_app(settings)) as url:
+    app = create_app(settings)
+    app.state.connections.limits = replace(app.state.connections.limits, head_seconds=0.5)
+    with local_server(app) as url:
         yield url
 
 
@@ -53,14 +56,11 @@ def test_requests_that_are_a_little_off_are_answered(
     assert len(found) == CASES
     odd = [sent for sent in found if sent.status >= 500 or sent.status == WITHOUT_ANSWER]
     assert not odd
-    taken = Counter(
-        sent.name.partition("(")[2].partition(":")[0] for sent in found if sent.status < 300
-    )
-    assert all(taken[kind] for kind in KINDS), taken
+    taken = {kind for kind in KINDS if any(f"({kind}" in s.name and s.status < 300 for s in found)}
+    assert taken == {*KINDS}
 
 
 def test_a_mutation_is_the_same_whenever_it_is_made(given: Material) -> None:
-    numbers = range(200)
-    assert [mutation(n, given) for n in numbers] == [mutation(n, given) for n in reversed(numbers)][
-        ::-1
-    ]
+    once = [mutation(number, given) for number in range(200)]
+    backwards = [mutation(number, given) for number in reversed(range(200))]
+    assert once == backwards[::-1]
