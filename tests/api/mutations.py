@@ -95,7 +95,7 @@ def _head(chooser: random.Random, given: Material) -> tuple[str, bytes]:
     for _ in range(chooser.randint(1, 3)):
         name, change = chooser.choice(HEAD_CHANGES)
         told.append(name)
-        lines = change(chooser, lines)
+        lines = change(chooser, lines) or [b""]
     return f"{' and '.join(told)}", b"\r\n".join(lines) + b"\r\n\r\n" + body
 
 

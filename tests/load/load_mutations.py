@@ -49,9 +49,8 @@ def test_requests_that_are_a_little_off(
         if chosen:
             for number in map(int, chosen.split(",")):
                 name, content = request(number)
-                print(
-                    f"\n{content[:300]!r} ({len(content):,} bytes)\n{send(server.url, name, content)}"
-                )
+                print(f"\n{content[:300]!r} ({len(content):,} bytes)")
+                print(send(server.url, name, content))
             return
         list(send_all(server.url, map(request, range(CASES, CASES + WARM_CALLS)), CLIENTS))
         at_rest, began = server.resident_bytes(), time.perf_counter()
