@@ -116,7 +116,12 @@ class Contract:
                 if name == "queries" and _is_label(item.get("label")):
                     item["label"] = SESSION_LABELS[place % 2]
             labels = {str(item.get("label")) for item in items if isinstance(item, dict)}
-            if name == "support" and len(items) >= 2 and len(labels) == 1 and isinstance(items[0], dict):
+            if (
+                name == "support"
+                and len(items) >= 2
+                and len(labels) == 1
+                and isinstance(items[0], dict)
+            ):
                 if _is_label(items[0].get("label")):
                     items[0]["label"] = "another"
 
@@ -130,7 +135,11 @@ class Contract:
         real: dict[str, Any] = {}
         n_labels = 0
         for name, value in body.items():
-            is_images = isinstance(value, list) and value and (name == "image" if predicts else name not in OPTIONS)
+            is_images = (
+                isinstance(value, list)
+                and value
+                and (name == "image" if predicts else name not in OPTIONS)
+            )
             if not is_images:
                 real[name] = value
                 continue
