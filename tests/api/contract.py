@@ -7,20 +7,24 @@ import itertools
 import re
 import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import httpx
 import schemathesis
+from inkling.api.schemas import LABEL_SCHEMA, AdaptBody, PredictBody
 from inkling.api.session_ids import PATTERN
+from inkling.api.session_routes import CURSOR_PATTERN
 from schemathesis import Case, HookContext, Response, SerializationContext
 from schemathesis.engine import events, from_schema
-from urllib3.filepost import encode_multipart_formdata
+from schemathesis.transport.requests import REQUESTS_TRANSPORT, multipart_serializer
 
 FORM = "multipart/form-data"
 SESSION_LABELS = ("one", "two")
-OPTIONS = ("initialization", "steps", "ttl_seconds", "keep_support", "report", "views")
-"""Text fields of labelled forms; every other field is a label."""
+TEXTS = (*AdaptBody.model_fields, *PredictBody.model_fields)
+"""Text fields of forms; every other field is a label."""
+LEAST_LABELS = {"adapt": 2, "support": 1, "evaluate": 1}
+LABEL_PATTERN, MAX_LABEL_LENGTH = str(LABEL_SCHEMA["pattern"]), 100
 SEED = 1
 
 
@@ -37,6 +41,8 @@ class Contract:
         self._http = httpx.Client(base_url=url, timeout=60, trust_env=False, headers=headers)
         self._images = itertools.cycle(images)
         self._session = self._new_session()
+        self._new_session()
+        self._cursor = str(self._http.get("/sessions?limit=1").json()["next"])
         self.statuses: dict[str, Counter[int]] = defaultdict(Counter)
         self.schema = schemathesis.openapi.from_url(f"{url}/openapi.json")
         self.schema.config.update(headers=headers)
@@ -86,96 +92,98 @@ class Contract:
         return self._new_session() if changes else self._session
 
     def _made_real(self, case: Case) -> Case:
+        """The same call about things that there are. What is wrong with it stays wrong."""
         operation = case.operation.label
-        if re.fullmatch(PATTERN, str((case.path_parameters or {}).get("session_id", "~"))):
+        if _is_id(case.path_parameters.get("session_id")):
             case.path_parameters["session_id"] = self._live(operation)
+        if _is_cursor(case.query.get("after")):
+            case.query["after"] = self._cursor
         body = case.body
-        if not isinstance(body, dict):
-            return case
-        if re.fullmatch(PATTERN, str(body.get("session_id", "~"))):
-            body["session_id"] = self._session
-        if case.media_type == FORM:
-            case.body = self._real_form(operation, body)
-        else:
-            self._real_json(body)
+        if isinstance(body, dict):
+            if _is_id(body.get("session_id")):
+                body["session_id"] = self._session
+            if case.media_type == FORM:
+                case.body = self._real_form(operation, body)
+            else:
+                self._make_json_real(body)
         return case
 
-    def _real_json(self, body: dict[str, Any]) -> None:
-        images = body.get("images")
-        if isinstance(images, list):
-            body["images"] = [self._real_text(image) for image in images]
-        for name in ("support", "queries"):
-            items = body.get(name)
-            if not isinstance(items, list):
+    def _make_json_real(self, body: dict[str, Any]) -> None:
+        for holder, name in [(body, "images"), (body, "support"), (body, "queries")]:
+            entries = holder.get(name)
+            if not isinstance(entries, list):
                 continue
-            for place, item in enumerate(items):
-                if not isinstance(item, dict):
+            for place, entry in enumerate(entries):
+                if isinstance(entry, str) and entry:
+                    entries[place] = self._text()
+                if not isinstance(entry, dict):
                     continue
-                if "image" in item:
-                    item["image"] = self._real_text(item["image"])
-                if name == "queries" and _is_label(item.get("label")):
-                    item["label"] = SESSION_LABELS[place % 2]
-            labels = {str(item.get("label")) for item in items if isinstance(item, dict)}
-            if (
-                name == "support"
-                and len(items) >= 2
-                and len(labels) == 1
-                and isinstance(items[0], dict)
-            ):
-                if _is_label(items[0].get("label")):
-                    items[0]["label"] = "another"
+                if isinstance(entry.get("image"), str) and entry["image"]:
+                    entry["image"] = self._text()
+                if name == "queries" and _is_label(entry.get("label")):
+                    entry["label"] = SESSION_LABELS[place % 2]
+        support = body.get("support")
+        if isinstance(support, list) and len(support) > 1:
+            self._set_apart(support)
 
-    def _real_text(self, image: object) -> object:
-        if isinstance(image, str) and image:
-            return base64.b64encode(next(self._images)).decode()
-        return image
+    def _set_apart(self, support: list[Any]) -> None:
+        """Give a support set of one label another one: it has to have two."""
+        labels = [entry.get("label") if isinstance(entry, dict) else None for entry in support]
+        if all(map(_is_label, labels)) and len({_plain(str(label)) for label in labels}) == 1:
+            support[0]["label"] = SESSION_LABELS[labels[0] == SESSION_LABELS[0]]
 
     def _real_form(self, operation: str, body: dict[str, Any]) -> dict[str, Any]:
-        predicts = operation.endswith("/predict")
         real: dict[str, Any] = {}
-        n_labels = 0
+        names = itertools.cycle(SESSION_LABELS)
         for name, value in body.items():
-            is_images = (
-                isinstance(value, list)
-                and value
-                and (name == "image" if predicts else name not in OPTIONS)
-            )
-            if not is_images:
+            if not isinstance(value, list) or name in TEXTS:
                 real[name] = value
                 continue
-            label = name
-            if operation.endswith("/evaluate") and _is_label(name):
-                label = SESSION_LABELS[n_labels % 2]
-            real[label] = [next(self._images) for _ in value]
-            n_labels += 1
-        if not predicts and not operation.endswith("/evaluate"):
-            for label in SESSION_LABELS[n_labels:]:
-                real[label] = [next(self._images)]
+            known = operation.endswith("/evaluate") and _is_label(name)
+            label = next(names) if known else name
+            real.setdefault(label, []).extend(next(self._images) for _ in value)
+        # That there have to be images, of two labels for a new session, is told in words alone.
+        least = LEAST_LABELS.get(operation.rpartition("/")[2], 0)
+        labels = {_plain(name) for name in real if name not in TEXTS}
+        for label in SESSION_LABELS[: max(0, least - len(labels))]:
+            real[label] = [next(self._images)]
         return real
+
+    def _text(self) -> str:
+        return base64.b64encode(next(self._images)).decode()
+
+
+def _plain(label: str) -> str:
+    """A label as the server compares it."""
+    return unicodedata.normalize("NFC", label.strip()).strip()
+
+
+def _is_id(value: object) -> bool:
+    return isinstance(value, str) and re.fullmatch(PATTERN, value) is not None
+
+
+def _is_cursor(value: object) -> bool:
+    return isinstance(value, str) and re.fullmatch(CURSOR_PATTERN, value) is not None
 
 
 def _is_label(value: object) -> bool:
-    return isinstance(value, str) and bool(value.strip())
+    return (
+        isinstance(value, str)
+        and 1 <= len(value) <= MAX_LABEL_LENGTH
+        and re.fullmatch(LABEL_PATTERN, value) is not None
+    )
 
 
-@schemathesis.serializer(FORM)
+@REQUESTS_TRANSPORT.serializer(FORM)
 def with_files(context: SerializationContext, value: Any) -> dict[str, Any]:
-    """A form whose images are files, whatever their names: the description says so in words."""
-    if not isinstance(value, Mapping):
-        content, kind = encode_multipart_formdata({"": str(value)})
-        return {"data": content, "headers": {"Content-Type": kind}}
-    fields: list[tuple[str, Any]] = []
-    for name, entry in value.items():
-        for item in entry if isinstance(entry, list) else [entry]:
-            is_file = isinstance(entry, list) and name not in OPTIONS
-            content = item if isinstance(item, bytes) else getattr(item, "data", None)
-            text = content if content is not None else _text(item)
-            fields.append((name, ("1.png", text) if is_file else text))
-    content, kind = encode_multipart_formdata(fields)
-    return {"data": content, "headers": {"Content-Type": kind}}
+    """A form whose labelled images are files: the description says so in words alone."""
+    sent = multipart_serializer(context, value)
+    sent["files"] = [
+        (name, ("1.png", *part[1:]) if _is_file(name, part) else part)
+        for name, part in sent.get("files") or ()
+    ] or None
+    return sent
 
 
-def _text(value: object) -> str:
-    if isinstance(value, bool):
-        return str(value).lower()
-    return "null" if value is None else str(value)
+def _is_file(name: str, part: tuple[Any, ...]) -> bool:
+    return part[0] is None and isinstance(part[1], bytes) and name not in TEXTS
