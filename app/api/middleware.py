@@ -10,13 +10,12 @@ from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from .metrics import RequestMetrics
-from .paths import own_path, route_path
+from .paths import route_path
 from .request_log import Line, RequestLog
 from .telemetry import Spans
 
 ACCEPTED_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 PROBES = ("/livez", "/readyz", "/metrics")
-PLAIN_SEGMENT = re.compile(r"[a-z.]{1,20}")
 UNROUTED = "unrouted"
 
 
@@ -24,8 +23,8 @@ class RequestContext:
     """Gives each request an id, the caller's own if it is a plain one, and tells of its answer.
 
     The log line has method, route, status, milliseconds and id; never contents, and no session
-    ids, which are secrets: of a path that is no route's, a plain first word is told alone. Health
-    checks that go well have neither line nor span.
+    ids, which are secrets: of a path that is no route's, the first word is told alone, where a
+    route begins with it. Health checks that go well have neither line nor span.
     """
 
     def __init__(
@@ -82,6 +81,8 @@ def _route(scope: Scope) -> str:
 
 
 def _without_secrets(scope: Scope) -> str:
-    first, *more = own_path(scope).strip("/").split("/")
-    shown = first if PLAIN_SEGMENT.fullmatch(first) else "..."
+    """A path that is no route's; it may hold a label, an id or a key that slipped into it."""
+    first, *more = route_path(scope).strip("/").split("/")
+    known = {getattr(route, "path", "/").split("/")[1] for route in scope["app"].routes}
+    shown = first if first in known else "..."
     return f"/{shown}/..." if more else f"/{shown}"

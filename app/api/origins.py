@@ -85,13 +85,20 @@ class OwnPages:
             if headers.get("sec-fetch-site") == "cross-site":
                 raise ForeignRequest("expected a call from a page of this server, got another's")
         elif not (
-            urlsplit(origin).netloc.lower() == host.lower()
-            or {"*", origin.lower()} & set(self._names.origins)
+            _place_of(origin) == host.lower() or {"*", origin.lower()} & set(self._names.origins)
         ):
             raise ForeignRequest(
                 f"expected a page of this server or an origin in INKLING_ALLOWED_ORIGINS, got "
                 f"{origin[:100]!r}"
             )
+
+
+def _place_of(origin: str) -> str | None:
+    """Name and port of an origin; None where it is none that can be read."""
+    try:
+        return urlsplit(origin).netloc.lower() or None
+    except ValueError:
+        return None
 
 
 def _name_of(host: str) -> str:

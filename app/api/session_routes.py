@@ -20,6 +20,8 @@ from .state import State, Tenant
 
 DEFAULT_PAGE, MOST_LISTED = 50, 500
 LIMIT = {"type": "integer", "minimum": 1, "maximum": MOST_LISTED, "default": DEFAULT_PAGE}
+CURSOR_PATTERN = "^[A-Za-z0-9_-]+={0,2}$"
+"""What `next` looks like, which is base64."""
 
 router = APIRouter(tags=["sessions"], route_class=StrictRoute)
 
@@ -31,7 +33,9 @@ def list_sessions(
     state: State,
     tenant: Tenant,
     limit: Annotated[str | None, WithJsonSchema(LIMIT)] = None,
-    after: Annotated[str | None, WithJsonSchema({"type": "string"})] = None,
+    after: Annotated[
+        str | None, WithJsonSchema({"type": "string", "pattern": CURSOR_PATTERN})
+    ] = None,
 ) -> SessionList:
     """The newest first, `limit` at a time (1 to 500); `after` is the `next` of the page before."""
     most = DEFAULT_PAGE if limit is None else _limit(limit)

@@ -34,7 +34,7 @@ async def add_images(
         held.enter_context(service.admission.images(call.tenant, len(call.images)))
         async with within(limits.deadline_seconds, "adapting") as deadline:
             key = await held.enter_async_context(repeatable(service, call, labels, problems))
-            await held.enter_async_context(service.locks.of(session_id))
+            await held.enter_async_context(service.locks.of(session_id, call.tenant))
             if key is not None and key.earlier is not None:
                 return key.earlier
             session = await service.storage.read(session_id, call.tenant)

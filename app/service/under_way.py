@@ -33,20 +33,24 @@ class InFlightKeys:
 
 
 class SessionLocks:
-    """A lock for each session that calls work on, for as long as there are such calls."""
+    """A lock for each session that calls work on, for as long as there are such calls.
+
+    A tenant waits for its own calls alone: whoever names another's session waits for nobody.
+    """
 
     def __init__(self) -> None:
-        self._locks: dict[str, tuple[asyncio.Lock, int]] = {}
+        self._locks: dict[tuple[str, str], tuple[asyncio.Lock, int]] = {}
 
     @contextlib.asynccontextmanager
-    async def of(self, session_id: str) -> AsyncIterator[None]:
+    async def of(self, session_id: str, tenant: str) -> AsyncIterator[None]:
         """Wait for the calls that came before."""
-        lock, users = self._locks.get(session_id, (asyncio.Lock(), 0))
-        self._locks[session_id] = lock, users + 1
+        named = session_id, tenant
+        lock, users = self._locks.get(named, (asyncio.Lock(), 0))
+        self._locks[named] = lock, users + 1
         try:
             async with lock:
                 yield
         finally:
-            lock, users = self._locks.pop(session_id)
+            lock, users = self._locks.pop(named)
             if users > 1:
-                self._locks[session_id] = lock, users - 1
+                self._locks[named] = lock, users - 1

@@ -55,7 +55,13 @@ def test_names_that_no_attacker_can_have(http: httpx.Client, host: str) -> None:
 
 @pytest.mark.parametrize(
     "sent",
-    [{"Origin": "http://evil.example"}, {"Origin": "null"}, {"Sec-Fetch-Site": "cross-site"}],
+    [
+        {"Origin": "http://evil.example"},
+        {"Origin": "null"},
+        {"Origin": "http://["},
+        {"Origin": "null", "Host": ""},
+        {"Sec-Fetch-Site": "cross-site"},
+    ],
 )
 def test_a_form_that_a_foreign_page_posts(
     http: httpx.Client, drawings: Drawings, sent: dict[str, str]
