@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from fastapi import APIRouter, HTTPException, Response
 from fastapi.responses import PlainTextResponse
+from pydantic import WithJsonSchema
 
 from . import responses
 from .metrics import CONTENT_TYPE, metrics_text
@@ -52,6 +55,9 @@ def metrics(state: State, _tenant: Tenant) -> Response:
     return Response(metrics_text(state.watched), media_type=CONTENT_TYPE)
 
 
+KindName = Annotated[str, WithJsonSchema({"type": "string", "enum": sorted(ALL_KINDS)})]
+
+
 @router.get(
     "/problems/{name}",
     summary="What a problem type means",
@@ -59,7 +65,7 @@ def metrics(state: State, _tenant: Tenant) -> Response:
     response_model_exclude_none=True,
     responses=refusals(404),
 )
-async def explain_problem(name: str) -> ProblemAnswer:
+async def explain_problem(name: KindName) -> ProblemAnswer:
     """Explains the `type` of a problem."""
     if name not in ALL_KINDS:
         raise HTTPException(404)

@@ -7,7 +7,7 @@ import itertools
 import re
 import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import httpx
@@ -17,6 +17,7 @@ from inkling.api.session_ids import PATTERN
 from inkling.api.session_routes import CURSOR_PATTERN
 from schemathesis import Case, HookContext, Response, SerializationContext
 from schemathesis.engine import events, from_schema
+from schemathesis.generation import GenerationMode
 from schemathesis.transport.requests import REQUESTS_TRANSPORT, multipart_serializer
 
 FORM = "multipart/form-data"
@@ -25,7 +26,8 @@ TEXTS = (*AdaptBody.model_fields, *PredictBody.model_fields)
 """Text fields of forms; every other field is a label."""
 LEAST_LABELS = {"adapt": 2, "support": 1, "evaluate": 1}
 LABEL_PATTERN, MAX_LABEL_LENGTH = str(LABEL_SCHEMA["pattern"]), 100
-SEED = 1
+SEED, SHOWN = 1, 2000
+NEGATIVE_CHECK = "negative_data_rejection"
 
 
 class Contract:
@@ -43,37 +45,65 @@ class Contract:
         self._session = self._new_session()
         self._new_session()
         self._cursor = str(self._http.get("/sessions?limit=1").json()["next"])
+        self._as_described: set[str] = set()
         self.statuses: dict[str, Counter[int]] = defaultdict(Counter)
         self.schema = schemathesis.openapi.from_url(f"{url}/openapi.json")
+        described = self.schema.raw_schema["components"]["schemas"]["SupportBody"]
+        self._most_images = int(described["properties"]["support"]["maxItems"])
         self.schema.config.update(headers=headers)
         self.schema.config.seed = SEED
         hook = self.schema.hook
 
+        # Hooks are known by the names of their arguments.
         @hook
-        def map_case(context: HookContext, case: Case) -> Case:  # noqa: ARG001 - as hooks are called
+        def map_case(context: HookContext, case: Case[Any]) -> Case[Any]:  # noqa: ARG001
             return self._made_real(case)
 
         @hook
-        def after_call(context: HookContext, case: Case, response: Response) -> None:  # noqa: ARG001
+        def after_call(context: HookContext, case: Case[Any], response: Response) -> None:  # noqa: ARG001
             self.statuses[f"{case.method} {case.operation.path}"][response.status_code] += 1
 
-    def run(self, max_examples: int) -> list[str]:
-        """Make so many calls at most of each operation in each way; gives what was wrong."""
+    def run(self, taken: int, refused: int, *, edges: bool) -> list[str]:
+        """Make calls of each operation that are as described, and ones that are not.
+
+        So many of each at most, in each way of making them; ``edges`` adds what is at and beyond
+        each bound. Gives what was wrong.
+        """
+        self.schema.config.phases.coverage.enabled = edges
         generation = self.schema.config.generation
-        generation.update(max_examples=max_examples, deterministic=True, no_shrink=True)
+        generation.update(deterministic=True, no_shrink=True)
         generation.database = "none"
-        wrong = []
-        for event in from_schema(self.schema).execute():
-            if isinstance(event, events.ScenarioFinished):
-                for case_id, checks in event.recorder.checks.items():
-                    wrong += [
-                        f"{event.recorder.cases[case_id].value.as_curl_command()[:2000]}\n{c.failure_info.failure}"
-                        for c in checks
-                        if c.failure_info is not None
-                    ]
-            elif isinstance(event, events.NonFatalError | events.FatalError):
-                wrong.append(str(event.value if hasattr(event, "value") else event.exception))
+        wrong: list[str] = []
+        for mode, number in (GenerationMode.POSITIVE, taken), (GenerationMode.NEGATIVE, refused):
+            generation.update(modes=[mode], max_examples=number)
+            self.schema.config.phases.examples.enabled = mode.is_positive
+            wrong += [
+                told
+                for event in from_schema(self.schema).execute()
+                for told in self._told_wrong(event)
+            ]
         return wrong
+
+    def _told_wrong(self, event: events.EngineEvent) -> Iterator[str]:
+        """What an event says is wrong, with the call as a command."""
+        if isinstance(event, events.NonFatalError):
+            yield str(event.value)
+        elif isinstance(event, events.FatalError):
+            yield str(event.exception)
+        elif isinstance(event, events.ScenarioFinished):
+            for case_id, checks in event.recorder.checks.items():
+                for check in checks:
+                    # That bytes are no text, as images in a form are, looks to the tool like a
+                    # call that should be refused; this check is for those that are meant so.
+                    meant = check.name == NEGATIVE_CHECK and case_id in self._as_described
+                    if check.failure_info is not None and not meant:
+                        command = event.recorder.cases[case_id].value.as_curl_command()[:SHOWN]
+                        yield f"{command}\n{check.failure_info.failure}"
+
+    def operations(self) -> list[str]:
+        """Those that the description has; of others the server is asked for as well."""
+        paths = self.schema.raw_schema["paths"]
+        return [f"{method.upper()} {path}" for path, methods in paths.items() for method in methods]
 
     def share_taken(self, operation: str) -> float:
         """The share of an operation's calls that were answered by 2xx."""
@@ -91,8 +121,11 @@ class Contract:
         changes = operation.startswith("DELETE") or operation.endswith("/support")
         return self._new_session() if changes else self._session
 
-    def _made_real(self, case: Case) -> Case:
+    def _made_real(self, case: Case[Any]) -> Case[Any]:
         """The same call about things that there are. What is wrong with it stays wrong."""
+        negative = case.meta is not None and case.meta.generation.mode.is_negative
+        if not negative:
+            self._as_described.add(case.id)
         operation = case.operation.label
         if _is_id(case.path_parameters.get("session_id")):
             case.path_parameters["session_id"] = self._live(operation)
@@ -102,13 +135,15 @@ class Contract:
         if isinstance(body, dict):
             if _is_id(body.get("session_id")):
                 body["session_id"] = self._session
+            if negative:
+                return case
             if case.media_type == FORM:
                 case.body = self._real_form(operation, body)
             else:
-                self._make_json_real(body)
+                self._make_json_real(operation, body)
         return case
 
-    def _make_json_real(self, body: dict[str, Any]) -> None:
+    def _make_json_real(self, operation: str, body: dict[str, Any]) -> None:
         for holder, name in [(body, "images"), (body, "support"), (body, "queries")]:
             entries = holder.get(name)
             if not isinstance(entries, list):
@@ -123,6 +158,9 @@ class Contract:
                 if name == "queries" and _is_label(entry.get("label")):
                     entry["label"] = SESSION_LABELS[place % 2]
         support = body.get("support")
+        if operation.endswith("/support") and isinstance(support, list):
+            # What the session has already counts too, which is told in words alone.
+            del support[self._most_images - len(SESSION_LABELS) :]
         if isinstance(support, list) and len(support) > 1:
             self._set_apart(support)
 
