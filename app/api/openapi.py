@@ -11,7 +11,7 @@ from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
 
 from .problems import MEDIA_TYPE
-from .schema_bounds import add_bounds
+from .schema_bounds import EMPTY_TEXT, add_bounds
 from .schemas import (
     FROM_ONE_SCHEMA,
     LABEL_SCHEMA,
@@ -32,13 +32,18 @@ _IMAGES = {"type": "array", "items": {"type": "string", "format": "binary"}, "mi
 _TRUTH = {"type": "string", "enum": ["true", "false"]}
 
 
+def _or_empty(option: dict[str, Any]) -> dict[str, Any]:
+    """A text field of a form, which a web page sends empty where nothing was entered."""
+    return {"anyOf": [option, EMPTY_TEXT]}
+
+
 def _labelled_form(**options: dict[str, Any]) -> dict[str, Any]:
     """A form whose file fields are named by the caller: each name is a label."""
     return {
         "type": "object",
         "description": "Every file field is an image, and its field's name is the label; a field "
         "may come many times. Text fields are options.",
-        "properties": options,
+        "properties": {name: _or_empty(option) for name, option in options.items()},
         "propertyNames": LABEL_SCHEMA,
         "additionalProperties": {
             **_IMAGES,
@@ -66,7 +71,7 @@ _PREDICT_FORM = {
     "properties": {
         "session_id": {"type": "string", "pattern": PATTERN},
         "image": _IMAGES,
-        "top_k": FROM_ONE_SCHEMA,
+        "top_k": _or_empty(FROM_ONE_SCHEMA),
     },
     "additionalProperties": False,
 }

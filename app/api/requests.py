@@ -30,6 +30,8 @@ from .session_ids import session_id_problem
 IMAGE_FIELD = "image"
 SHOWN = 50
 """Characters of what came that a message repeats."""
+MOST_DIGITS = 300
+"""Of a number in a text field."""
 
 Body = TypeVar("Body", bound=BaseModel)
 Read = TypeVar("Read")
@@ -45,15 +47,19 @@ def _truth(text: str) -> bool:
 
 
 def _whole(text: str) -> int:
-    """A text field as a whole number. Raises ValueError."""
-    if not re.fullmatch(r"[+-]?[0-9]{1,18}", text):
+    """A text field as a whole number, which 5.0 is too, as in JSON. Raises ValueError."""
+    if re.fullmatch(rf"[+-]?[0-9]{{1,{MOST_DIGITS}}}", text):
+        return int(text)
+    number = _number(text)
+    if not number.is_integer():
         raise ValueError(text)
-    return int(text)
+    return int(number)
 
 
 def _number(text: str) -> float:
     """A text field as a number. Raises ValueError."""
-    if not re.fullmatch(r"[+-]?[0-9]{1,18}(\.[0-9]{0,18})?(e[+-]?[0-9]{1,3})?", text.lower()):
+    digits = f"[0-9]{{1,{MOST_DIGITS}}}"
+    if not re.fullmatch(rf"[+-]?{digits}(\.({digits})?)?(e[+-]?[0-9]{{1,3}})?", text.lower()):
         raise ValueError(text)
     return float(text)
 

@@ -10,6 +10,9 @@ from ..service.service import Service
 
 REQUESTS = ("AdaptBody", "SupportBody", "EvaluateBody", "PredictBody")
 """The models of bodies in JSON."""
+EMPTY_TEXT = {"type": "string", "const": ""}
+NOTHING_GIVEN = ({"type": "null"}, EMPTY_TEXT)
+"""How JSON and forms leave an option open."""
 
 
 def add_bounds(schema: dict[str, Any], service: Service) -> None:
@@ -38,7 +41,7 @@ def add_bounds(schema: dict[str, Any], service: Service) -> None:
     for body in _bodies(schema):
         for name, described in body["properties"].items():
             for kind in described.get("anyOf", [described]):
-                if kind.get("type") != "null":
+                if kind not in NOTHING_GIVEN:
                     kind.update(bounds.get(name, {}))
 
 

@@ -46,6 +46,22 @@ def test_forms_tell_that_fields_are_labels(described: dict[str, Any]) -> None:
         assert schema["additionalProperties"]["items"] == {"type": "string", "format": "binary"}
 
 
+def test_an_option_of_a_form_may_be_left_empty_and_keeps_its_bounds(
+    described: dict[str, Any],
+) -> None:
+    content = described["paths"]["/adapt"]["post"]["requestBody"]["content"]
+    options = content["multipart/form-data"]["schema"]["properties"]
+    for name, option in options.items():
+        filled, empty = option["anyOf"]
+        assert empty == {"type": "string", "const": ""}
+        assert filled.keys() & {"enum", "maximum"}, name
+
+
+def test_names_of_problems_are_listed(described: dict[str, Any]) -> None:
+    (name,) = described["paths"]["/problems/{name}"]["get"]["parameters"]
+    assert set(name["schema"]["enum"]) == set(ALL_KINDS)
+
+
 def test_every_route_that_takes_a_key_says_what_comes_without(described: dict[str, Any]) -> None:
     open_to_all = {"/livez", "/readyz", "/problems/{name}"}
     for path, item in described["paths"].items():

@@ -99,6 +99,25 @@ def test_bad_options_and_bad_images_are_listed_together(
     ]
 
 
+@pytest.mark.parametrize(("text", "steps"), [("2", 2), ("2.0", 2), ("0.2e1", 2), ("", 5)])
+def test_a_whole_number_may_be_written_as_in_json(
+    http: httpx.Client, good: list[tuple[str, bytes]], text: str, steps: int
+) -> None:
+    response = post(http, good, steps=text)
+    assert response.status_code == 201, response.text
+    assert response.json()["steps"] == steps
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [("9" * 25, "out_of_range"), ("1e99", "out_of_range"), ("2.5", "not_a_number")],
+)
+def test_a_number_is_refused_for_what_it_is(
+    http: httpx.Client, good: list[tuple[str, bytes]], text: str, code: str
+) -> None:
+    assert culprits(post(http, good, steps=text)) == [(code, "steps", None)]
+
+
 def test_a_huge_png_is_refused_without_its_memory(
     http: httpx.Client, good: list[tuple[str, bytes]]
 ) -> None:
