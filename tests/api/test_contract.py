@@ -1,31 +1,25 @@
-"""The server does what `/openapi.json` says of it."""
+"""The server does what its description promises, and refuses what that does not allow."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from inkling.cli.local_server import local_server
-from inkling.key_file import add_key
-from inkling.main import create_app
-from inkling.settings import Settings
+import pytest
 
-from .contract import Contract
+from .contract import BOTH_WAYS, Contract, served
+from .test_conversation import Drawings
 
-AS_DESCRIBED, OTHERWISE = 5, 2
+EXAMPLES = 11
 
 
-def test_calls_made_from_the_description_are_answered_as_it_says(
-    tmp_path: Path, drawings: dict[str, list[bytes]]
+def test_server_and_description_agree(
+    tmp_path: Path, drawings: Drawings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    keys = tmp_path / "keys"
-    key = add_key(keys, "one")
-    settings = Settings(
-        api_keys_file=keys, session_store="memory", initializations=("omniglot",), workers=1
-    )
-    images = [contents[0] for contents in drawings.values()]
-    with local_server(create_app(settings)) as url:
-        contract = Contract(url, key, images)
-        wrong = contract.run(AS_DESCRIBED, OTHERWISE, edges=False)
-    assert not wrong, wrong[0]
-    assert sum(counted.total() for counted in contract.statuses.values()) >= 100
-    assert min(map(contract.share_taken, contract.operations())) > 0
+    with served(tmp_path, "omniglot", monkeypatch) as url:
+        contract = Contract(url, [images[0] for images in drawings.values()])
+        assert not contract.run(EXAMPLES, BOTH_WAYS)
+    assert contract.phases["stateful"] == "success"
+    assert contract.n_calls() >= 150
+    shares = contract.shares_taken()
+    assert len(shares) >= 12
+    assert min(shares.values()) >= 0.3, shares

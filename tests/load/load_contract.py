@@ -1,32 +1,46 @@
-"""Thousands of calls that are made from `/openapi.json`, and ones that it rules out."""
+"""Thousands of calls that are made from the server's description: what it promises, it does.
+
+Besides calls of every operation these are conversations, in which what one call answers is what
+the next one asks for, and calls at each bound and by each method that is not there.
+"""
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
-from inkling.key_file import add_key
+import pytest
 
-from ..api.contract import Contract
-from .server import serving
+from ..api.contract import BOTH_WAYS, IN_ORDER, Contract, served
 
-AS_DESCRIBED, OTHERWISE = 600, 150
-LEAST_CALLS, LEAST_TAKEN = 5000, 0.3
+CALLS = 2500
+AT_BOUNDS, EXAMPLES = 60, 100
+LEAST_SHARE = 0.3
 
 
-def test_thousands_of_calls_are_answered_as_described(
-    tmp_path: Path, drawings: dict[str, list[bytes]]
+@pytest.mark.parametrize("initialization", ["omniglot", "photos"])
+def test_server_and_description_agree(
+    tmp_path: Path,
+    initialization: str,
+    drawings: dict[str, list[bytes]],
+    photographs: list[bytes],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    keys = tmp_path / "keys"
-    key = add_key(keys, "one")
-    images = [contents[0] for contents in drawings.values()]
-    with serving(tmp_path, INITIALIZATIONS="omniglot", API_KEYS_FILE=keys) as running:
-        contract = Contract(running.url, key, images)
-        wrong = contract.run(AS_DESCRIBED, OTHERWISE, edges=True)
-    for operation in contract.operations():
-        counted = dict(contract.statuses[operation])
-        print(f"\n{operation}: {contract.share_taken(operation):.0%} taken, {counted}")
-    calls = sum(counted.total() for counted in contract.statuses.values())
-    print(f"{calls} calls, {len(wrong)} wrong")
-    assert not wrong, wrong[0]
-    assert calls >= LEAST_CALLS
-    assert min(map(contract.share_taken, contract.operations())) >= LEAST_TAKEN
+    images = {"omniglot": [each[0] for each in drawings.values()], "photos": photographs}
+    began = time.perf_counter()
+    with served(tmp_path, initialization, monkeypatch) as url:
+        contract = Contract(url, images[initialization])
+        wrong = contract.run(AT_BOUNDS, BOTH_WAYS, at_bounds=True)
+        phases = dict(contract.phases)
+        while contract.n_calls() < CALLS and not wrong:
+            wrong += contract.run(EXAMPLES, IN_ORDER)
+    shares = contract.shares_taken()
+    print(f"\n{contract.n_calls():,} calls in {time.perf_counter() - began:.0f} s, {phases}")
+    for operation, share in shares.items():
+        print(f"{100 * share:3.0f} % of {contract.statuses[operation].total():5,} {operation}")
+    for told in wrong:
+        print(told)
+    assert not wrong
+    assert phases["stateful"] == phases["coverage"] == "success"
+    assert contract.n_calls() >= CALLS
+    assert min(shares.values()) >= LEAST_SHARE
