@@ -62,9 +62,8 @@ class RealThings:
                 labels = self._labels(session_id) if name == "queries" else None
                 real[name] = [self._entry(entry, labels) for entry in real[name]]
         support = real.get("support")
-        if isinstance(support, list) and len(support) <= self._most_images:
-            # The images that a session has already count as well when more are added.
-            real["support"] = support[: FEW if what == "support" else self._most_images // 2]
+        if isinstance(support, list):
+            real["support"] = support[: self._room(what, len(support))]
         if what == "adapt" and isinstance(support, list):
             _set_apart(real["support"])
         return real
@@ -74,12 +73,17 @@ class RealThings:
         fields: Fields = []
         labels = self._labels(session_id) if what == "evaluate" else None
         found = set()
+        lists = [value for name, value in body.items() if _is_images(name, value)]
+        left = self._room(what, sum(map(len, lists)))
         for name, value in body.items():
             if is_made_up_id(value) and name == "session_id":
                 fields.append((name, self.session, False))
-            elif isinstance(value, list) and name not in TEXTS:
+            elif _is_images(name, value):
+                if left <= 0 and len(found) >= LEAST_LABELS["adapt"]:
+                    continue
                 label = next(labels) if labels is not None and _is_label(name) else name
-                some = value[:FEW] if what == "support" else value
+                some = value[: max(1, left)]
+                left -= len(some)
                 fields += [(label, self._image(item), True) for item in some]
                 found.add(_plain(label))
             else:
@@ -90,6 +94,15 @@ class RealThings:
             known = label if labels is None else next(labels)
             fields.append((known, next(self._images), True))
         return fields
+
+    def _room(self, what: str, number: int) -> int:
+        """How many of so many images to send, where no description says that others count too.
+
+        Those that a session has already do when more are added. Too many stay too many.
+        """
+        if number > self._most_images or what not in ("adapt", "support"):
+            return number
+        return FEW if what == "support" else self._most_images // 2
 
     def _entry(self, entry: Any, labels: Iterator[str] | None) -> Any:
         """An image, or one with a label, which is the next of ``labels`` if there are any."""
@@ -149,6 +162,10 @@ def _is_label(value: object) -> bool:
         and len(value) <= MAX_LABEL_LENGTH
         and re.fullmatch(str(LABEL_SCHEMA["pattern"]), value) is not None
     )
+
+
+def _is_images(name: str, value: object) -> bool:
+    return isinstance(value, list) and name not in TEXTS
 
 
 def _set_apart(support: list[Any]) -> None:
