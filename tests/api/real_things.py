@@ -72,14 +72,14 @@ class RealThings:
         """The fields of the form of a call ``what`` on a session, images as files."""
         fields: Fields = []
         labels = self._labels(session_id) if what == "evaluate" else None
-        found = set()
+        found = set[str]()
         lists = [value for name, value in body.items() if _is_images(name, value)]
         left = self._room(what, sum(map(len, lists)))
         for name, value in body.items():
             if is_made_up_id(value) and name == "session_id":
                 fields.append((name, self.session, False))
             elif _is_images(name, value):
-                if left <= 0 and len(found) >= LEAST_LABELS["adapt"]:
+                if value and left <= 0 and len(found) >= LEAST_LABELS["adapt"]:
                     continue
                 label = next(labels) if labels is not None and _is_label(name) else name
                 some = value[: max(1, left)]
