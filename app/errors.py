@@ -118,14 +118,26 @@ class SessionChanged(InklingError):
         super().__init__(f"expected version {expected} of the session, found {found}")
 
 
+class BadSessionFile(InklingError):
+    """A file that is to be a session and is damaged, of another kind or not what it says."""
+
+
 class SupportNotKept(InklingError):
-    """A session whose support set was not kept, so that nothing can be added to it."""
+    """A session whose support set was not kept, so that nobody can work on it."""
 
     def __init__(self) -> None:
         super().__init__(
             "the session does not keep its support set; adapt anew with all images, or with "
             "keep_support"
         )
+
+
+class SupportImageNotFound(InklingError):
+    """A position in a session's support set at which there is no image."""
+
+    def __init__(self, position: int, n_images: int) -> None:
+        self.position, self.n_images = position, n_images
+        super().__init__(f"expected a position from 0 to {n_images - 1}, got {position}")
 
 
 class PreconditionFailed(InklingError):

@@ -21,8 +21,12 @@ def blocks(language: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
 
 
-def curl(line: str, http: httpx.Client, folder: Path) -> httpx.Response:
-    """Do what a curl line of the README would."""
+def curl(
+    line: str, http: httpx.Client, folder: Path, written: dict[str, bytes] | None = None
+) -> httpx.Response:
+    """Do what a curl line of the README would; ``written`` are files that lines write and read."""
+    written = {} if written is None else written
+    target = ""
     words = shlex.split(line.replace("\\\n", " "))[1:]
     files: list[tuple[str, Any]] = []
     url, method = "", None
@@ -32,15 +36,22 @@ def curl(line: str, http: httpx.Client, folder: Path) -> httpx.Response:
             name, _, value = words.pop(0).partition("=")
             if value.startswith("@"):
                 path = folder / value[1:]
-                content = (path if path.exists() else ROOT / value[1:]).read_bytes()
+                content = written.get(value[1:])
+                if content is None:
+                    content = (path if path.exists() else ROOT / value[1:]).read_bytes()
                 files.append((name, (value[1:], content)))
             else:
                 files.append((name, (None, value)))
         elif word == "-X":
             method = words.pop(0)
+        elif word == "-o":
+            target = words.pop(0)
         elif not word.startswith("-"):
             url = word.removeprefix("http://127.0.0.1:8000")
-    return http.request(method or ("POST" if files else "GET"), url, files=files or None)
+    answer = http.request(method or ("POST" if files else "GET"), url, files=files or None)
+    if target:
+        written[target] = answer.content
+    return answer
 
 
 def test_the_curl_lines_do_what_the_readme_says(http: httpx.Client) -> None:
@@ -57,10 +68,14 @@ def test_the_curl_lines_do_what_the_readme_says(http: httpx.Client) -> None:
     predicted = curl(predicting.replace("SESSION_ID", session_id), http, folder)
     labels = [prediction["label"] for prediction in predicted.json()["predictions"]]
     assert labels == ["lemon", "garlic"]
-    found = [curl(line.replace("SESSION_ID", session_id), http, folder) for line in others]
-    assert [response.status_code for response in found] == [200, 200, 200, 200, 204, 200]
+    written: dict[str, bytes] = {}
+    found = [curl(line.replace("SESSION_ID", session_id), http, folder, written) for line in others]
+    codes = [response.status_code for response in found]
+    assert codes == [200, 200, 200, 200, 200, 201, 200, 200, 204, 200]
     assert found[0].json()["version"] == 2
     assert found[1].json()["n_images"] == 2
+    assert found[2].json()["version"] == 3
+    assert found[5].json()["classes"] == found[2].json()["classes"]
     refused = curl(refusing, http, folder)
     assert refused.status_code == 422
     assert len(refused.json()["problems"]) == 2

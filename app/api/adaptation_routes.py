@@ -1,22 +1,28 @@
-"""Routes that adapt: a new session, and images added to one."""
+"""Routes that adapt: a new session, images added to one, and an image taken out of one."""
 
 from __future__ import annotations
 
-import json
+from typing import Annotated
 
 from fastapi import APIRouter, Request, Response
+from pydantic import WithJsonSchema
 
 from ..service.adapt import adapt
 from ..service.add_images import add_images
+from ..service.remove_image import remove_image
 from ..service.values import Adapted, Keyed, Replayed
 from . import responses
-from .headers import entity_tag, idempotency_key, if_match, session_path
+from .headers import if_match
 from .openapi import ADAPT_BODY, SUPPORT_BODY, refusals
+from .positions import PathPosition, position_of
 from .query import StrictRoute
-from .requests import read_adapt, read_support
-from .schemas import AdaptAnswer
+from .repeated import keyed_call, replayed_answer, session_answer
+from .requests import read_adapt, read_removal, read_support
+from .schemas import STEPS_SCHEMA, AdaptAnswer
 from .session_ids import PathId, session_id_of
-from .state import AppState, entered
+from .state import AppState, Tenant, entered
+
+TRUTH_SCHEMA = {"type": "string", "enum": ["true", "false"]}
 
 router = APIRouter(route_class=StrictRoute)
 
@@ -71,11 +77,38 @@ async def add_support(session_id: PathId, request: Request) -> Response:
     return _response(request, state, adapted, 200)
 
 
-def _keyed(request: Request, state: AppState, route: str, status: int) -> Keyed | None:
-    key = idempotency_key(request)
-    if key is None:
-        return None
-    return Keyed(key, route, status, lambda adapted: _content(adapted, state))
+@router.delete(
+    "/sessions/{session_id}/support/{position}",
+    summary="Take an image out of a session",
+    tags=["sessions"],
+    response_model=AdaptAnswer,
+    responses=refusals(401, 404, 409, 412, 422, 503, 504),
+)
+async def remove_support(
+    session_id: PathId,
+    position: PathPosition,
+    request: Request,
+    _tenant: Tenant,
+    steps: Annotated[str | None, WithJsonSchema(STEPS_SCHEMA)] = None,
+    report: Annotated[str | None, WithJsonSchema(TRUTH_SCHEMA)] = None,
+) -> Response:
+    """Adapt again, from the initialization, on the session's support set without one image.
+
+    `position` counts its images from 0 in the order sent, as reports do; those behind it move
+    down by one. A class without a further image is gone. `If-Match` and `Idempotency-Key` work as
+    for additions; with one of them no call that is sent again takes out a second image.
+    """
+    state, tenant = entered(request)
+    known_id, place = session_id_of(session_id), position_of(position)
+    keyed = _keyed(request, state, f"DELETE /sessions/{known_id}/support/{place}", 200)
+    versions = if_match(request)
+    call = read_removal({"steps": steps, "report": report}, tenant, keyed)
+    adapted = await remove_image(state.service, known_id, place, call, if_match=versions)
+    return _response(request, state, adapted, 200)
+
+
+def _keyed(request: Request, state: AppState, route: str, status: int) -> Keyed[Adapted] | None:
+    return keyed_call(request, route, status, lambda adapted: _content(adapted, state))
 
 
 def _content(adapted: Adapted, state: AppState) -> bytes:
@@ -86,18 +119,10 @@ def _response(
     request: Request, state: AppState, adapted: Adapted | Replayed, status: int
 ) -> Response:
     """The answer to an adaptation, or that of an earlier call with the same key once more."""
-    headers = {}
     if isinstance(adapted, Replayed):
-        content, status = adapted.content, adapted.status
-        headers["Idempotency-Replayed"] = "true"
-        earlier = json.loads(content)
-        session_id, version = earlier["session_id"], earlier["version"]
-    else:
-        content = adapted.answer or _content(adapted, state)
-        headers["Server-Timing"] = responses.server_timing(adapted.timing)
-        request.state.timing = adapted.timing
-        session_id, version = adapted.session.id, adapted.session.version
-    headers["ETag"] = entity_tag(version)
-    if status == 201:
-        headers["Location"] = session_path(request, session_id)
-    return Response(content, status, headers, media_type="application/json")
+        return replayed_answer(request, adapted)
+    content, session = adapted.answer or _content(adapted, state), adapted.session
+    answer = session_answer(request, content, session.id, session.version, status)
+    answer.headers["Server-Timing"] = responses.server_timing(adapted.timing)
+    request.state.timing = adapted.timing
+    return answer

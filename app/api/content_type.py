@@ -10,6 +10,7 @@ from ..errors import MalformedBody, UnsupportedMediaType
 from .parameters import parameters, values_of
 
 MULTIPART, JSON = "multipart/form-data", "application/json"
+OCTETS = "application/octet-stream"
 UTF_8 = ("utf-8", "utf8", "us-ascii")
 MAX_BOUNDARY_LENGTH = 256
 SHOWN = 100
@@ -18,14 +19,14 @@ SHOWN = 100
 
 @dataclass(frozen=True)
 class ContentType:
-    """A media type that is read here; ``boundary`` of a form, b"" of JSON."""
+    """A media type that is read here; ``boundary`` of a form, b"" of others."""
 
     media_type: str
     boundary: bytes = b""
 
 
-def content_type(request: Request) -> ContentType:
-    """The Content-Type of a call.
+def content_type(request: Request, expected: tuple[str, ...] = (MULTIPART, JSON)) -> ContentType:
+    """The Content-Type of a call, which is one of those that are ``expected``.
 
     Raises UnsupportedMediaType, and MalformedBody for a charset other than UTF-8 and for a form
     without a boundary.
@@ -34,8 +35,8 @@ def content_type(request: Request) -> ContentType:
     if len(sent) > 1:
         raise MalformedBody(f"expected one Content-Type, got {len(sent)}")
     media_type = "".join(sent).partition(";")[0].strip().lower()
-    if media_type not in (MULTIPART, JSON):
-        raise UnsupportedMediaType((MULTIPART, JSON), sent[0][:SHOWN] if sent else None)
+    if media_type not in expected:
+        raise UnsupportedMediaType(expected, sent[0][:SHOWN] if sent else None)
     found = parameters(sent[0], escaping=True)
     if found is None:
         raise MalformedBody(f"expected TYPE; NAME=VALUE in Content-Type, got {sent[0][:SHOWN]!r}")
@@ -44,7 +45,7 @@ def content_type(request: Request) -> ContentType:
             raise MalformedBody(
                 f"expected a body in UTF-8, got charset {charset[:SHOWN]!r} in its Content-Type"
             )
-    if media_type == JSON:
+    if media_type != MULTIPART:
         return ContentType(media_type)
     return ContentType(media_type, _boundary(values_of("boundary", found)))
 

@@ -20,8 +20,8 @@ from .uploads import Upload, Uploads
 
 KEYED = ("/adapt", "/predict", "/sessions", "/initializations", "/metrics")
 """Paths, and what lies below them, that ask for a key."""
-WORKED_ON = ("/adapt", "/predict", "/support", "/evaluate", "/report")
-"""How the paths of calls end that are counted."""
+WORKED_ON = ("/adapt", "/predict", "/support", "/evaluate", "/report", "/sessions")
+"""How the paths of POSTs end that are counted."""
 
 
 class Gate:
@@ -53,7 +53,7 @@ class Gate:
         address = scope["client"][0] if scope.get("client") else ""
         try:
             tenant = self._keys.tenant_of(scope["headers"], address)
-            worked_on = scope["method"] == "POST" and path.endswith(WORKED_ON)
+            worked_on = _is_work(scope["method"], path)
             if worked_on:
                 self._admission.check(tenant)
                 if not self._has_room(tenant):
@@ -71,6 +71,15 @@ class Gate:
             await self._app(scope, call.receive, send)
         finally:
             call.end()
+
+
+def _is_work(method: str, path: str) -> bool:
+    """Whether a call is for the engine or takes the store long, so that it is counted."""
+    if method == "POST":
+        return path.endswith(WORKED_ON)
+    return (method == "DELETE" and "/support/" in path) or (
+        method == "GET" and path.endswith("/export")
+    )
 
 
 class _Call:

@@ -27,6 +27,7 @@ from .turns import Turns
 from .uploads import Uploads
 
 EXPOSED_HEADERS = (
+    "Content-Disposition",
     "ETag",
     "Idempotency-Replayed",
     "Link",

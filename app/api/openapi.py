@@ -10,6 +10,7 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
 
+from .content_type import JSON, MULTIPART, OCTETS
 from .problems import MEDIA_TYPE
 from .schema_bounds import EMPTY_TEXT, add_bounds
 from .schemas import (
@@ -21,6 +22,7 @@ from .schemas import (
     EvaluateBody,
     PredictBody,
     ProblemAnswer,
+    ReportBody,
     SupportBody,
 )
 from .session_ids import PATTERN
@@ -65,6 +67,18 @@ _ADAPT_FORM = _labelled_form(
 )
 _SUPPORT_FORM = _labelled_form(steps=STEPS_SCHEMA, report=_TRUTH)
 _EVALUATE_FORM = _labelled_form()
+_REPORT_FORM = {
+    "type": "object",
+    "properties": {"steps": _or_empty(STEPS_SCHEMA), "embedding": _or_empty(_TRUTH)},
+    "additionalProperties": False,
+}
+_FILE = {"type": "string", "format": "binary"}
+_RESTORE_FORM = {
+    "type": "object",
+    "required": ["session"],
+    "properties": {"session": _FILE},
+    "additionalProperties": False,
+}
 _PREDICT_FORM = {
     "type": "object",
     "required": ["session_id", "image"],
@@ -103,17 +117,23 @@ _SUPPORT_EXAMPLE = {"support": _labelled("Tengwar_01/03.png", "Keble_01/01.png")
 _EVALUATE_EXAMPLE = {"queries": _labelled("Tengwar_01/10.png", "Tibetan_01/11.png")}
 
 
-def _body(form: dict[str, Any], model: type[BaseModel], example: object) -> dict[str, Any]:
+def _body(
+    form: dict[str, Any], model: type[BaseModel], example: object, *, required: bool = True
+) -> dict[str, Any]:
     reference = {"$ref": _REFERENCE + model.__name__}
+    return _content(
+        {
+            MULTIPART: {"schema": form},
+            JSON: {"schema": reference, "example": example},
+        },
+        required=required,
+    )
+
+
+def _content(content: dict[str, Any], *, required: bool) -> dict[str, Any]:
     return {
         "security": [{"HTTPBearer": []}],
-        "requestBody": {
-            "required": True,
-            "content": {
-                "multipart/form-data": {"schema": form},
-                "application/json": {"schema": reference, "example": example},
-            },
-        },
+        "requestBody": {"required": required, "content": content},
     }
 
 
@@ -121,6 +141,13 @@ ADAPT_BODY = _body(_ADAPT_FORM, AdaptBody, _ADAPT_EXAMPLE)
 PREDICT_BODY = _body(_PREDICT_FORM, PredictBody, _PREDICT_EXAMPLE)
 SUPPORT_BODY = _body(_SUPPORT_FORM, SupportBody, _SUPPORT_EXAMPLE)
 EVALUATE_BODY = _body(_EVALUATE_FORM, EvaluateBody, _EVALUATE_EXAMPLE)
+REPORT_BODY = _body(_REPORT_FORM, ReportBody, {"embedding": True}, required=False)
+RESTORE_BODY = _content(
+    {OCTETS: {"schema": _FILE}, MULTIPART: {"schema": _RESTORE_FORM}}, required=True
+)
+FILE_ANSWER: dict[int | str, dict[str, Any]] = {
+    200: {"description": "The file", "content": {OCTETS: {"schema": _FILE}}}
+}
 
 
 def refusals(*statuses: int | str) -> dict[int | str, dict[str, Any]]:
@@ -147,7 +174,14 @@ def install_openapi(app: FastAPI) -> None:
                 routes=app.routes,
             )
             known = schema.setdefault("components", {}).setdefault("schemas", {})
-            for model in (AdaptBody, PredictBody, SupportBody, EvaluateBody, ProblemAnswer):
+            for model in (
+                AdaptBody,
+                PredictBody,
+                SupportBody,
+                EvaluateBody,
+                ReportBody,
+                ProblemAnswer,
+            ):
                 described = model.model_json_schema(ref_template=_REFERENCE + "{model}")
                 known.update(described.pop("$defs", {}))
                 known[model.__name__] = described

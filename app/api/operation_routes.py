@@ -27,7 +27,7 @@ router = APIRouter(route_class=StrictRoute)
 )
 def list_initializations(state: State, _tenant: Tenant) -> InitializationList:
     """The loaded initializations: data, measured accuracy, limits, identity, licence."""
-    return responses.initialization_list(state.service)
+    return responses.initialization_list(state.service, state.body_limits.max_bytes)
 
 
 @router.get("/livez", summary="Does the process answer", tags=["operation"])

@@ -81,8 +81,15 @@ KINDS: Mapping[type[Exception], Kind] = {
         "support-not-kept",
         409,
         "The session's support set was not kept",
-        "Images can be added to sessions that keep their support set alone. Adapt anew with all "
-        "images, and without keep_support=false.",
+        "Images can be added to, taken out of and reported on in sessions that keep their support "
+        "set alone. Adapt anew with all images, and without keep_support=false.",
+    ),
+    errors.SupportImageNotFound: Kind(
+        "support-image-not-found",
+        404,
+        "No such support image",
+        "Positions count the session's support images from 0 in the order sent, as in reports. "
+        "Those behind an image that was taken out have moved down by one.",
     ),
     errors.SessionChanged: Kind(
         "session-changed",
@@ -128,6 +135,12 @@ KINDS: Mapping[type[Exception], Kind] = {
         "The content cannot be worked with",
         "Every problem found is listed in `problems`, with its field, its position and a code. "
         "Nothing was stored.",
+    ),
+    errors.BadSessionFile: Kind(
+        "bad-session-file",
+        422,
+        "The file is not that of a session",
+        "Send a file that GET /sessions/{id}/export?format=safetensors gave, unchanged.",
     ),
     errors.IdempotencyKeyReused: Kind(
         "idempotency-key-reused",

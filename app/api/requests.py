@@ -13,21 +13,32 @@ from pydantic import BaseModel
 from ..errors import InvalidInput, Problem
 from ..service.values import (
     AdaptCall,
+    Adapted,
     AdaptOptions,
+    CheckCall,
     EvaluateCall,
     Keyed,
     PredictCall,
+    RestoreCall,
+    Restored,
     SentImage,
 )
 from .base64_images import NotEncodedImage, image_bytes
 from .body import BodyLimits, read_body, read_form
-from .content_type import MULTIPART, content_type
+from .content_type import MULTIPART, OCTETS, content_type
 from .form import Form
 from .json_body import parsed
-from .schemas import AdaptBody, EvaluateBody, LabelledImageBody, PredictBody, SupportBody
+from .schemas import (
+    AdaptBody,
+    EvaluateBody,
+    LabelledImageBody,
+    PredictBody,
+    ReportBody,
+    SupportBody,
+)
 from .session_ids import session_id_problem
 
-IMAGE_FIELD = "image"
+IMAGE_FIELD, SESSION_FIELD = "image", "session"
 SHOWN = 50
 """Characters of what came that a message repeats."""
 MOST_DIGITS = 300
@@ -71,6 +82,7 @@ OPTION_KINDS: Mapping[str, Callable[[str], Any]] = {
     "keep_support": _truth,
     "report": _truth,
     "views": _whole,
+    "embedding": _truth,
 }
 """How the options of labelled calls are read from text fields."""
 WANTED: Mapping[Callable[[str], Any], tuple[str, str]] = {
@@ -82,7 +94,7 @@ WANTED: Mapping[Callable[[str], Any], tuple[str, str]] = {
 
 
 async def read_adapt(
-    request: Request, limits: BodyLimits, tenant: str, keyed: Keyed | None
+    request: Request, limits: BodyLimits, tenant: str, keyed: Keyed[Adapted] | None
 ) -> AdaptCall:
     """Read a support set and options from a form or from JSON.
 
@@ -94,11 +106,87 @@ async def read_adapt(
 
 
 async def read_support(
-    request: Request, limits: BodyLimits, tenant: str, keyed: Keyed | None
+    request: Request, limits: BodyLimits, tenant: str, keyed: Keyed[Adapted] | None
 ) -> AdaptCall:
     """Read images to add to a session. Raises as `read_adapt` does."""
     images, options, problems = await _read_labelled(request, limits, SupportBody, "support")
     return AdaptCall(images, AdaptOptions(**options), problems, tenant, keyed)
+
+
+def read_removal(
+    query: Mapping[str, str | None], tenant: str, keyed: Keyed[Adapted] | None
+) -> AdaptCall:
+    """What taking an image out of a session asks for, from the query of its address."""
+    given = [(name, text) for name, text in query.items() if text is not None]
+    options, problems = _options(given, {name: OPTION_KINDS[name] for name in query})
+    return AdaptCall((), AdaptOptions(**options), problems, tenant, keyed)
+
+
+async def read_check(
+    request: Request, limits: BodyLimits, session_id: str, tenant: str
+) -> CheckCall:
+    """Read what a report is to tell; no body at all asks for nothing in particular.
+
+    Raises as `read_adapt` does.
+    """
+    if "content-type" not in request.headers and not await read_body(request, limits):
+        return CheckCall(session_id, tenant=tenant)
+    sent = content_type(request)
+    if sent.media_type == MULTIPART:
+        form = await read_form(request, sent.boundary, limits)
+        kinds = {name: OPTION_KINDS[name] for name in ReportBody.model_fields}
+        options, problems = _options(form.texts, kinds)
+        problems += [*form.problems, *_no_files(form)]
+        return CheckCall(session_id, **options, problems=problems, tenant=tenant)
+    return await _read_json(
+        request,
+        limits,
+        ReportBody,
+        lambda body: CheckCall(session_id, **_given(body), tenant=tenant),
+    )
+
+
+def _given(body: BaseModel) -> dict[str, Any]:
+    return body.model_dump(exclude_none=True)
+
+
+def _no_files(form: Form, wanted: str | None = None) -> list[Problem]:
+    """What is wrong with the files of a form that has none but ``wanted``."""
+    expected = "no files" if wanted is None else f"one file, in a field named {wanted!r}"
+    return [
+        Problem("unknown_field", f"expected {expected}", file.field[:SHOWN])
+        for file in form.files
+        if file.field != wanted
+    ]
+
+
+async def read_restore(
+    request: Request,
+    limits: BodyLimits,
+    tenant: str,
+    keyed: Keyed[Restored] | None,
+    ttl_seconds: str | None,
+) -> RestoreCall:
+    """Read the file of a session: the body itself, or the file of a form.
+
+    ``ttl_seconds`` is that of the query. Raises MalformedBody, UnsupportedMediaType, TooLarge and
+    InvalidInput.
+    """
+    given = [] if ttl_seconds is None else [("ttl_seconds", ttl_seconds)]
+    options, problems = _options(given, {"ttl_seconds": _number})
+    sent = content_type(request, (OCTETS, MULTIPART))
+    if sent.media_type == OCTETS:
+        content = await read_body(request, limits)
+    else:
+        form = await read_form(request, sent.boundary, limits)
+        files = [file.content for file in form.files if file.field == SESSION_FIELD]
+        _, unknown = _options(form.texts, {})
+        problems += [*form.problems, *unknown, *_no_files(form, SESSION_FIELD)]
+        if len(files) != 1:
+            message = f"expected the file of one session, got {len(files)}"
+            problems.append(Problem("missing", message, SESSION_FIELD))
+        content = files[0] if files else b""
+    return RestoreCall(content, options.get("ttl_seconds"), problems, tenant, keyed)
 
 
 async def read_evaluate(
@@ -117,7 +205,7 @@ async def _read_labelled(
     if sent.media_type == MULTIPART:
         form = await read_form(request, sent.boundary, limits)
         kinds = {name: OPTION_KINDS[name] for name in kind.model_fields if name != field}
-        options, problems = _options(form, kinds)
+        options, problems = _options(form.texts, kinds)
         return _labelled_files(form), options, [*form.problems, *problems]
     return await _read_json(request, limits, kind, lambda body: _labelled_body(body, field))
 
@@ -167,7 +255,7 @@ def _predict_body(body: PredictBody, tenant: str) -> PredictCall:
 
 
 def _predict_form(form: Form, tenant: str) -> PredictCall:
-    options, problems = _options(form, {"session_id": str, "top_k": _whole})
+    options, problems = _options(form.texts, {"session_id": str, "top_k": _whole})
     problems += form.problems
     problems += [
         Problem(
@@ -201,7 +289,7 @@ def _predict_call(
 
 
 def _options(
-    form: Form, kinds: Mapping[str, Callable[[str], Any]]
+    texts: Sequence[tuple[str, str]], kinds: Mapping[str, Callable[[str], Any]]
 ) -> tuple[dict[str, Any], list[Problem]]:
     """The text fields as values of their kinds, and the problems of those that cannot be.
 
@@ -209,7 +297,7 @@ def _options(
     """
     found: dict[str, Any] = {}
     problems = []
-    for name, sent in form.texts:
+    for name, sent in texts:
         text, kind = sent.strip(), kinds.get(name)
         if kind is None:
             problems.append(Problem("unknown_option", _hint(name, tuple(kinds)), name[:SHOWN]))

@@ -11,12 +11,14 @@ from ..service.registry import Registry
 from ..service.service import Service
 from ..service.values import (
     Adapted,
+    Checked,
     Choice,
     Confusion,
     Evaluated,
     Notice,
     Predicted,
     Report,
+    Restored,
     Suspect,
 )
 from ..sessions.session import Page, SessionFacts
@@ -28,17 +30,22 @@ from .schemas import (
     ClassResult,
     ConfusedInfo,
     ConfusionInfo,
+    EmbeddingInfo,
     EvaluateAnswer,
     InitializationInfo,
     InitializationList,
     InitializationRef,
     LabelProbability,
+    LimitsInfo,
     Measured,
     Mistake,
     NoneOfThese,
+    PlaceInfo,
     PredictAnswer,
     Prediction,
+    ReportAnswer,
     ReportInfo,
+    RestoredAnswer,
     SessionInfo,
     SessionList,
     SuspectInfo,
@@ -132,6 +139,28 @@ def evaluate_answer(evaluated: Evaluated, service: Service) -> EvaluateAnswer:
     )
 
 
+def report_answer(checked: Checked, service: Service) -> ReportAnswer:
+    """The answer to a call for a report."""
+    return ReportAnswer(
+        session_id=checked.session.id,
+        initialization=_reference(checked.handle),
+        version=checked.session.version,
+        expires_at=_moment(checked.session.expires_at),
+        report=_report(checked.report),
+        embedding=_embedding(checked),
+        device=service.engine.device_name,
+        executor=checked.handle.executor.name,
+        timing=_timing(checked.timing),
+    )
+
+
+def restored_answer(restored: Restored, registry: Registry) -> RestoredAnswer:
+    """The answer to the file of a session."""
+    return RestoredAnswer(
+        **dict(session_info(restored.session, registry)), warnings=_warnings(restored.warnings)
+    )
+
+
 def session_list(page: Page, registry: Registry) -> SessionList:
     """A page of sessions; those whose initialization is not loaded stand among them."""
     return SessionList(
@@ -159,13 +188,23 @@ def session_info(session: SessionFacts, registry: Registry) -> SessionInfo:
     )
 
 
-def initialization_list(service: Service) -> InitializationList:
-    """What is loaded."""
+def initialization_list(service: Service, max_body_bytes: int) -> InitializationList:
+    """What is loaded, and what calls may have."""
+    limits = service.limits
     return InitializationList(
         initializations=[
             _initialization(handle, service) for handle in service.registry.by_name.values()
         ],
         default=service.registry.default,
+        limits=LimitsInfo(
+            max_body_bytes=max_body_bytes,
+            max_support_images=limits.max_support_images,
+            max_query_images=limits.max_query_images,
+            max_classes=limits.max_classes,
+            default_ttl_seconds=limits.default_ttl_seconds,
+            max_ttl_seconds=limits.max_ttl_seconds,
+            may_keep_support=limits.may_keep_support,
+        ),
         device=service.engine.device_name,
     )
 
@@ -233,6 +272,18 @@ def _report(report: Report) -> ReportInfo:
         ],
         suspects=[_suspect(suspect) for suspect in report.suspects],
         not_checkable=list(report.not_checkable),
+    )
+
+
+def _embedding(checked: Checked) -> EmbeddingInfo | None:
+    if checked.places is None:
+        return None
+    labelled = zip(checked.labels, checked.places, strict=True)
+    return EmbeddingInfo(
+        points=[
+            PlaceInfo(position=position, label=label, x=x, y=y)
+            for position, (label, (x, y)) in enumerate(labelled)
+        ]
     )
 
 

@@ -5,12 +5,25 @@ from __future__ import annotations
 from fastapi import FastAPI
 from starlette.routing import BaseRoute
 
-from . import adaptation_routes, operation_routes, prediction_routes, session_routes
+from . import (
+    adaptation_routes,
+    operation_routes,
+    portable_routes,
+    prediction_routes,
+    session_routes,
+)
 from .openapi import refusals
 from .paths import VERSION_PREFIX
 
 ROUTERS = tuple(
-    part.router for part in (adaptation_routes, prediction_routes, session_routes, operation_routes)
+    part.router
+    for part in (
+        adaptation_routes,
+        prediction_routes,
+        session_routes,
+        portable_routes,
+        operation_routes,
+    )
 )
 
 

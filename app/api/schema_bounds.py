@@ -8,7 +8,7 @@ from typing import Any
 from ..service.registry import AUTO
 from ..service.service import Service
 
-REQUESTS = ("AdaptBody", "SupportBody", "EvaluateBody", "PredictBody")
+REQUESTS = ("AdaptBody", "SupportBody", "EvaluateBody", "PredictBody", "ReportBody")
 """The models of bodies in JSON."""
 EMPTY_TEXT = {"type": "string", "const": ""}
 NOTHING_GIVEN = ({"type": "null"}, EMPTY_TEXT)
@@ -43,6 +43,15 @@ def add_bounds(schema: dict[str, Any], service: Service) -> None:
             for kind in described.get("anyOf", [described]):
                 if kind not in NOTHING_GIVEN:
                     kind.update(bounds.get(name, {}))
+
+    for operation in _operations(schema):
+        for parameter in operation.get("parameters", []):
+            parameter["schema"].update(bounds.get(parameter["name"], {}))
+
+
+def _operations(schema: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    for path in schema["paths"].values():
+        yield from path.values()
 
 
 def _bodies(schema: dict[str, Any]) -> Iterator[dict[str, Any]]:

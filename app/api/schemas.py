@@ -92,6 +92,15 @@ class SupportBody(_In):
     report: bool | None = None
 
 
+class ReportBody(_In):
+    """What a report is to tell, as JSON."""
+
+    steps: Annotated[Steps | None, Field(description="the session's own unless given")] = None
+    embedding: Annotated[
+        bool | None, Field(description="lay the support images out in a plane, too")
+    ] = None
+
+
 class EvaluateBody(_In):
     """Queries with their labels as JSON."""
 
@@ -138,7 +147,7 @@ class WarningInfo(_Out):
         str,
         Field(
             description="few_images, same_image, copied_image, blank_image, one_class_wins, "
-            "unlike_training_data or report_unfinished"
+            "unlike_training_data, report_unfinished or support_not_kept"
         ),
     ]
     message: str
@@ -151,7 +160,7 @@ class SessionInfo(_Out):
     initialization: InitializationRef
     classes: list[ClassInfo]
     steps: int
-    version: Annotated[int, Field(description="one more whenever images are added; the ETag")]
+    version: Annotated[int, Field(description="one more with each change; the ETag")]
     views: Annotated[
         int | None,
         Field(description="of each image, itself among them; null in sessions of older versions"),
@@ -248,6 +257,41 @@ class ChoiceInfo(_Out):
     chosen: str
     reason: str
     candidates: list[CandidateInfo]
+
+
+class RestoredAnswer(SessionInfo):
+    """A session that was made of a file."""
+
+    warnings: list[WarningInfo]
+
+
+class PlaceInfo(_Out):
+    """Where a support image lies in a plane, near those that look alike to the session."""
+
+    position: Annotated[int, Field(description="among the session's support images, as sent")]
+    label: str
+    x: Annotated[float, Field(ge=-1, le=1)]
+    y: Annotated[float, Field(ge=-1, le=1)]
+
+
+class EmbeddingInfo(_Out):
+    """The support images in the plane of the two principal components of their features."""
+
+    points: list[PlaceInfo]
+
+
+class ReportAnswer(_Out):
+    """How a session's support set classifies its own images."""
+
+    session_id: str
+    initialization: InitializationRef
+    version: int
+    expires_at: datetime
+    report: ReportInfo
+    embedding: Annotated[EmbeddingInfo | None, Field(description="null unless asked for")]
+    device: str
+    executor: str
+    timing: TimingInfo
 
 
 class AdaptAnswer(SessionInfo):
@@ -402,6 +446,18 @@ class InitializationInfo(_Out):
     measured: list[Measured]
 
 
+class LimitsInfo(_Out):
+    """What one call and one session may have."""
+
+    max_body_bytes: Annotated[int, Field(description="of a call")]
+    max_support_images: Annotated[int, Field(description="of a call, and of a session")]
+    max_query_images: Annotated[int, Field(description="of a call")]
+    max_classes: Annotated[int, Field(description="of a session")]
+    default_ttl_seconds: float
+    max_ttl_seconds: float
+    may_keep_support: Annotated[bool, Field(description="false: no session keeps its support set")]
+
+
 class InitializationList(_Out):
     """All loaded initializations."""
 
@@ -410,6 +466,7 @@ class InitializationList(_Out):
         str,
         Field(description="what a call gets that names none; `auto`: its images decide"),
     ]
+    limits: LimitsInfo
     device: str
 
 

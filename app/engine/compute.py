@@ -16,15 +16,18 @@ from ..images.fingerprints import fingerprints, unknown
 from ..images.prepared import Prepared, split
 from ..images.preprocessing import Preprocessing, packed, unpacked
 from ..meta.episode import Support
-from ..meta.params import all_finite, copied_channels_last, mapped
+from ..meta.head import BIAS, WEIGHT
+from ..meta.params import Params, all_finite, copied_channels_last, mapped
+from ..meta.plane import plane
 from .executor import Executor, Outcome
 from .handle import Handle
 from .queue import BatchKey, Job
 from .scoring import scored
-from .work import Adaptation, Classification, Fold, SupportSet, Timing
+from .work import Adaptation, Classification, Fold, Layout, SupportSet, Timing
 
 ADAPTING, PREDICTING = "adapting", "predicting"
 FREEZING, HOLDING_OUT = "preparing images", "checking images"
+LAYING_OUT = "laying out images"
 MOST_FROZEN_BYTES, FLOAT_BYTES = 1 << 24, 4
 """Of images that are floats at once, for an executor to which it makes no difference."""
 Results = dict[Job, Any]
@@ -41,6 +44,7 @@ class Compute:
             PREDICTING: self._predict,
             FREEZING: self._freeze,
             HOLDING_OUT: self._hold_out,
+            LAYING_OUT: self._lay_out,
         }
 
     @torch.no_grad()
@@ -70,7 +74,7 @@ class Compute:
                 adaptation = _adaptation(outcome, job.work, prepared[job], kept)
                 results[job] = replace(
                     adaptation,
-                    unlikeness=handle.unlikeness(prepared[job].statistics),
+                    unlikeness=_unlikeness(handle, prepared[job]),
                     timing=_timing(job, began, decoded),
                 )
             except InnerLoopDiverged as diverged:
@@ -103,10 +107,26 @@ class Compute:
         return results
 
     def _freeze(self, key: BatchKey, jobs: Sequence[Job]) -> Results:
-        handle = key.handle
+        return {job: self._frozen_of_kept(key.handle, job.work) for job in jobs}
+
+    def _frozen_of_kept(self, handle: Handle, kept: torch.Tensor) -> torch.Tensor:
         if handle.keeps_features:
-            return {job: self._placed(job.work).to(torch.float32) for job in jobs}
-        return {job: self._frozen(handle, job.work, handle.views_of(None)) for job in jobs}
+            return self._placed(kept).to(torch.float32)
+        return self._frozen(handle, kept, handle.views_of(None))
+
+    def _lay_out(self, key: BatchKey, jobs: Sequence[Job]) -> Results:
+        return {job: plane(self._features(key.handle, job.work)) for job in jobs}
+
+    def _features(self, handle: Handle, layout: Layout) -> torch.Tensor:
+        """`(support, feature)`: those that a session classifies its support images by.
+
+        A head whose rows are the axes of the feature space has them as its logits.
+        """
+        n_features = layout.adapted[WEIGHT].shape[1]
+        axes = {WEIGHT: torch.eye(n_features), BIAS: torch.zeros(n_features)}
+        by_axes: Params = mapped(self._placed, {**layout.adapted, **axes})
+        frozen = self._frozen_of_kept(handle, layout.kept)
+        return handle.executor.logits([by_axes], [frozen])[0].cpu() / handle.scoring.scale
 
     def _hold_out(self, key: BatchKey, jobs: Sequence[Job]) -> Results:
         return {job: self._held_out(key.handle.executor, job.work, key.steps) for job in jobs}
@@ -127,6 +147,8 @@ class Compute:
         """`(support, 1 + view, ...)` frozen features of each job, what was kept coming first."""
         supports = [job.work for job in prepared]
         images = [just_sent.images for just_sent in prepared.values()]
+        if handle.keeps_features and not any(len(own) for own in images):
+            return [self._placed(each.kept).to(torch.float32) for each in supports]
         if not handle.keeps_features:
             images = [
                 _behind(each.kept, unpacked(handle.preprocessing, own))
@@ -214,6 +236,10 @@ def _joined(tensors: Sequence[torch.Tensor]) -> torch.Tensor:
 def _behind(kept: torch.Tensor | None, rows: torch.Tensor) -> torch.Tensor:
     """Rows with what was kept in front of them."""
     return rows if kept is None else torch.cat([kept, rows])
+
+
+def _unlikeness(handle: Handle, just_sent: Prepared) -> float | None:
+    return handle.unlikeness(just_sent.statistics) if len(just_sent) else None
 
 
 def _adaptation(

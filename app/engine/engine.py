@@ -11,14 +11,14 @@ import torch
 
 from ..checkpoints.checkpoint import Checkpoint
 from ..meta.placement import placed
-from .compute import ADAPTING, FREEZING, HOLDING_OUT, PREDICTING, Compute
+from .compute import ADAPTING, FREEZING, HOLDING_OUT, LAYING_OUT, PREDICTING, Compute
 from .device import describe_device
 from .executors import executor_of
 from .handle import Handle
 from .helper_pool import HelperPool
 from .process import compute_alone
 from .queue import BatchKey, BatchStats, ComputeQueue
-from .work import Adaptation, Classification, Fold, Queries, SupportSet
+from .work import Adaptation, Classification, Fold, Layout, Queries, SupportSet
 
 FEW_SUPPORT, FEW_QUERIES = (32, 4), (8, 8)
 """Images of a job up to which it gains from company on a CPU, and of how many jobs."""
@@ -92,6 +92,11 @@ class Engine:
         """
         key = BatchKey(HOLDING_OUT, handle, _wanted(handle, steps))
         return self._queue.submit(key, fold, tenant, len(fold.labels))
+
+    def lay_out(self, handle: Handle, layout: Layout, tenant: str = "") -> Future[torch.Tensor]:
+        """`(support, 2)` places in -1..1 of a session's images, see `plane`. Raises Unavailable."""
+        key = BatchKey(LAYING_OUT, handle)
+        return self._queue.submit(key, layout, tenant, len(layout.kept))
 
     def stats(self) -> dict[str, BatchStats]:
         """What was computed so far, by task."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 
 from ..checkpoints.checkpoint import Checkpoint
+from ..images.prepared import Prepared, no_images
 from ..images.preprocessing import Preprocessing
 from ..meta.scores import Scoring
 from .executor import Executor
@@ -49,6 +50,12 @@ class Handle:
     def keeps_features(self) -> bool:
         """Whether sessions keep frozen features in place of images."""
         return self.checkpoint.initialization.inner_loop.half_features
+
+    @property
+    def no_images(self) -> Prepared:
+        """None at all, for an adaptation to what was kept alone."""
+        shape = self.checkpoint.network.input_shape
+        return no_images(shape, len(self.preprocessing.statistic_names))
 
     def views_of(self, n_views: int | None) -> torch.Tensor:
         """`(n_views - 1, 2, 3)` views of support images; None takes the initialization's own."""

@@ -111,3 +111,14 @@ class Fold:
     labels: torch.Tensor
     n_way: int
     held_out: Sequence[int]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Images of a session to be laid out in a plane by the features that it makes of them.
+
+    ``kept`` `(support, ...)` is what was kept of them, ``adapted`` are the session's tensors.
+    """
+
+    kept: torch.Tensor
+    adapted: Params

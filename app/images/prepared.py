@@ -29,6 +29,11 @@ class Prepared:
         return len(self.blank)
 
 
+def no_images(shape: Sequence[int], n_statistics: int) -> Prepared:
+    """None at all, of images of a shape."""
+    return Prepared(torch.empty(0, *shape), (), torch.empty(0, n_statistics))
+
+
 class Gathered:
     """Images of several parts, one behind another in memory that is taken once."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
+from functools import partial
 
 from ..engine.handle import Handle
 from ..engine.work import Adaptation
@@ -13,7 +14,7 @@ from ..sessions.session import Session, new_session_id
 from .adaptation import Learned, reviewed, run_inner_loop, stored
 from .choice import choose
 from .deadline import within
-from .idempotency import repeatable
+from .idempotency import digest_of, repeatable
 from .labelled_support import LabelledSupport
 from .service import Service
 from .validation import clean_labels, loop_problems, option_problems, support_problems
@@ -36,10 +37,13 @@ async def adapt(service: Service, call: AdaptCall) -> Adapted | Replayed:
         *label_problems,
         *support_problems(len(call.images), labels, (), limits),
     ]
+    digest = partial(digest_of, call.images, labels, call.options)
     async with AsyncExitStack() as held:
         held.enter_context(service.admission.images(call.tenant, len(call.images)))
         async with within(limits.deadline_seconds, "adapting") as deadline:
-            key = await held.enter_async_context(repeatable(service, call, labels, problems))
+            key = await held.enter_async_context(
+                repeatable(service, call.keyed, call.tenant, problems, digest)
+            )
             if key is not None and key.earlier is not None:
                 return key.earlier
             support = LabelledSupport(labels, call.images)

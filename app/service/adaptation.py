@@ -2,27 +2,21 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-import torch
-
 from ..engine.handle import Handle
-from ..engine.work import Adaptation, SupportSet
+from ..engine.work import Adaptation, Images, SupportSet, Timing
 from ..errors import Problem
 from ..sessions.session import KeptSupport, Session
-from .copies import Pictures, pictures_of
+from .copies import pictures_among
 from .decoding import Pixels, result_of
 from .idempotency import Repeatable
 from .labelled_support import LabelledSupport
 from .notices import copies, support_notices
-from .report import report_on
+from .report import Material, report_if_possible
 from .service import Service
 from .values import AdaptCall, Adapted, Choice, Notice, Report
-
-COMPARED_AT_ONCE = 100
-"""Images that are compared within a fraction of a millisecond."""
 
 
 @dataclass(frozen=True)
@@ -48,9 +42,13 @@ async def run_inner_loop(
 
     Raises InvalidInput with ``problems`` and every bad image, InnerLoopDiverged and Unavailable.
     """
-    images, decoding = await service.decoding.of(call.tenant).decode(
-        support.sent, handle.preprocessing, problems, known, fingerprinting=True
-    )
+    images: Images
+    if support.sent:
+        images, decoding = await service.decoding.of(call.tenant).decode(
+            support.sent, handle.preprocessing, problems, known, fingerprinting=True
+        )
+    else:
+        images, decoding = handle.no_images, Timing()
     views, steps = call.options.views, call.options.steps
     work = SupportSet(images, support.positions, len(support.names), support.kept, views)
     job = service.engine.adapt(handle, work, steps, call.tenant)
@@ -71,22 +69,16 @@ async def reviewed(
     The former has until ``deadline``, the latter a time of its own.
     """
     kept = support.kept_with(adaptation.kept)
-    pictures = await _pictures(support.fingerprints_with(adaptation.fingerprints), kept)
+    pictures = await pictures_among(support.fingerprints_with(adaptation.fingerprints), kept)
     notices = (
         *copies(support, pictures),
         *await support_notices(service, handle, support, adaptation, call.tenant, deadline),
     )
     if not call.options.report:
         return Learned(support, adaptation, notices, None)
-    report, unfinished = await report_on(service, handle, support, kept, pictures, call)
+    material = Material(support, kept, pictures, call.options.steps)
+    report, unfinished = await report_if_possible(service, handle, material, call.tenant)
     return Learned(support, adaptation, (*notices, *unfinished), report)
-
-
-async def _pictures(fingerprints: torch.Tensor, kept: torch.Tensor) -> Pictures:
-    """`pictures_of`; of many images in a thread, since all pairs of them are looked at."""
-    if len(kept) <= COMPARED_AT_ONCE:
-        return pictures_of(fingerprints, kept)
-    return await asyncio.to_thread(pictures_of, fingerprints, kept)
 
 
 async def stored(

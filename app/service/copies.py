@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections.abc import Sequence
 
@@ -14,6 +15,17 @@ from ..images.fingerprints import alike
 Flags = NDArray[np.bool_]
 Pictures = Sequence[Sequence[int]]
 """Positions of images by the picture that they show, each once and in order; most are alone."""
+
+
+COMPARED_AT_ONCE = 100
+"""Images that are compared within a fraction of a millisecond."""
+
+
+async def pictures_among(fingerprints: torch.Tensor, kept: torch.Tensor) -> Pictures:
+    """`pictures_of`; of many images in a thread, since all pairs of them are looked at."""
+    if len(kept) <= COMPARED_AT_ONCE:
+        return pictures_of(fingerprints, kept)
+    return await asyncio.to_thread(pictures_of, fingerprints, kept)
 
 
 def pictures_of(fingerprints: torch.Tensor, kept: torch.Tensor) -> Pictures:

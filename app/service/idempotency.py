@@ -6,13 +6,14 @@ import asyncio
 import contextlib
 import hashlib
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import asdict, dataclass
+from typing import Any
 
 from ..errors import IdempotencyKeyReused, Problem, SessionNotFound
 from ..sessions.session import IdempotencyKey, KeptAnswer
 from .service import Service
-from .values import AdaptCall, AdaptOptions, Keyed, Replayed, SentImage
+from .values import AdaptOptions, Keyed, Replayed, SentImage
 
 
 @dataclass(frozen=True)
@@ -20,7 +21,7 @@ class Repeatable:
     """A call under its key, with its digest, and the answer that an earlier one got."""
 
     key: IdempotencyKey
-    keyed: Keyed
+    keyed: Keyed[Any]
     digest: str
     earlier: Replayed | None
 
@@ -31,28 +32,32 @@ class Repeatable:
 
 @contextlib.asynccontextmanager
 async def repeatable(
-    service: Service, call: AdaptCall, labels: Sequence[str], problems: Sequence[Problem]
+    service: Service,
+    keyed: Keyed[Any] | None,
+    tenant: str,
+    problems: Sequence[Problem],
+    digest_of_call: Callable[[], str],
 ) -> AsyncIterator[Repeatable | None]:
     """Hold the key of a call, if it has one, and look for the answer that an earlier one got.
 
-    A call that is refused anyway is no repetition of one that was answered. Raises what
-    `InFlightKeys.held` does, and SessionNotFound where the earlier answer's session is gone.
+    ``digest_of_call`` takes its time. A call that is refused anyway is no repetition of one that
+    was answered. Raises what `InFlightKeys.held` does, and SessionNotFound where the earlier
+    answer's session is gone.
     """
-    keyed = call.keyed
     if keyed is None or problems:
         yield None
         return
     loop = asyncio.get_running_loop()
     # Off the event loop: a call has up to megabytes.
-    digest = await loop.run_in_executor(None, digest_of, call.images, labels, call.options)
-    key = IdempotencyKey(call.tenant, keyed.route, keyed.key)
+    digest = await loop.run_in_executor(None, digest_of_call)
+    key = IdempotencyKey(tenant, keyed.route, keyed.key)
     with service.in_flight.held(key, digest):
         kept = await service.storage.kept_answer(key)
         if kept is not None and kept.digest != digest:
             raise IdempotencyKeyReused
         earlier = None
         if kept is not None:
-            await service.storage.read(kept.session_id, call.tenant)
+            await service.storage.read(kept.session_id, tenant)
             if kept.content is None:
                 raise SessionNotFound(kept.session_id)
             earlier = Replayed(kept.status, kept.content)

@@ -41,6 +41,10 @@ class Registry:
 
     def of(self, session: SessionFacts) -> Handle:
         """The one that a session was adapted from. Raises InitializationNotLoaded."""
-        if session.identity not in self._by_identity:
-            raise InitializationNotLoaded(session.identity, list(self.by_name))
-        return self._by_identity[session.identity]
+        return self.by_identity(session.identity)
+
+    def by_identity(self, identity: str) -> Handle:
+        """The one of an identity. Raises InitializationNotLoaded."""
+        if identity not in self._by_identity:
+            raise InitializationNotLoaded(identity, list(self.by_name))
+        return self._by_identity[identity]

@@ -16,44 +16,60 @@ from .copies import Pictures
 from .deadline import within
 from .labelled_support import LabelledSupport
 from .service import Service
-from .values import AdaptCall, Confusion, Notice, Report, Suspect
+from .values import Confusion, Notice, Report, Suspect
 
 EXACT_UP_TO = 50
 """Pictures of a support set up to which each one is held out by itself."""
 FOLDS = 10
 
 
-async def report_on(
-    service: Service,
-    handle: Handle,
-    support: LabelledSupport,
-    kept: torch.Tensor,
-    pictures: Pictures,
-    call: AdaptCall,
-) -> tuple[Report | None, tuple[Notice, ...]]:
-    """The report on what is kept of images, or a notice that there was no time or room for it.
+@dataclass(frozen=True)
+class Material:
+    """What a report is made of.
 
-    Copies, which ``pictures`` tells, are held out together: none speaks for another.
+    ``kept`` `(support, ...)` is what is kept of the images of ``support``, ``pictures`` tells which
+    of them are copies, and ``steps`` are those of the inner loop.
     """
-    seconds = service.limits.report_deadline_seconds
+
+    support: LabelledSupport
+    kept: torch.Tensor
+    pictures: Pictures
+    steps: int | None
+
+
+async def report_if_possible(
+    service: Service, handle: Handle, material: Material, tenant: str
+) -> tuple[Report | None, tuple[Notice, ...]]:
+    """The report on a support set, or a notice that there was no time or room for it."""
     try:
-        async with within(seconds, "checking the support set"):
-            # What does not adapt is computed once for all folds.
-            frozen = await asyncio.wrap_future(service.engine.freeze(handle, kept, call.tenant))
-            folds = [
-                Fold(frozen, support.positions, len(support.names), held_out)
-                for held_out in folds_of(support.labels, pictures)
-            ]
-            logits = await _logits(service, handle, folds, call)
+        return await report_on(service, handle, material, tenant), ()
     except DeadlineExceeded:
+        seconds = service.limits.report_deadline_seconds
         message = f"the support set could not be checked within {seconds:g} s"
         return None, (Notice("report_unfinished", message),)
     except (Unavailable, InnerLoopDiverged) as failed:
         message = f"the support set could not be checked: {failed}"
         return None, (Notice("report_unfinished", message),)
+
+
+async def report_on(service: Service, handle: Handle, material: Material, tenant: str) -> Report:
+    """The report on a support set.
+
+    Copies are held out together: none speaks for another. Raises DeadlineExceeded, Unavailable and
+    InnerLoopDiverged.
+    """
+    support, pictures = material.support, material.pictures
+    async with within(service.limits.report_deadline_seconds, "checking the support set"):
+        # What does not adapt is computed once for all folds.
+        frozen = await asyncio.wrap_future(service.engine.freeze(handle, material.kept, tenant))
+        folds = [
+            Fold(frozen, support.positions, len(support.names), held_out)
+            for held_out in folds_of(support.labels, pictures)
+        ]
+        logits = await _logits(service, handle, folds, material.steps, tenant)
     held_out = [position for fold in folds for position in fold.held_out]
     probabilities = handle.scoring.probabilities(logits)
-    return _report(support, pictures, _HeldOut(held_out, logits, probabilities)), ()
+    return _report(support, pictures, _HeldOut(held_out, logits, probabilities))
 
 
 def folds_of(labels: Sequence[str], pictures: Pictures) -> list[list[int]]:
@@ -83,7 +99,7 @@ def folds_of(labels: Sequence[str], pictures: Pictures) -> list[list[int]]:
 
 
 async def _logits(
-    service: Service, handle: Handle, folds: Sequence[Fold], call: AdaptCall
+    service: Service, handle: Handle, folds: Sequence[Fold], steps: int | None, tenant: str
 ) -> torch.Tensor:
     """`(held out, n_way)` logits of the folds one after another.
 
@@ -94,7 +110,7 @@ async def _logits(
 
     async def work() -> None:
         for place, fold in waiting:
-            job = service.engine.hold_out(handle, fold, call.options.steps, call.tenant)
+            job = service.engine.hold_out(handle, fold, steps, tenant)
             logits[place] = await asyncio.wrap_future(job)
 
     workers = [asyncio.create_task(work()) for _ in range(service.limits.concurrent_decodes)]

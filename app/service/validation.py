@@ -54,16 +54,18 @@ def support_problems(
                 f"expected at most {limits.max_support_images} images, got {total}{already}",
             )
         )
-    classes = len({*labels, *kept})
-    if not MIN_CLASSES <= classes <= limits.max_classes:
-        problems.append(
-            Problem(
-                "number_of_classes",
-                f"expected images of {MIN_CLASSES} to {limits.max_classes} different "
-                f"labels, got {classes}",
-            )
-        )
-    return problems
+    return problems + class_problems([*labels, *kept], limits)
+
+
+def class_problems(labels: Sequence[str], limits: Limits) -> list[Problem]:
+    """What is wrong with the number of different labels of a support set."""
+    classes = len(set(labels))
+    if MIN_CLASSES <= classes <= limits.max_classes:
+        return []
+    message = (
+        f"expected images of {MIN_CLASSES} to {limits.max_classes} different labels, got {classes}"
+    )
+    return [Problem("number_of_classes", message)]
 
 
 def query_problems(n_images: int, top_k: int | None, limits: Limits) -> list[Problem]:

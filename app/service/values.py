@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Generic, Literal, TypeVar
 
 from ..engine.handle import Handle
 from ..engine.work import Timing
@@ -201,13 +201,26 @@ class Adapted:
 
 
 @dataclass(frozen=True)
-class Keyed:
+class Restored:
+    """A session that was made of a file. ``answer`` is as that of `Adapted`."""
+
+    session: Session
+    handle: Handle
+    warnings: tuple[Notice, ...]
+    answer: bytes | None = None
+
+
+Told = TypeVar("Told")
+
+
+@dataclass(frozen=True)
+class Keyed(Generic[Told]):
     """A call that its caller may repeat: its key and route, and how its answer is written."""
 
     key: str
     route: str
     status: int
-    write: Callable[[Adapted], bytes]
+    write: Callable[[Told], bytes]
 
 
 @dataclass(frozen=True)
@@ -222,7 +235,69 @@ class AdaptCall:
     options: AdaptOptions = AdaptOptions()
     problems: Sequence[Problem] = ()
     tenant: str = ""
-    keyed: Keyed | None = None
+    keyed: Keyed[Adapted] | None = None
+
+
+@dataclass(frozen=True)
+class RestoreCall:
+    """A call that brings the file of a session; ``problems`` and ``keyed`` are as above."""
+
+    content: bytes
+    ttl_seconds: float | None = None
+    problems: Sequence[Problem] = ()
+    tenant: str = ""
+    keyed: Keyed[Restored] | None = None
+
+
+ExportFormat = Literal["safetensors"]
+
+
+@dataclass(frozen=True)
+class ExportCall:
+    """A call for a session as a file."""
+
+    session_id: str
+    format: ExportFormat
+    tenant: str = ""
+
+
+@dataclass(frozen=True)
+class Exported:
+    """A session as a file, with a name for it."""
+
+    session: Session
+    content: bytes
+    filename: str
+
+
+@dataclass(frozen=True)
+class CheckCall:
+    """What a call for the report on a session asks for.
+
+    ``steps`` None takes the session's own; with ``embedding`` its images are laid out in a plane.
+    """
+
+    session_id: str
+    steps: int | None = None
+    embedding: bool = False
+    problems: Sequence[Problem] = ()
+    tenant: str = ""
+
+
+@dataclass(frozen=True)
+class Checked:
+    """The report on a session's support set.
+
+    ``labels`` are those of its images in the order sent, ``places`` where each lies in a plane, in
+    -1..1, None where that was not asked for.
+    """
+
+    session: Session
+    handle: Handle
+    report: Report
+    labels: tuple[str, ...]
+    places: tuple[tuple[float, float], ...] | None
+    timing: Timing
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ from schemathesis.transport.requests import REQUESTS_TRANSPORT
 from .real_things import BOUNDARY, RealThings, is_cursor, is_made_up_id, written
 
 JSON, FORM = "application/json", "multipart/form-data"
+OCTETS = "application/octet-stream"
 KEY = "key-of-one-12345678"
 SEED = 1
 BOTH_WAYS, IN_ORDER = tuple(GenerationMode), (GenerationMode.POSITIVE,)
@@ -117,11 +118,7 @@ class Contract:
     def _install(self) -> None:
         @self._schema.hook
         def map_case(context: HookContext, case: Case[Any]) -> Case[Any]:  # noqa: ARG001
-            operation = case.operation.label
-            if is_made_up_id(case.path_parameters.get("session_id")):
-                changes = operation.startswith("DELETE") or operation.endswith("/support")
-                live = self._real.new_session() if changes else self._real.session
-                case.path_parameters["session_id"] = live
+            self._make_path_real(case)
             if is_cursor(case.query.get("after")):
                 case.query["after"] = self._real.cursor
             return case
@@ -139,6 +136,10 @@ class Contract:
             body = self._real.json(*_asked(context.case), value)
             return {"data": json.dumps(body).encode(), "headers": {"Content-Type": JSON}}
 
+        @REQUESTS_TRANSPORT.serializer(OCTETS)
+        def real_file(context: SerializationContext, value: Any) -> dict[str, Any]:  # noqa: ARG001
+            return {"data": self._real.file, "headers": {"Content-Type": OCTETS}}
+
         @REQUESTS_TRANSPORT.serializer(FORM)
         def real_form(context: SerializationContext, value: Any) -> dict[str, Any]:
             content = value if isinstance(value, bytes) else json.dumps(value, default=str).encode()
@@ -148,6 +149,16 @@ class Contract:
                 "data": content,
                 "headers": {"Content-Type": f"{FORM}; boundary={BOUNDARY}"},
             }
+
+    def _make_path_real(self, case: Case[Any]) -> None:
+        operation, path = case.operation.label, case.path_parameters
+        if is_made_up_id(path.get("session_id")):
+            changes = operation.startswith("DELETE") or operation.endswith("/support")
+            path["session_id"] = self._real.new_session() if changes else self._real.session
+        if "position" in path:
+            # The sessions of answers may have an image of each class alone.
+            path["session_id"] = self._real.in_place_of(path.get("session_id"))
+            path["position"] = self._real.position(path["position"])
 
 
 def _asked(case: Case[Any]) -> tuple[str, object]:

@@ -15,6 +15,7 @@ from typing import Any
 from urllib.parse import quote
 
 import httpx
+from inkling.api.positions import PATTERN as POSITION_PATTERN
 from inkling.api.schemas import LABEL_SCHEMA, AdaptBody, PredictBody
 from inkling.api.session_ids import PATTERN
 from inkling.api.session_routes import CURSOR_PATTERN
@@ -42,13 +43,24 @@ class RealThings:
         self._images = itertools.cycle(images)
         self.session = self.new_session()
         self.new_session()
+        self.file = http.get(f"/sessions/{self.session}/export").content
         self.cursor = str(http.get("/sessions?limit=1").json()["next"])
 
     def new_session(self) -> str:
-        """The id of a session with LABELS."""
-        files = [(label, ("1.png", next(self._images))) for label in LABELS]
+        """The id of a session with LABELS, in which the first image may be taken out."""
+        files = [(label, ("1.png", next(self._images))) for label in (LABELS[0], *LABELS)]
         session_id: str = self._http.post("/adapt", files=files).json()["session_id"]
         return session_id
+
+    def in_place_of(self, session_id: object) -> object:
+        """A new session in the place of another one, or of what looks like an id."""
+        looks_like_one = re.fullmatch(PATTERN, str(session_id)) is not None
+        return self.new_session() if looks_like_one else session_id
+
+    def position(self, made_up: object) -> object:
+        """A position in a session, in the place of one of the right form."""
+        looks_like_one = re.fullmatch(POSITION_PATTERN, str(made_up)) is not None
+        return "0" if looks_like_one else made_up
 
     def json(self, what: str, session_id: object, body: Any) -> Any:
         """The body of a call ``what``, such as `adapt`, on a session."""
@@ -78,6 +90,8 @@ class RealThings:
         for name, value in body.items():
             if is_made_up_id(value) and name == "session_id":
                 fields.append((name, self.session, False))
+            elif name == "session" and isinstance(_text(value), bytes):
+                fields.append((name, self.file, True))
             elif _is_images(name, value):
                 if value and left <= 0 and len(found) >= LEAST_LABELS["adapt"]:
                     continue

@@ -136,6 +136,9 @@ def bodies(route: str, session_id: str, image: bytes) -> dict[str, tuple[bytes, 
         good = form([("image", image)], session_id=session_id)
         broken = form([("image", b"no image")], session_id=session_id, top_k="0")
         odd: dict[str, object] = {**asking, "images": ["~"]}
+    elif route.endswith("/report"):
+        asking, good = {"embedding": True}, form([], embedding="true")
+        odd, broken = {"steps": "one"}, form([], steps="one")
     else:
         field = "queries" if route.endswith("/evaluate") else "support"
         asking = {field: [{"label": LABELS[0], "image": encoded}]}
@@ -167,7 +170,7 @@ def calls_on_sessions(place: Place) -> list[tuple[str, str]]:
 def told_of(place: Place, method: str, route: str, session_id: str, who: str) -> dict[str, bytes]:
     """The answers to a call on a session in all its forms."""
     lines = {
-        version: f"{method} {version}{route.format(session_id=session_id)}"
+        version: f"{method} {version}{route.format(session_id=session_id, position=0)}"
         for version in ("", "/v1")
     }
     if method != "POST":
@@ -248,7 +251,7 @@ def test_without_a_good_key_every_route_says_the_same(place: Place) -> None:
         told = set()
         for m, (method, route) in enumerate(calls):
             for session_id in (place.live, *place.gone.values()):
-                line = f"{method} {route.format(session_id=session_id)}"
+                line = f"{method} {route.format(session_id=session_id, position=0)}"
                 kind, body = bodies(route, session_id, place.image)["a form"]
                 address = f"10.0.{n}.{m}"
                 headers = (sent, b"Content-Type: " + kind) if method == "POST" else (sent,)

@@ -34,8 +34,11 @@ def test_every_example_does_what_it_shows(http: httpx.Client, described: dict[st
     assert [entry["label"] for entry in grown.json()["classes"]] == ["keble", "tengwar", "tibetan"]
     queries = example(described, "/sessions/{session_id}/evaluate")
     assert http.post(f"/sessions/{session_id}/evaluate", json=queries).json()["n_images"] == 2
+    report = example(described, "/sessions/{session_id}/report")
+    points = http.post(f"/sessions/{session_id}/report", json=report).json()["embedding"]["points"]
+    assert len(points) == 6
     posts = [path for path, item in described["paths"].items() if "post" in item]
-    assert len(posts) == 4
+    assert len(posts) == 6
 
 
 def test_forms_tell_that_fields_are_labels(described: dict[str, Any]) -> None:

@@ -14,7 +14,7 @@ from inkling.errors import (
     Unavailable,
 )
 from inkling.service.adapt import adapt
-from inkling.service.values import AdaptCall, Keyed, Replayed, SentImage
+from inkling.service.values import AdaptCall, Adapted, Keyed, Replayed, SentImage
 
 from .conftest import House
 
@@ -22,7 +22,7 @@ Calls = Callable[..., AdaptCall]
 EMPTY = (0, 0)
 
 
-def keyed(key: str = "once") -> Keyed:
+def keyed(key: str = "once") -> Keyed[Adapted]:
     return Keyed(key, "POST /adapt", 201, lambda adapted: adapted.session.id.encode())
 
 

@@ -172,7 +172,7 @@ def test_images_that_are_added_decide_nothing(
 
 
 def test_a_keyed_call_is_repeated_with_its_choice(both: House, groceries: list[SentImage]) -> None:
-    keyed = Keyed("once", "POST /adapt", 201, lambda adapted: _reason(adapted).encode())
+    keyed = Keyed[Adapted]("once", "POST /adapt", 201, lambda adapted: _reason(adapted).encode())
     first = both.run(adapt, AdaptCall(groceries, keyed=keyed))
     assert both.run(adapt, AdaptCall(groceries, keyed=keyed)) == Replayed(201, first.answer)
     assert b"photograph" in first.answer
