@@ -43,8 +43,11 @@ def encode_tensors(
 
 
 def decode_tensors(content: bytes) -> dict[str, torch.Tensor]:
-    """The tensors of `encode_tensors`."""
-    return load(content)
+    """The tensors of `encode_tensors`. Raises ValueError for anything else."""
+    try:
+        return load(content)
+    except (SafetensorError, KeyError) as broken:
+        raise ValueError(f"expected a safetensors file: {broken}") from None
 
 
 def read_tensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from ..engine.handle import Handle
 from ..engine.work import Adaptation, Images, SupportSet, Timing
-from ..errors import Problem
+from ..errors import InvalidInput, Problem
 from ..sessions.session import KeptSupport, Session
 from .copies import pictures_among
 from .decoding import Pixels, result_of
@@ -47,6 +47,8 @@ async def run_inner_loop(
         images, decoding = await service.decoding.of(call.tenant).decode(
             support.sent, handle.preprocessing, problems, known, fingerprinting=True
         )
+    elif problems:
+        raise InvalidInput(problems)
     else:
         images, decoding = handle.no_images, Timing()
     views, steps = call.options.views, call.options.steps

@@ -15,7 +15,6 @@ from typing import Annotated, Any, Literal
 
 import torch
 from pydantic import Field, TypeAdapter, ValidationError
-from safetensors import SafetensorError
 
 from ..checkpoints.strict import Strict, listed
 from ..checkpoints.tensor_files import decode_tensors, encode_tensors
@@ -98,8 +97,8 @@ def from_file(content: bytes) -> Portable:
         raise BadSessionFile(
             f"expected the file of a session of format {VERSION}: {listed(invalid, 'metadata')}"
         ) from None
-    except (SafetensorError, KeyError, ValueError) as broken:
-        raise BadSessionFile(f"expected a safetensors file: {broken}") from None
+    except ValueError as broken:
+        raise BadSessionFile(str(broken)) from None
     adapted, support = unprefixed(ADAPTED, tensors), unprefixed(SUPPORT, tensors)
     if others := len(tensors) - len(adapted) - len(support):
         raise BadSessionFile(

@@ -175,9 +175,11 @@ def _failures(recorder: ScenarioRecorder) -> list[str]:
                 continue
             case, told = recorder.cases[case_id].value, check.failure_info.failure
             made = recorder.interactions.get(case_id)
-            answer = made.response.text if made is not None and made.response is not None else ""
+            answer = b""
+            if made is not None and made.response is not None:
+                answer = made.response.content
             found.append(
-                f"{case.method} {case.operation.path}: {told}\n{answer[:1000]}\n"
+                f"{case.method} {case.operation.path}: {told}\n{answer[:1000]!r}\n"
                 f"path {case.path_parameters}, query {case.query}, {str(case.body)[:1000]}"
             )
     return found
