@@ -7,7 +7,8 @@ import contextlib
 import gc
 import logging
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from functools import partial
 from importlib.metadata import version
 
 import anyio.to_thread
@@ -40,10 +41,13 @@ from .service.registry import AUTO, Registry
 from .service.service import Service
 from .service.values import Limits
 from .sessions.clock import Clock, advancing_clock
+from .sessions.keeper import SWEEP_SECONDS, SessionKeeper
 from .sessions.memory_store import MemoryStore
-from .sessions.sessions import SWEEP_SECONDS, Sessions
+from .sessions.redis_store import RedisStore
+from .sessions.sessions import Sessions
+from .sessions.shared_sessions import SharedSessions
 from .sessions.sqlite_store import SqliteStore
-from .sessions.store import Bounds, Store
+from .sessions.store import Bounds, OwnedStore
 from .settings import Settings, read_settings
 
 MAX_OPTIONS = 32
@@ -65,12 +69,11 @@ def create_app(settings: Settings | None = None, clock: Clock | None = None) -> 
     application ends. Without a ``clock`` sessions end by one that nobody sets.
     """
     chosen = read_settings() if settings is None else settings
-    clock = clock or advancing_clock()
     checkpoints = _load(chosen)
     door = _door(chosen)
     device = choose_device(chosen.device)
     around = _surroundings(chosen)
-    store = _store(chosen)
+    keep, clock = _opened_store(chosen, clock)
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -80,7 +83,7 @@ def create_app(settings: Settings | None = None, clock: Clock | None = None) -> 
         with contextlib.ExitStack() as closing:
             closing.callback(engine.close)
             closing.callback(around.close)
-            sessions = Sessions(store, cache_bytes=chosen.session_cache_bytes, clock=clock)
+            sessions = keep()
             closing.callback(sessions.close)
             registry = Registry(_handles(engine, checkpoints), chosen.default_initialization)
             _keep_what_is_loaded()
@@ -184,13 +187,41 @@ def _load_one(entry: str) -> Checkpoint:
     return checkpoint.named(name.strip()) if separator else checkpoint
 
 
-def _store(settings: Settings) -> Store:
-    bounds = Bounds(
+def _opened_store(
+    settings: Settings, clock: Clock | None
+) -> tuple[Callable[[], SessionKeeper], Clock]:
+    """How sessions are kept in the store that was chosen, and the clock by which they end."""
+    cache_bytes = settings.session_cache_bytes
+    if settings.session_store == "redis" and settings.redis_url is not None:
+        shared = RedisStore(
+            settings.redis_url.get_secret_value(),
+            _bounds(settings),
+            settings.redis_prefix,
+            settings.redis_password_file,
+            clock,
+        )
+        return partial(
+            SharedSessions,
+            shared,
+            cache_bytes=cache_bytes,
+            clock=shared.clock,
+            stale_seconds=settings.redis_stale_seconds,
+        ), shared.clock
+    owned, steady = _store(settings), clock or advancing_clock()
+    return partial(Sessions, owned, cache_bytes=cache_bytes, clock=steady), steady
+
+
+def _bounds(settings: Settings) -> Bounds:
+    return Bounds(
         settings.session_max_bytes,
         settings.max_idempotency_keys,
         settings.tenant_max_sessions or None,
         settings.tenant_max_bytes or None,
     )
+
+
+def _store(settings: Settings) -> OwnedStore:
+    bounds = _bounds(settings)
     if settings.session_store == "memory":
         return MemoryStore(bounds)
     return SqliteStore(settings.session_folder, bounds)
@@ -247,7 +278,7 @@ def _watched(service: Service, door: Door) -> Watched:
     return Watched(service, door.requests, door.admission, door.uploads, door.connections)
 
 
-async def _sweep(sessions: Sessions) -> None:
+async def _sweep(sessions: SessionKeeper) -> None:
     while True:
         await asyncio.sleep(SWEEP_SECONDS)
         try:

@@ -9,7 +9,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from .api.schemas import MAX_IMAGES
@@ -105,13 +112,31 @@ class Settings(BaseSettings):
     session_max_lifetime_seconds: Lifetime = Field(
         7 * 86_400, description="age at which a session ends, however much it is used"
     )
-    session_store: Literal["sqlite", "memory"] = Field(
-        "sqlite", description="`sqlite`: sessions outlive the process; `memory`: they do not"
+    session_store: Literal["sqlite", "memory", "redis"] = Field(
+        "sqlite",
+        description="`sqlite`: sessions outlive the process; `memory`: they do not; `redis`: "
+        "several servers share them",
     )
     session_folder: HomePath = Field(
         default_factory=state_folder,
         description="folder of the session database, on a local disk "
         "(default: `inkling` in `$XDG_STATE_HOME` or in `~/.local/state`)",
+    )
+    redis_url: SecretStr | None = Field(
+        None,
+        description="address of the Redis of the store `redis`, such as "
+        "`redis://127.0.0.1:6379/0`, or `rediss://` for TLS; needs the extra `redis`",
+    )
+    redis_password_file: HomePath | None = Field(
+        None, description="file with the password of Redis, where the address has none"
+    )
+    redis_prefix: Annotated[str, Field(pattern="^[A-Za-z0-9._-]+$")] = Field(
+        "inkling", description="beginning of all keys in Redis"
+    )
+    redis_stale_seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)] = Field(
+        300,
+        description="how long sessions at hand are predicted with while Redis is away; answers "
+        "say so",
     )
     session_max_bytes: Positive = Field(
         4 * 2**30, description="bytes of all sessions in the store; beyond it new ones get a 503"
@@ -182,6 +207,10 @@ class Settings(BaseSettings):
             raise ValueError(
                 f"{PREFIX}SESSION_TTL_SECONDS: expected at most "
                 f"{PREFIX}SESSION_MAX_TTL_SECONDS, {self.session_max_ttl_seconds:g}"
+            )
+        if (self.session_store == "redis") != (self.redis_url is not None):
+            raise ValueError(
+                f"{PREFIX}REDIS_URL: expected where {PREFIX}SESSION_STORE=redis, and only there"
             )
         return self
 

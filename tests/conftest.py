@@ -19,6 +19,8 @@ from inkling.main import create_app
 from inkling.settings import Settings
 from inkling.training.datasets import preprocess_classes
 
+from .redis_server import MISSING, PROGRAM, RedisServer
+
 torch.set_num_threads(1)
 
 
@@ -69,6 +71,17 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     )
     with local_server(create_app(settings)) as url:
         yield url
+
+
+@pytest.fixture(scope="session")
+def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a real Redis, which tests share under prefixes of their own."""
+    if PROGRAM is None:
+        pytest.skip(MISSING)
+    redis = RedisServer(tmp_path_factory.mktemp("redis"))
+    redis.start()
+    yield redis.url
+    redis.kill()
 
 
 @pytest.fixture

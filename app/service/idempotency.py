@@ -51,7 +51,7 @@ async def repeatable(
     # Off the event loop: a call has up to megabytes.
     digest = await loop.run_in_executor(None, digest_of_call)
     key = IdempotencyKey(tenant, keyed.route, keyed.key)
-    with service.in_flight.held(key, digest):
+    async with service.in_flight.held(key, digest):
         kept = await service.storage.kept_answer(key)
         if kept is not None and kept.digest != digest:
             raise IdempotencyKeyReused

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from ..engine.handle import Handle
 from ..engine.work import Adaptation, Classification
+from ..sessions.session import Session
 from .choice import choose
 from .copies import Pictures
 from .labelled_support import LabelledSupport
@@ -37,6 +38,18 @@ async def support_notices(
             service, handle, support.sent, adaptation.unlikeness, tenant, deadline
         ),
     )
+
+
+def unconfirmed(session: Session) -> tuple[Notice, ...]:
+    """A notice where a session's store could not be asked whether it is still the one."""
+    age = session.unconfirmed_seconds
+    if age is None:
+        return ()
+    message = (
+        f"the session store could not be asked for this session, which is as it was {age:.0f} s "
+        "ago: it may have been added to or deleted since"
+    )
+    return (Notice("session_unconfirmed", message),)
 
 
 def few_images(labels: Sequence[str]) -> tuple[Notice, ...]:

@@ -9,7 +9,7 @@ from dataclasses import replace
 from ..engine.work import Queries
 from .deadline import within
 from .decoding import result_of
-from .notices import blank_images, unlike_queries
+from .notices import blank_images, unconfirmed, unlike_queries
 from .service import Service
 from .validation import query_problems
 from .values import PredictCall, Predicted, Ranked
@@ -46,6 +46,7 @@ async def predict(service: Service, call: PredictCall) -> Predicted:
             for probabilities, distance in classified.scores
         ),
         warnings=(
+            *unconfirmed(session),
             *blank_images(call.images, classified.blank),
             *unlike_queries(handle.name, call.images, classified),
         ),

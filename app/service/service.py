@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from ..engine.engine import Engine
 from ..sessions.clock import Clock
-from ..sessions.sessions import Sessions
+from ..sessions.keeper import SessionKeeper
 from .admission import Admission
 from .decoding import DecodingRoom
+from .leases import Leases
 from .registry import Registry
 from .storage import Storage
 from .under_way import InFlightKeys, SessionLocks
@@ -24,20 +25,20 @@ class Service:
 
     registry: Registry
     engine: Engine
-    sessions: Sessions
+    sessions: SessionKeeper
     storage: Storage
     decoding: DecodingRoom
     admission: Admission
     limits: Limits
     clock: Clock
-    in_flight: InFlightKeys = field(default_factory=InFlightKeys)
-    locks: SessionLocks = field(default_factory=SessionLocks)
+    in_flight: InFlightKeys
+    locks: SessionLocks
 
     @staticmethod
     def of(
         registry: Registry,
         engine: Engine,
-        sessions: Sessions,
+        sessions: SessionKeeper,
         admission: Admission,
         limits: Limits,
         clock: Clock,
@@ -45,7 +46,12 @@ class Service:
         """A service with threads of its own for decoding and for the store."""
         decoding = DecodingRoom(limits.concurrent_decodes, limits.image_memory_bytes)
         storage = Storage(sessions)
-        return Service(registry, engine, sessions, storage, decoding, admission, limits, clock)
+        leases = Leases(storage)
+        return Service(
+            *(registry, engine, sessions, storage, decoding, admission, limits, clock),
+            InFlightKeys(leases),
+            SessionLocks(leases),
+        )
 
     def close(self) -> None:
         """Finish what runs beside the engine."""

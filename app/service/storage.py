@@ -8,8 +8,8 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
+from ..sessions.keeper import SessionKeeper
 from ..sessions.session import IdempotencyKey, KeptAnswer, KeptSupport, Session
-from ..sessions.sessions import Sessions
 
 Result = TypeVar("Result")
 READERS = 4
@@ -18,11 +18,11 @@ READERS = 4
 class Storage:
     """The session calls that the road takes, none of which holds up the event loop."""
 
-    def __init__(self, sessions: Sessions) -> None:
+    def __init__(self, sessions: SessionKeeper) -> None:
         self._sessions = sessions
         self._readers = ThreadPoolExecutor(READERS, "inkling-store-read")
-        # One, since a store writes one session at a time.
-        self._writer = ThreadPoolExecutor(1, "inkling-store-write")
+        self._writer = ThreadPoolExecutor(sessions.n_writers, "inkling-store-write")
+        self.claims = sessions.claims
 
     def close(self) -> None:
         """Finish what is being read and written."""
@@ -30,22 +30,22 @@ class Storage:
         self._writer.shutdown()
 
     async def touch(self, session_id: str, tenant: str) -> Session:
-        """`Sessions.touch`."""
+        """`SessionKeeper.touch`."""
         cached = self._sessions.touch_cached(session_id, tenant)
         if cached is not None:
             return cached
         return await self._reading(lambda: self._sessions.touch(session_id, tenant))
 
     async def read(self, session_id: str, tenant: str) -> Session:
-        """`Sessions.read`."""
+        """`SessionKeeper.read`."""
         return await self._reading(lambda: self._sessions.read(session_id, tenant))
 
     async def support_of(self, session: Session) -> KeptSupport | None:
-        """`Sessions.support_of`."""
+        """`SessionKeeper.support_of`."""
         return await self._reading(lambda: self._sessions.support_of(session))
 
     async def kept_answer(self, key: IdempotencyKey) -> KeptAnswer | None:
-        """`Sessions.kept_answer`."""
+        """`SessionKeeper.kept_answer`."""
         return await self._reading(lambda: self._sessions.kept_answer(key))
 
     async def write(
@@ -60,6 +60,10 @@ class Storage:
             return time.perf_counter() - began
 
         return await asyncio.get_running_loop().run_in_executor(self._writer, write)
+
+    async def run(self, work: Callable[[], Result]) -> Result:
+        """Something else that waits for the store."""
+        return await self._reading(work)
 
     async def _reading(self, read: Callable[[], Result]) -> Result:
         return await asyncio.get_running_loop().run_in_executor(self._readers, read)

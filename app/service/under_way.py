@@ -1,35 +1,44 @@
-"""Calls under way in this process, on its event loop: their keys, and the sessions they change."""
+"""Calls under way, here and in processes with the same store: keys, and sessions they change."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Iterator
+import json
+from collections.abc import AsyncIterator
 
 from ..errors import IdempotencyKeyInUse, IdempotencyKeyReused
 from ..sessions.session import IdempotencyKey
+from .leases import Leases
 
 
 class InFlightKeys:
     """The keys of calls under way, with their digests. A process that ends releases them all."""
 
-    def __init__(self) -> None:
+    def __init__(self, leases: Leases | None = None) -> None:
+        self._leases = leases or Leases()
         self._digests: dict[IdempotencyKey, str] = {}
 
-    @contextlib.contextmanager
-    def held(self, key: IdempotencyKey, digest: str) -> Iterator[None]:
+    @contextlib.asynccontextmanager
+    async def held(self, key: IdempotencyKey, digest: str) -> AsyncIterator[None]:
         """Hold a key for as long as its call runs.
 
         Raises IdempotencyKeyInUse while the same call runs, IdempotencyKeyReused for another one.
         """
-        running = self._digests.get(key)
-        if running is not None:
-            raise IdempotencyKeyInUse if running == digest else IdempotencyKeyReused
+        self._check(self._digests.get(key), digest)
         self._digests[key] = digest
         try:
-            yield
+            name = json.dumps(["key", key.tenant, key.route, key.key])
+            async with self._leases.tried(name, digest) as elsewhere:
+                self._check(elsewhere, digest)
+                yield
         finally:
             del self._digests[key]
+
+    @staticmethod
+    def _check(running: str | None, digest: str) -> None:
+        if running is not None:
+            raise IdempotencyKeyInUse if running == digest else IdempotencyKeyReused
 
 
 class SessionLocks:
@@ -38,7 +47,8 @@ class SessionLocks:
     A tenant waits for its own calls alone: whoever names another's session waits for nobody.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, leases: Leases | None = None) -> None:
+        self._leases = leases or Leases()
         self._locks: dict[tuple[str, str], tuple[asyncio.Lock, int]] = {}
 
     @contextlib.asynccontextmanager
@@ -48,7 +58,7 @@ class SessionLocks:
         lock, users = self._locks.get(named, (asyncio.Lock(), 0))
         self._locks[named] = lock, users + 1
         try:
-            async with lock:
+            async with lock, self._leases.waited_for(json.dumps(["session", tenant, session_id])):
                 yield
         finally:
             lock, users = self._locks.pop(named)

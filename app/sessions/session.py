@@ -52,10 +52,12 @@ class SessionFacts:
 class Session(SessionFacts):
     """An adapted model: the tensors that differ from its initialization's.
 
-    Row ``i`` of the head belongs to ``labels[i]``.
+    Row ``i`` of the head belongs to ``labels[i]``. ``unconfirmed_seconds`` is how long ago a store
+    that cannot be asked now last said that this is the session; None where it was asked.
     """
 
     adapted: Params = field(kw_only=True)
+    unconfirmed_seconds: float | None = field(default=None, kw_only=True)
 
     def ending(self, expires_at: float) -> Session:
         """The session with its end moved."""

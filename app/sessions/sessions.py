@@ -10,25 +10,20 @@ import time
 from collections import OrderedDict
 from dataclasses import replace
 
-from ..errors import SessionChanged, SessionNotFound, Unavailable
+from ..errors import SessionNotFound, Unavailable
 from .clock import Clock
-from .codec import decode, decode_cursor, decode_facts, decode_support, encode, encode_cursor
-from .session import IdempotencyKey, KeptAnswer, KeptSupport, Page, Session, Usage
-from .store import STORE_RETRY_SECONDS, Record, Store
+from .codec import decode, decode_cursor, decode_facts, encode, encode_cursor
+from .keeper import SWEEP_SECONDS, SessionKeeper
+from .session import KeptAnswer, KeptSupport, Page, Session
+from .store import ANSWER_SECONDS, OwnedStore, Record
 
-ANSWER_SECONDS = 24 * 3600
-"""How long the answer of a keyed call is kept."""
-SWEEP_SECONDS = 1.0
-"""How often `sweep` should run."""
-MOST_UNSWEPT_SECONDS = 30.0
-"""How long ago the last whole sweep may lie before the store counts as away: nothing expires."""
 SPARE_SECONDS = 2 * SWEEP_SECONDS
 """How far stored ends may lag behind those that callers were told."""
 
 log = logging.getLogger("inkling")
 
 
-class Sessions:
+class Sessions(SessionKeeper):
     """Sessions are stored when `put` returns, and cached: those used last need no reading.
 
     Storing the end of a session at every prediction would cost a write to the disk each time.
@@ -39,12 +34,11 @@ class Sessions:
     """
 
     def __init__(
-        self, store: Store, *, cache_bytes: int, clock: Clock, steady: Clock = time.monotonic
+        self, store: OwnedStore, *, cache_bytes: int, clock: Clock, steady: Clock = time.monotonic
     ) -> None:
         """Take up what the store has; ``steady`` is a clock that is never set."""
-        self._store, self._cache_bytes, self._clock = store, cache_bytes, clock
-        self._steady, self._swept_at = steady, steady()
-        self.n_sweeps = 0
+        super().__init__(store, clock, steady)
+        self._store, self._cache_bytes = store, cache_bytes
         self._cache: OrderedDict[str, Session] = OrderedDict()
         self._cached_bytes = 0
         self._moved: dict[str, float] = {}
@@ -125,19 +119,6 @@ class Sessions:
             session = self._load(session_id)
         return _live(session, tenant, self._clock())
 
-    def support_of(self, session: Session) -> KeptSupport | None:
-        """The support set of this version of a session; None where none is kept.
-
-        Raises SessionChanged when another version is stored by now, SessionNotFound and
-        Unavailable.
-        """
-        if not session.keeps_support:
-            return None
-        content = self._store.find_support(session.id, session.version)
-        if content is None:
-            raise self._missing(session.id, session.version)
-        return decode_support(content)
-
     def page(self, tenant: str, *, limit: int, after: str | None) -> Page:
         """A tenant's live sessions, the newest first, behind the cursor ``after``.
 
@@ -168,13 +149,6 @@ class Sessions:
         if not deleted:
             raise SessionNotFound(session_id)
 
-    def kept_answer(self, key: IdempotencyKey) -> KeptAnswer | None:
-        """The answer that a keyed call of the last 24 hours got."""
-        answer = self._store.find_answer(key)
-        if answer is None or answer.created_at < self._clock() - ANSWER_SECONDS:
-            return None
-        return answer
-
     def sweep(self) -> None:
         """Store moved ends, delete ended sessions and old answers, and free their space.
 
@@ -200,27 +174,12 @@ class Sessions:
                     self._forget(session_id)
             self._store.delete_answers(now - ANSWER_SECONDS)
             self._store.reclaim()
-            self._swept_at = self._steady()
-            self.n_sweeps += 1
+            self._swept()
 
-    def unswept_seconds(self) -> float:
-        """How long ago the last whole sweep was."""
-        return self._steady() - self._swept_at
-
-    def usage(self) -> Usage:
-        """What sessions take of the store and of the cache."""
-        n_sessions, stored_bytes = self._store.usage()
+    def cached_bytes(self) -> int:
+        """Bytes of memory that the sessions at hand take."""
         with self._lock:
-            return Usage(n_sessions, stored_bytes, self._cached_bytes)
-
-    def check(self) -> None:
-        """Raise Unavailable when the store cannot be reached, or was not swept for long."""
-        self._store.check()
-        unswept = self.unswept_seconds()
-        if unswept > MOST_UNSWEPT_SECONDS:
-            raise Unavailable(
-                f"ended sessions were last deleted {unswept:.0f} s ago", STORE_RETRY_SECONDS
-            )
+            return self._cached_bytes
 
     def close(self) -> None:
         """Store moved ends, where the store can be reached, and close it."""
@@ -273,13 +232,6 @@ class Sessions:
         if cached is not None:
             self._cache[session.id] = cached.ending(expires_at)
         return session.ending(expires_at)
-
-    def _missing(self, session_id: str, version: int) -> SessionChanged | SessionNotFound:
-        """Why the store does not have a version of a session."""
-        record = self._store.find(session_id)
-        if record is None:
-            return SessionNotFound(session_id)
-        return SessionChanged(version, record.version)
 
     def _end_of(self, session_id: str, stored: float) -> float:
         return max(stored, self._moved.get(session_id, stored))

@@ -10,6 +10,8 @@ from .session import IdempotencyKey, KeptAnswer
 
 COLUMNS = ("id", "tenant", "version", "created_at", "expires_at", "ttl_seconds", "ends_at")
 """Facts of a session that a record has as fields of its own, so that a store can search by them."""
+ANSWER_SECONDS = 24 * 3600
+"""How long the answer of a keyed call is kept."""
 STORE_RETRY_SECONDS = 5.0
 """When a caller who was refused because the store is full or away may ask again."""
 
@@ -104,6 +106,26 @@ class Store(Protocol):
         """Delete the sessions that have ended by ``now``, and return their ids."""
         ...
 
+    def find_answer(self, key: IdempotencyKey) -> KeptAnswer | None:
+        """The answer that a keyed call got, if it is still kept."""
+        ...
+
+    def usage(self) -> tuple[int, int]:
+        """The number of sessions, and the bytes that they take."""
+        ...
+
+    def check(self) -> None:
+        """Raise Unavailable when the store cannot be reached; do nothing else."""
+        ...
+
+    def close(self) -> None:
+        """Release the store. No other method may be called afterwards."""
+        ...
+
+
+class OwnedStore(Store, Protocol):
+    """A store that one process has to itself: what it remembers of the store is true."""
+
     def move_ends(self, ends: Mapping[str, float]) -> None:
         """Move the ends of sessions, by id, to later moments; none moves to an earlier one."""
         ...
@@ -114,10 +136,6 @@ class Store(Protocol):
         Answers from before ``oldest_answer``, or from later than ``now``, count as given when this
         process ``began``. Doing it again changes nothing.
         """
-        ...
-
-    def find_answer(self, key: IdempotencyKey) -> KeptAnswer | None:
-        """The answer that a keyed call got, if it is still kept."""
         ...
 
     def delete_answers(self, before: float) -> None:
@@ -131,18 +149,59 @@ class Store(Protocol):
         """
         ...
 
-    def usage(self) -> tuple[int, int]:
-        """The number of sessions, and the bytes that they take."""
-        ...
-
     def reclaim(self) -> None:
         """Free the space of what was deleted."""
         ...
 
-    def check(self) -> None:
-        """Raise Unavailable when the store cannot be reached; do nothing else."""
+
+class Claims(Protocol):
+    """Names that one of several processes holds at a time, by leases that outlive its crash.
+
+    ``token`` tells who holds a name; it is told to others who want it. Every method raises
+    Unavailable.
+    """
+
+    def claim(self, name: str, token: str, seconds: float) -> str | None:
+        """Hold a name for so long from now; gives None, or the token of another who holds it.
+
+        Who holds it already holds it for longer.
+        """
         ...
 
-    def close(self) -> None:
-        """Release the store. No other method may be called afterwards."""
+    def renew(self, name: str, token: str, seconds: float) -> bool:
+        """Hold a name for so long from now; False where it is not held with this token."""
+        ...
+
+    def release(self, name: str, token: str) -> None:
+        """Give up a name, if it is held with this token."""
+        ...
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a shared store has of a session that was asked for.
+
+    ``epoch`` names what the store holds: it is another one once all of it was lost. ``version`` is
+    None where the session is not there, has ended or belongs to somebody else. ``record`` is None
+    where the version is the one that was known.
+    """
+
+    epoch: str
+    version: int | None = None
+    expires_at: float = 0.0
+    record: Record | None = None
+
+
+class SharedStore(Store, Claims, Protocol):
+    """A store that several processes use at once: what one remembers of it may be old."""
+
+    def look(self, session_id: str, tenant: str, known: int, now: float, *, use: bool) -> Found:
+        """A tenant's live session, in one round trip; ``use`` moves its end as using it does.
+
+        ``known`` is the version that need not be sent; 0 for none.
+        """
+        ...
+
+    def epoch(self) -> str:
+        """The epoch as it was last heard of."""
         ...

@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 from inkling.errors import Unavailable
 from inkling.sessions.database import RESERVE
+from inkling.sessions.keeper import MOST_UNSWEPT_SECONDS
 from inkling.sessions.reserve import OPENING_BYTES
 from inkling.sessions.session import Session
-from inkling.sessions.sessions import MOST_UNSWEPT_SECONDS, Sessions
+from inkling.sessions.sessions import Sessions
 from inkling.sessions.sqlite_store import SqliteStore
 from inkling.sessions.store import Bounds
 

@@ -14,11 +14,14 @@ from inkling.errors import (
     TenantLimit,
     Unavailable,
 )
+from inkling.sessions.keeper import SessionKeeper
 from inkling.sessions.memory_store import MemoryStore
+from inkling.sessions.redis_store import RedisStore
 from inkling.sessions.session import Session, SessionFacts, new_session_id
-from inkling.sessions.sessions import ANSWER_SECONDS, Sessions
+from inkling.sessions.sessions import Sessions
+from inkling.sessions.shared_sessions import SharedSessions
 from inkling.sessions.sqlite_store import SqliteStore
-from inkling.sessions.store import Bounds, Record, Store
+from inkling.sessions.store import ANSWER_SECONDS, Bounds, OwnedStore, Record
 
 from .sample import Clock, a_session, a_support, an_answer, same
 
@@ -31,21 +34,45 @@ def clock() -> Clock:
     return Clock()
 
 
+AnyStore = OwnedStore | RedisStore
+
+
 @pytest.fixture(params=["memory", "sqlite"])
-def store_of(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[Bounds], Store]:
+def owned_store(request: pytest.FixtureRequest, tmp_path: Path) -> OwnedStore:
+    if request.param == "memory":
+        return MemoryStore(BOUNDS)
+    return SqliteStore(tmp_path / "state", BOUNDS)
+
+
+@pytest.fixture(params=["memory", "sqlite", "redis"])
+def store_of(
+    request: pytest.FixtureRequest, tmp_path: Path, clock: Clock
+) -> Callable[[Bounds], AnyStore]:
     if request.param == "memory":
         return MemoryStore
-    return lambda bounds: SqliteStore(tmp_path / "state", bounds)
+    if request.param == "sqlite":
+        return lambda bounds: SqliteStore(tmp_path / "state", bounds)
+    url = request.getfixturevalue("redis_url")
+    prefix = new_session_id()
+    return lambda bounds: RedisStore(url, bounds, prefix, clock=clock)
 
 
 @pytest.fixture
-def store(store_of: Callable[[Bounds], Store]) -> Store:
+def store(store_of: Callable[[Bounds], AnyStore]) -> AnyStore:
     return store_of(BOUNDS)
 
 
+def keeping(store: AnyStore, cache_bytes: int, clock: Clock) -> SessionKeeper:
+    if isinstance(store, RedisStore):
+        return SharedSessions(store, cache_bytes=cache_bytes, clock=clock, stale_seconds=60)
+    return Sessions(store, cache_bytes=cache_bytes, clock=clock)
+
+
 @pytest.fixture(params=[10_000, 0], ids=["cached", "uncached"])
-def sessions(request: pytest.FixtureRequest, store: Store, clock: Clock) -> Iterator[Sessions]:
-    made = Sessions(store, cache_bytes=request.param, clock=clock)
+def sessions(
+    request: pytest.FixtureRequest, store: AnyStore, clock: Clock
+) -> Iterator[SessionKeeper]:
+    made = keeping(store, request.param, clock)
     yield made
     made.close()
 
@@ -56,7 +83,7 @@ def test_an_id_has_192_random_bits_and_is_new_each_time() -> None:
     assert {len(session_id) for session_id in ids} == {32}
 
 
-def test_what_is_found_is_what_was_put(sessions: Sessions, clock: Clock) -> None:
+def test_what_is_found_is_what_was_put(sessions: SessionKeeper, clock: Clock) -> None:
     kept, support = a_session(clock), a_support()
     sessions.put(kept, support)
     assert same(sessions.read(kept.id, ""), kept)
@@ -66,7 +93,7 @@ def test_what_is_found_is_what_was_put(sessions: Sessions, clock: Clock) -> None
     assert torch.equal(found.labels, support.labels)
 
 
-def test_a_session_is_found_until_it_ends(sessions: Sessions, clock: Clock) -> None:
+def test_a_session_is_found_until_it_ends(sessions: SessionKeeper, clock: Clock) -> None:
     kept = a_session(clock)
     sessions.put(kept)
     clock.now += 59
@@ -79,7 +106,7 @@ def test_a_session_is_found_until_it_ends(sessions: Sessions, clock: Clock) -> N
     assert (usage.sessions, usage.stored_bytes, usage.cached_bytes) == (0, 0, 0)
 
 
-def test_use_moves_the_end_but_never_beyond_the_cap(sessions: Sessions, clock: Clock) -> None:
+def test_use_moves_the_end_but_never_beyond_the_cap(sessions: SessionKeeper, clock: Clock) -> None:
     kept = a_session(clock, ttl=60, lifetime=150)
     sessions.put(kept)
     for _ in range(2):
@@ -93,18 +120,20 @@ def test_use_moves_the_end_but_never_beyond_the_cap(sessions: Sessions, clock: C
         sessions.touch(kept.id, "")
 
 
-def test_reading_does_not_extend_a_session(sessions: Sessions, clock: Clock) -> None:
+def test_reading_does_not_extend_a_session(sessions: SessionKeeper, clock: Clock) -> None:
     kept = a_session(clock)
     sessions.put(kept)
     clock.now += 30
     assert sessions.read(kept.id, "").expires_at == kept.expires_at
 
 
-def test_a_cached_session_is_extended_without_the_store(store: Store, clock: Clock) -> None:
-    sessions = Sessions(store, cache_bytes=10_000, clock=clock)
+def test_a_cached_session_is_extended_without_the_store(
+    owned_store: OwnedStore, clock: Clock
+) -> None:
+    sessions = Sessions(owned_store, cache_bytes=10_000, clock=clock)
     kept = a_session(clock, tenant="owner", ttl=60, lifetime=150)
     sessions.put(kept)
-    store.close()
+    owned_store.close()
     clock.now += 50
     touched = sessions.touch_cached(kept.id, "owner")
     assert touched is not None
@@ -117,11 +146,13 @@ def test_a_cached_session_is_extended_without_the_store(store: Store, clock: Clo
         sessions.touch_cached(kept.id, "owner")
 
 
-def test_the_store_has_to_be_asked_for_what_is_not_cached(store: Store, clock: Clock) -> None:
+def test_the_store_has_to_be_asked_for_what_is_not_cached(
+    owned_store: OwnedStore, clock: Clock
+) -> None:
     kept = a_session(clock)
-    maker = Sessions(store, cache_bytes=10_000, clock=clock)
+    maker = Sessions(owned_store, cache_bytes=10_000, clock=clock)
     maker.put(kept)
-    sessions = Sessions(store, cache_bytes=10_000, clock=clock)
+    sessions = Sessions(owned_store, cache_bytes=10_000, clock=clock)
     assert sessions.touch_cached(kept.id, "") is None
     assert sessions.touch_cached("é", "") is None
     assert same(sessions.touch(kept.id, ""), kept)
@@ -153,7 +184,7 @@ def test_a_session_replaced_while_it_is_read_does_not_come_back(clock: Clock) ->
     assert same(sessions.read(kept.id, ""), grown)
 
 
-def test_a_session_of_somebody_else_is_not_found(sessions: Sessions, clock: Clock) -> None:
+def test_a_session_of_somebody_else_is_not_found(sessions: SessionKeeper, clock: Clock) -> None:
     kept = a_session(clock, tenant="one")
     sessions.put(kept)
     for ask in (sessions.read, sessions.touch, sessions.delete):
@@ -162,7 +193,7 @@ def test_a_session_of_somebody_else_is_not_found(sessions: Sessions, clock: Cloc
     assert same(sessions.read(kept.id, "one"), kept)
 
 
-def test_a_deleted_session_is_gone(sessions: Sessions, clock: Clock) -> None:
+def test_a_deleted_session_is_gone(sessions: SessionKeeper, clock: Clock) -> None:
     kept = a_session(clock)
     sessions.put(kept, a_support(), an_answer(kept, clock))
     sessions.delete(kept.id, "")
@@ -177,7 +208,7 @@ def test_a_deleted_session_is_gone(sessions: Sessions, clock: Clock) -> None:
     assert answer.session_id == kept.id
 
 
-def test_a_replaced_session_is_the_new_one(sessions: Sessions, clock: Clock) -> None:
+def test_a_replaced_session_is_the_new_one(sessions: SessionKeeper, clock: Clock) -> None:
     kept = a_session(clock)
     sessions.put(kept, a_support())
     sessions.touch(kept.id, "")
@@ -202,12 +233,12 @@ def test_a_replaced_session_is_the_new_one(sessions: Sessions, clock: Clock) -> 
     assert same(sessions.read(kept.id, ""), grown)
 
 
-def test_a_session_that_is_gone_is_not_replaced(sessions: Sessions, clock: Clock) -> None:
+def test_a_session_that_is_gone_is_not_replaced(sessions: SessionKeeper, clock: Clock) -> None:
     with pytest.raises(SessionNotFound):
         sessions.replace(replace(a_session(clock), version=2))
 
 
-def test_a_full_store_refuses_and_keeps_what_it_has(sessions: Sessions, clock: Clock) -> None:
+def test_a_full_store_refuses_and_keeps_what_it_has(sessions: SessionKeeper, clock: Clock) -> None:
     kept = [a_session(clock, seed=seed) for seed in range(200)]
 
     def fill() -> None:
@@ -225,7 +256,9 @@ def test_a_full_store_refuses_and_keeps_what_it_has(sessions: Sessions, clock: C
     sessions.put(kept[fitting], a_support())
 
 
-def test_a_tenant_has_as_many_sessions_as_it_may_have(sessions: Sessions, clock: Clock) -> None:
+def test_a_tenant_has_as_many_sessions_as_it_may_have(
+    sessions: SessionKeeper, clock: Clock
+) -> None:
     def one(tenant: str) -> Session:
         session = replace(a_session(clock, tenant=tenant), adapted={"b": torch.zeros(1)})
         sessions.put(session)
@@ -240,10 +273,10 @@ def test_a_tenant_has_as_many_sessions_as_it_may_have(sessions: Sessions, clock:
 
 
 def test_a_tenant_has_as_many_bytes_as_it_may_have(
-    clock: Clock, store_of: Callable[[Bounds], Store]
+    clock: Clock, store_of: Callable[[Bounds], AnyStore]
 ) -> None:
     bounds = replace(BOUNDS, max_tenant_bytes=MAX_BYTES)
-    sessions = Sessions(store_of(bounds), cache_bytes=0, clock=clock)
+    sessions = keeping(store_of(bounds), 0, clock)
     kept = a_session(clock, tenant="one")
     sessions.put(kept, a_support())
     taken = sessions.usage().stored_bytes
@@ -264,7 +297,9 @@ def test_a_tenant_has_as_many_bytes_as_it_may_have(
     sessions.close()
 
 
-def test_pages_list_a_tenants_live_sessions_newest_first(sessions: Sessions, clock: Clock) -> None:
+def test_pages_list_a_tenants_live_sessions_newest_first(
+    sessions: SessionKeeper, clock: Clock
+) -> None:
     made = []
     for number in range(7):
         clock.now += number % 2  # some are made at the same moment
@@ -286,13 +321,13 @@ def test_pages_list_a_tenants_live_sessions_newest_first(sessions: Sessions, clo
 
 
 @pytest.mark.parametrize("cursor", ["", "x", "bm9uZQ==", "WzFd", "é"])
-def test_a_cursor_that_no_page_gave_is_refused(sessions: Sessions, cursor: str) -> None:
+def test_a_cursor_that_no_page_gave_is_refused(sessions: SessionKeeper, cursor: str) -> None:
     with pytest.raises(InvalidInput) as refused:
         sessions.page("", limit=3, after=cursor)
     assert refused.value.problems[0].code == "bad_cursor"
 
 
-def test_answers_are_kept_a_day(sessions: Sessions, clock: Clock) -> None:
+def test_answers_are_kept_a_day(sessions: SessionKeeper, clock: Clock) -> None:
     kept = a_session(clock, ttl=1e6, lifetime=1e6)
     told = an_answer(kept, clock)
     sessions.put(kept, None, told)
@@ -300,12 +335,21 @@ def test_answers_are_kept_a_day(sessions: Sessions, clock: Clock) -> None:
     assert sessions.kept_answer(told.key) == told
     clock.now += 1
     assert sessions.kept_answer(told.key) is None
+
+
+def test_a_sweep_deletes_old_answers(owned_store: OwnedStore, clock: Clock) -> None:
+    sessions = Sessions(owned_store, cache_bytes=0, clock=clock)
+    kept = a_session(clock, ttl=1e6, lifetime=1e6)
+    told = an_answer(kept, clock)
+    sessions.put(kept, None, told)
+    clock.now += ANSWER_SECONDS + 1
     sessions.sweep()
     clock.now -= 1
     assert sessions.kept_answer(told.key) is None
+    sessions.close()
 
 
-def test_the_oldest_answers_of_a_tenant_go_first(sessions: Sessions, clock: Clock) -> None:
+def test_the_oldest_answers_of_a_tenant_go_first(sessions: SessionKeeper, clock: Clock) -> None:
     for number in range(MAX_ANSWERS + 2):
         clock.now += 1
         kept = a_session(clock)
@@ -320,8 +364,8 @@ def test_the_oldest_answers_of_a_tenant_go_first(sessions: Sessions, clock: Cloc
     assert sessions.kept_answer(an_answer(other, clock, "0", tenant="other").key) is not None
 
 
-def test_the_cache_stays_within_its_bound(store: Store, clock: Clock) -> None:
-    sessions = Sessions(store, cache_bytes=3 * 2 * 64 * 4, clock=clock)
+def test_the_cache_stays_within_its_bound(store: AnyStore, clock: Clock) -> None:
+    sessions = keeping(store, 3 * 2 * 64 * 4, clock)
     made = [a_session(clock, seed=seed) for seed in range(6)]
     for session in made:
         sessions.put(session)
@@ -334,7 +378,7 @@ def test_the_cache_stays_within_its_bound(store: Store, clock: Clock) -> None:
 
 
 def test_threads_that_put_use_and_delete_leave_nothing_behind(
-    sessions: Sessions, clock: Clock
+    sessions: SessionKeeper, clock: Clock
 ) -> None:
     failures: list[BaseException] = []
 

@@ -1,0 +1,356 @@
+"""Connections to a Redis that may be away: every call is bounded, and one thread looks for it."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import logging
+import queue
+import random
+import secrets
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from ..errors import BadSetting
+from .faults import NoRoom, StoreAway
+
+CONNECT_SECONDS = 1.0
+SOCKET_SECONDS = 1.5
+"""How long nothing may come of an answer that is waited for."""
+CALL_SECONDS = 5.0
+"""How long a call may take in all, and how long one waits for a connection."""
+CONNECTIONS = 16
+WATCH_SECONDS = 1.0
+MOST_BACKOFF_SECONDS = 4.0
+LOSS_TOLD_SECONDS = 30.0
+"""How long the store counts as away after a loss, so that whoever watches it hears of it."""
+OLDEST_VERSION = (7, 0)
+SCHEMES = ("redis://", "rediss://", "unix://")
+Argument = str | bytes | int | float
+Client = Any
+"""A client of the package `redis`, which is imported only where it is used."""
+
+log = logging.getLogger("inkling")
+
+
+class RedisLink:
+    """Calls of a Redis, from any thread.
+
+    A call that fails because Redis does not answer makes the link *away*: from then on every call
+    is refused at once, and nothing waits, until the one thread that looks for Redis, at intervals
+    that grow and are random, has found it in order. So nobody crowds a Redis that comes back.
+    """
+
+    def __init__(self, url: str, prefix: str, password_file: Path | None = None) -> None:
+        """Connect, if Redis can be reached; else that is tried again.
+
+        Raises BadSetting for a URL of another kind, a package that is missing, a password that is
+        wrong, and a Redis that is too old or evicts what it holds.
+        """
+        self._options = _options(url, password_file)
+        self.prefix = f"{{{prefix}}}:"
+        self._idle: queue.LifoQueue[Client] = queue.LifoQueue()
+        self._spare = threading.Semaphore(CONNECTIONS)
+        self._lock = threading.Lock()
+        self._running: dict[Client, float] = {}
+        self._away: str | None = "it has not been reached yet"
+        self._full: str | None = None
+        self._generation = 0
+        self.epoch = ""
+        self._lost_at = float("-inf")
+        self._offset = time.time() - time.monotonic()
+        self._shas: dict[str, str] = {}
+        self._ending, self._look_now = threading.Event(), threading.Event()
+        with contextlib.suppress(StoreAway):
+            self._find()
+        self._watcher = threading.Thread(target=self._watch, daemon=True, name="inkling-redis")
+        self._watcher.start()
+
+    def now(self) -> float:
+        """The time of day as Redis has it, which all its users share; steady while it is away."""
+        return time.monotonic() + self._offset
+
+    def script(self, source: str, *arguments: Argument) -> Any:
+        """Run a script once or, where a connection was lost, twice. Raises StoreAway."""
+        sha = self._shas.get(source)
+        if sha is None:
+            sha = self._shas[source] = hashlib.sha1(source.encode()).hexdigest()  # noqa: S324
+
+        def run(client: Client) -> Any:
+            from redis.exceptions import NoScriptError
+
+            try:
+                return client.execute_command("EVALSHA", sha, 1, self.prefix, *arguments)
+            except NoScriptError:
+                return client.execute_command("EVAL", source, 1, self.prefix, *arguments)
+
+        return self._call(run)
+
+    def command(self, *words: Argument) -> Any:
+        """Run a command once or twice. Raises StoreAway."""
+        return self._call(lambda client: client.execute_command(*words))
+
+    def check(self) -> None:
+        """Raise StoreAway with the reason why sessions cannot be kept now; ask nothing."""
+        if self._away is not None:
+            raise StoreAway(self._away)
+        if self._full is not None:
+            raise NoRoom(self._full)
+        if time.monotonic() - self._lost_at < LOSS_TOLD_SECONDS:
+            raise StoreAway("Redis was emptied, and the sessions in it are lost")
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._ending.set()
+        self._look_now.set()
+        self._watcher.join(timeout=CALL_SECONDS)
+        self._drop_idle()
+
+    def _call(self, run: Callable[[Client], Any]) -> Any:
+        from redis.exceptions import ConnectionError as ConnectionLost
+        from redis.exceptions import RedisError, ResponseError
+        from redis.exceptions import TimeoutError as TooSlow
+
+        if self._away is not None:
+            raise StoreAway(self._away)
+        again = True
+        while True:
+            try:
+                with self._connection() as client:
+                    return run(client)
+            except TooSlow:
+                self._lose("Redis does not answer in time")
+            except ConnectionLost as lost:
+                # One that was idle may have ended long ago, which says nothing of Redis.
+                if again and not _is_loading(lost):
+                    again = False
+                    self._drop_idle()
+                    continue
+                self._lose(_told(lost))
+            except ResponseError as refused:
+                if _is_full(refused):
+                    self._full = "Redis has no memory left for more"
+                    raise NoRoom(self._full) from None
+                if not _is_state(refused):
+                    raise
+                self._lose(_told(refused))
+            except (RedisError, OSError) as failed:
+                self._lose(_told(failed))
+
+    def _lose(self, why: str) -> None:
+        with self._lock:
+            if self._away is None:
+                log.warning("the session store is away: %s", why)
+                self._away = why
+        self._drop_idle()
+        self._look_now.set()
+        raise StoreAway(why) from None
+
+    @contextlib.contextmanager
+    def _connection(self) -> Iterator[Client]:
+        if not self._spare.acquire(timeout=CALL_SECONDS):
+            raise StoreAway("all connections to Redis are in use")
+        client = None
+        try:
+            generation = self._generation
+            try:
+                client = self._idle.get_nowait()
+            except queue.Empty:
+                client = self._connected()
+            with self._lock:
+                self._running[client] = time.monotonic()
+            try:
+                yield client
+            except BaseException:
+                # What it still has to answer would be taken for the answer to the next call.
+                generation = -1
+                raise
+            finally:
+                with self._lock:
+                    self._running.pop(client, None)
+                if generation == self._generation and not self._ending.is_set():
+                    self._idle.put(client)
+                else:
+                    client.close()
+        finally:
+            self._spare.release()
+
+    def _connected(self) -> Client:
+        from redis import Redis
+
+        client: Client = Redis(single_connection_client=True, **self._options)
+        client.connection.connect()
+        return client
+
+    def _drop_idle(self) -> None:
+        self._generation += 1
+        with contextlib.suppress(queue.Empty):
+            while True:
+                self._idle.get_nowait().close()
+
+    def _watch(self) -> None:
+        backoff = 0.25
+        while not self._ending.is_set():
+            away = self._away is not None
+            pause = random.uniform(0.5, 1.5) * (backoff if away else WATCH_SECONDS)
+            if away:
+                self._ending.wait(pause)
+                backoff = min(2 * backoff, MOST_BACKOFF_SECONDS)
+            else:
+                backoff = 0.25
+                self._look_now.wait(pause)
+            self._look_now.clear()
+            if self._ending.is_set():
+                return
+            self._end_long_calls()
+            try:
+                self._find()
+            except StoreAway as still:
+                if self._away is None:
+                    log.warning("%s", still)
+                self._away = still.reason.partition(": ")[2]
+            except BadSetting as wrong:
+                self._away = str(wrong)
+            except Exception:
+                log.exception("looking for Redis")
+
+    def _end_long_calls(self) -> None:
+        now = time.monotonic()
+        with self._lock:
+            long = [c for c, began in self._running.items() if now - began > CALL_SECONDS]
+        for client in long:
+            if client.connection is not None:
+                client.connection.disconnect()
+
+    def _find(self) -> None:
+        """See whether Redis can be used: reached, and ready to write; and what it holds."""
+        from redis.exceptions import AuthenticationError, RedisError, ResponseError
+
+        try:
+            with self._connection() as client:
+                if self._away is not None:
+                    self._check_settings(client)
+                began = time.monotonic()
+                seconds, micros = client.execute_command("TIME")
+                offset = int(seconds) + int(micros) / 1e6 - (began + time.monotonic()) / 2
+                if abs(offset - self._offset) > 0.1 or not self.epoch:
+                    self._offset = offset
+                # A plain write, so that whatever refuses writes is heard of.
+                self._full = None
+                client.execute_command("SET", f"{self.prefix}probe", "1", "PX", 10_000)
+                fresh = secrets.token_hex(8)
+                name = f"{self.prefix}epoch"
+                found = client.execute_command("SET", name, fresh, "NX", "GET")
+                self._notice(found.decode() if found else fresh)
+        except AuthenticationError:
+            raise BadSetting("INKLING_REDIS_URL: Redis refuses the user or password") from None
+        except ResponseError as refused:
+            if _is_full(refused):
+                self._full = "Redis has no memory left for more"
+            elif str(refused).startswith(("NOAUTH", "WRONGPASS", "NOPERM")):
+                raise BadSetting("INKLING_REDIS_URL: Redis refuses the user or password") from None
+            else:
+                raise StoreAway(_told(refused)) from None
+        except (RedisError, OSError) as failed:
+            raise StoreAway(_told(failed)) from None
+        if self._away is not None:
+            log.info("the session store can be reached")
+        self._away = None
+
+    def _notice(self, epoch: str) -> None:
+        if self.epoch and epoch != self.epoch:
+            log.error("Redis was emptied: the sessions in it are lost")
+            self._lost_at = time.monotonic()
+        self.epoch = epoch
+
+    def _check_settings(self, client: Client) -> None:
+        about = client.execute_command("INFO", "server")
+        version = str(about.get("redis_version", "0.0"))
+        if tuple(int(part) for part in version.split(".")[:2]) < OLDEST_VERSION:
+            raise BadSetting(f"session store: expected Redis 7.0 or newer, got {version}")
+        policy = client.execute_command("INFO", "memory").get("maxmemory_policy")
+        if policy != "noeviction":
+            raise BadSetting(
+                f"session store: expected a Redis with maxmemory-policy noeviction, got {policy}, "
+                "with which it would drop sessions that have not ended"
+            )
+
+
+def _options(url: str, password_file: Path | None) -> dict[str, Any]:
+    """What a client is made with. No refusal shows the URL, which may hold a password."""
+    try:
+        from redis.backoff import NoBackoff
+        from redis.connection import parse_url
+        from redis.retry import Retry
+    except ImportError:
+        raise BadSetting(
+            "INKLING_SESSION_STORE=redis: expected the package redis; install inkling[redis]"
+        ) from None
+    if not url.startswith(SCHEMES):
+        raise BadSetting(f"INKLING_REDIS_URL: expected one that begins with {', '.join(SCHEMES)}")
+    try:
+        options: dict[str, Any] = dict(parse_url(url))  # type: ignore[no-untyped-call]
+    except ValueError:
+        raise BadSetting("INKLING_REDIS_URL: expected a URL such as redis://host:6379/0") from None
+    if password_file is not None:
+        try:
+            options["password"] = password_file.read_text().strip()
+        except OSError as failed:
+            raise BadSetting(
+                f"INKLING_REDIS_PASSWORD_FILE: {password_file}: {failed.strerror}"
+            ) from None
+    connection_class = options.pop("connection_class", None)
+    if connection_class is not None:
+        if "path" in options:
+            options["unix_socket_path"] = options.pop("path")
+        else:
+            options["ssl"] = True
+    return options | {
+        "socket_timeout": SOCKET_SECONDS,
+        "socket_connect_timeout": CONNECT_SECONDS,
+        "retry": Retry(NoBackoff(), 0),
+        "protocol": 2,
+        "decode_responses": False,
+        "health_check_interval": 0,
+    }
+
+
+def _is_full(refused: Exception) -> bool:
+    return "OOM" in str(refused) or "maxmemory" in str(refused)
+
+
+def _is_loading(lost: Exception) -> bool:
+    from redis.exceptions import BusyLoadingError
+
+    return isinstance(lost, BusyLoadingError)
+
+
+_STATES = {
+    "READONLY": "Redis is a replica now, which takes no writes",
+    "read only replica": "Redis is a replica now, which takes no writes",
+    "MISCONF": "Redis cannot write to its disk",
+    "MASTERDOWN": "Redis is a replica without its primary",
+    "NOREPLICAS": "Redis has too few replicas to take writes",
+    "LOADING": "Redis is loading its data",
+    "loading": "Redis is loading its data",
+    "BUSY": "Redis is busy with a script",
+    "CLUSTERDOWN": "Redis has no working cluster",
+}
+
+
+def _is_state(refused: Exception) -> bool:
+    """Whether an answer tells of Redis, and not of what it was asked."""
+    return any(word in str(refused) for word in _STATES)
+
+
+def _told(failed: Exception) -> str:
+    """A failure in words that show no address."""
+    for word, meaning in _STATES.items():
+        if word in str(failed):
+            return meaning
+    if "imeout" in type(failed).__name__:
+        return "Redis does not answer in time"
+    return "Redis cannot be reached"
