@@ -23,13 +23,13 @@ class RedisServer:
         self.url = f"redis://127.0.0.1:{self.port}/0"
         self._process: subprocess.Popen[bytes] | None = None
 
-    def start(self) -> None:
+    def start(self, *options: str) -> None:
         """Start it, with what it wrote to its disk before, and wait until it answers."""
         assert PROGRAM is not None
         plain = ("--bind", "127.0.0.1", "--port", str(self.port), "--dir", str(self._folder))
         writing = ("--appendonly", "yes", "--appendfsync", "always", "--save", "")
         self._process = subprocess.Popen(
-            [PROGRAM, *plain, *writing, *self._options], stdout=subprocess.DEVNULL
+            [PROGRAM, *plain, *writing, *self._options, *options], stdout=subprocess.DEVNULL
         )
         until = time.monotonic() + START_SECONDS
         while not self._answers():

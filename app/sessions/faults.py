@@ -26,6 +26,7 @@ class StoreAway(Unavailable):
     """A store that cannot be used now."""
 
     def __init__(self, why: str) -> None:
+        self.why = why
         super().__init__(f"the session store cannot be used now: {why}", STORE_RETRY_SECONDS)
 
 

@@ -56,7 +56,7 @@ class RedisLink:
         self._spare = threading.Semaphore(CONNECTIONS)
         self._lock = threading.Lock()
         self._running: dict[Client, float] = {}
-        self._away: str | None = "it has not been reached yet"
+        self._away: str | None = "Redis has not been reached yet"
         self._full: str | None = None
         self._generation = 0
         self.epoch = ""
@@ -64,8 +64,11 @@ class RedisLink:
         self._offset = time.time() - time.monotonic()
         self._shas: dict[str, str] = {}
         self._ending, self._look_now = threading.Event(), threading.Event()
-        with contextlib.suppress(StoreAway):
+        try:
             self._find()
+        except StoreAway as away:
+            self._away = away.why
+            log.warning("%s", away)
         self._watcher = threading.Thread(target=self._watch, daemon=True, name="inkling-redis")
         self._watcher.start()
 
@@ -211,7 +214,7 @@ class RedisLink:
             except StoreAway as still:
                 if self._away is None:
                     log.warning("%s", still)
-                self._away = still.reason.partition(": ")[2]
+                self._away = still.why
             except BadSetting as wrong:
                 self._away = str(wrong)
             except Exception:
@@ -243,7 +246,7 @@ class RedisLink:
                 client.execute_command("SET", f"{self.prefix}probe", "1", "PX", 10_000)
                 fresh = secrets.token_hex(8)
                 name = f"{self.prefix}epoch"
-                found = client.execute_command("SET", name, fresh, "NX", "GET")
+                found = client.execute_command("SET", name, fresh, "NX", "GET", get=True)
                 self._notice(found.decode() if found else fresh)
         except AuthenticationError:
             raise BadSetting("INKLING_REDIS_URL: Redis refuses the user or password") from None
