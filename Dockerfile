@@ -10,7 +10,7 @@ RUN mkdir /requirements && cd /requirements && python3 -c '\
 import pathlib, re, tomllib; \
 project = tomllib.loads(pathlib.Path("/source/pyproject.toml").read_text())["project"]; \
 extras = project["optional-dependencies"]; \
-wanted = project["dependencies"] + extras["server"] + extras["telemetry"]; \
+wanted = project["dependencies"] + extras["server"] + extras["redis"] + extras["telemetry"]; \
 is_torch = [re.match(r"torch(?![\w.-])", line) is not None for line in wanted]; \
 torch = [line for line, yes in zip(wanted, is_torch) if yes]; \
 others = [line for line, yes in zip(wanted, is_torch) if not yes]; \
