@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from ..errors import BadSetting
 from .faults import NoRoom, StoreAway
@@ -23,8 +23,9 @@ SOCKET_SECONDS = 1.5
 CALL_SECONDS = 5.0
 """How long a call may take in all, and how long one waits for a connection."""
 CONNECTIONS = 16
-WATCH_SECONDS = 1.0
+WATCH_SECONDS, LIMIT_SECONDS = 1.0, 0.5
 MOST_BACKOFF_SECONDS = 4.0
+FULL, TOO_SLOW = "Redis has no memory left for more", "Redis does not answer in time"
 LOSS_TOLD_SECONDS = 30.0
 """How long the store counts as away after a loss, so that whoever watches it hears of it."""
 OLDEST_VERSION = (7, 0)
@@ -71,6 +72,7 @@ class RedisLink:
             log.warning("%s", away)
         self._watcher = threading.Thread(target=self._watch, daemon=True, name="inkling-redis")
         self._watcher.start()
+        threading.Thread(target=self._limit, daemon=True, name="inkling-redis-limit").start()
 
     def now(self) -> float:
         """The time of day as Redis has it, which all its users share; steady while it is away."""
@@ -113,37 +115,36 @@ class RedisLink:
         self._drop_idle()
 
     def _call(self, run: Callable[[Client], Any]) -> Any:
-        from redis.exceptions import ConnectionError as ConnectionLost
-        from redis.exceptions import RedisError, ResponseError
-        from redis.exceptions import TimeoutError as TooSlow
+        from redis.exceptions import RedisError
 
         if self._away is not None:
             raise StoreAway(self._away)
-        again = True
+        began, again = time.monotonic(), True
         while True:
             try:
                 with self._connection() as client:
                     return run(client)
-            except TooSlow:
-                self._lose("Redis does not answer in time")
-            except ConnectionLost as lost:
-                # One that was idle may have ended long ago, which says nothing of Redis.
-                if again and not _is_loading(lost):
-                    again = False
-                    self._drop_idle()
-                    continue
-                self._lose(_told(lost))
-            except ResponseError as refused:
-                if _is_full(refused):
-                    self._full = "Redis has no memory left for more"
-                    raise NoRoom(self._full) from None
-                if not _is_state(refused):
-                    raise
-                self._lose(_told(refused))
             except (RedisError, OSError) as failed:
-                self._lose(_told(failed))
+                in_time = time.monotonic() - began < CALL_SECONDS
+                if not (again and in_time and _is_cut(failed)):
+                    self._refuse(failed, in_time=in_time)
+                # One that was idle may have ended long ago, which says nothing of Redis.
+                again = False
+                self._drop_idle()
 
-    def _lose(self, why: str) -> None:
+    def _refuse(self, failed: Exception, *, in_time: bool) -> NoReturn:
+        """Raise what a call is refused with. Raises ``failed`` where that says nothing of Redis."""
+        from redis.exceptions import ResponseError
+
+        if isinstance(failed, ResponseError):
+            if _is_full(failed):
+                self._full = FULL
+                raise NoRoom(FULL) from None
+            if not _is_state(failed):
+                raise failed
+        self._lose(_told(failed) if in_time else TOO_SLOW)
+
+    def _lose(self, why: str) -> NoReturn:
         with self._lock:
             if self._away is None:
                 log.warning("the session store is away: %s", why)
@@ -154,6 +155,8 @@ class RedisLink:
 
     @contextlib.contextmanager
     def _connection(self) -> Iterator[Client]:
+        from redis.exceptions import ResponseError
+
         if not self._spare.acquire(timeout=CALL_SECONDS):
             raise StoreAway("all connections to Redis are in use")
         client = None
@@ -167,9 +170,10 @@ class RedisLink:
                 self._running[client] = time.monotonic()
             try:
                 yield client
-            except BaseException:
+            except BaseException as failed:
                 # What it still has to answer would be taken for the answer to the next call.
-                generation = -1
+                if not isinstance(failed, ResponseError):
+                    generation = -1
                 raise
             finally:
                 with self._lock:
@@ -208,7 +212,6 @@ class RedisLink:
             self._look_now.clear()
             if self._ending.is_set():
                 return
-            self._end_long_calls()
             try:
                 self._find()
             except StoreAway as still:
@@ -220,13 +223,15 @@ class RedisLink:
             except Exception:
                 log.exception("looking for Redis")
 
-    def _end_long_calls(self) -> None:
-        now = time.monotonic()
-        with self._lock:
-            long = [c for c, began in self._running.items() if now - began > CALL_SECONDS]
-        for client in long:
-            if client.connection is not None:
-                client.connection.disconnect()
+    def _limit(self) -> None:
+        """End calls that are never silent for long, and never done."""
+        while not self._ending.wait(LIMIT_SECONDS):
+            now = time.monotonic()
+            with self._lock:
+                long = [c for c, began in self._running.items() if now - began > CALL_SECONDS]
+            for client in long:
+                if client.connection is not None:
+                    client.connection.disconnect()
 
     def _find(self) -> None:
         """See whether Redis can be used: reached, and ready to write; and what it holds."""
@@ -252,7 +257,7 @@ class RedisLink:
             raise BadSetting("INKLING_REDIS_URL: Redis refuses the user or password") from None
         except ResponseError as refused:
             if _is_full(refused):
-                self._full = "Redis has no memory left for more"
+                self._full = FULL
             elif str(refused).startswith(("NOAUTH", "WRONGPASS", "NOPERM")):
                 raise BadSetting("INKLING_REDIS_URL: Redis refuses the user or password") from None
             else:
@@ -314,6 +319,7 @@ def _options(url: str, password_file: Path | None) -> dict[str, Any]:
     return options | {
         "socket_timeout": SOCKET_SECONDS,
         "socket_connect_timeout": CONNECT_SECONDS,
+        "socket_keepalive": True,
         "retry": Retry(NoBackoff(), 0),
         "protocol": 2,
         "decode_responses": False,
@@ -325,10 +331,13 @@ def _is_full(refused: Exception) -> bool:
     return "OOM" in str(refused) or "maxmemory" in str(refused)
 
 
-def _is_loading(lost: Exception) -> bool:
-    from redis.exceptions import BusyLoadingError
+def _is_cut(failed: Exception) -> bool:
+    """Whether a connection ended, and Redis has not said why."""
+    from redis.exceptions import AuthenticationError, BusyLoadingError
+    from redis.exceptions import ConnectionError as ConnectionLost
 
-    return isinstance(lost, BusyLoadingError)
+    told = isinstance(failed, AuthenticationError | BusyLoadingError)
+    return isinstance(failed, ConnectionLost) and not told
 
 
 _STATES = {
@@ -355,5 +364,5 @@ def _told(failed: Exception) -> str:
         if word in str(failed):
             return meaning
     if "imeout" in type(failed).__name__:
-        return "Redis does not answer in time"
+        return TOO_SLOW
     return "Redis cannot be reached"

@@ -48,8 +48,14 @@ def replicas(folder: Path) -> Iterator[list[ServerProcess]]:
         redis.kill()
 
 
-def clients_of(servers: list[ServerProcess]) -> list[httpx.Client]:
-    return [httpx.Client(base_url=s.url, timeout=60, trust_env=False) for s in servers]
+@contextlib.contextmanager
+def clients_of(servers: list[ServerProcess]) -> Iterator[list[httpx.Client]]:
+    """A client of each server."""
+    with contextlib.ExitStack() as closing:
+        yield [
+            closing.enter_context(httpx.Client(base_url=s.url, timeout=60, trust_env=False))
+            for s in servers
+        ]
 
 
 def references(http: httpx.Client, tasks: list[Task]) -> list[list[dict[str, float]]]:
@@ -75,7 +81,13 @@ def test_every_server_gives_every_sessions_own_answers(
             expected = references(http, tasks)
 
         def live(numbers: list[int], seed: int) -> None:
-            chooser, in_turn = random.Random(seed), itertools.cycle(clients_of(servers))
+            with clients_of(servers) as clients:
+                live_with(clients, numbers, random.Random(seed))
+
+        def live_with(
+            clients: list[httpx.Client], numbers: list[int], chooser: random.Random
+        ) -> None:
+            in_turn = itertools.cycle(clients)
             own: dict[int, tuple[str, int]] = {}
             for number in numbers:
                 made = adapt(next(in_turn), tasks[number % TASKS])
@@ -122,8 +134,8 @@ def test_every_server_gives_every_sessions_own_answers(
 class Caller:
     """A client that goes to another server when one fails, as often as a good client would."""
 
-    def __init__(self, servers: list[ServerProcess], outcomes: Counter[str]) -> None:
-        self._turns = itertools.cycle(clients_of(servers))
+    def __init__(self, clients: list[httpx.Client], outcomes: Counter[str]) -> None:
+        self._turns = itertools.cycle(clients)
         self._outcomes = outcomes
 
     def send(self, method: str, path: str, wanted: int, **what: object) -> httpx.Response | None:
@@ -159,7 +171,10 @@ def test_nothing_is_lost_while_one_server_after_another_is_killed(
             expected = [before for before, _ in references(http, tasks)]
 
         def live(_: int) -> None:
-            caller = Caller(servers, outcomes)
+            with clients_of(servers) as clients:
+                call_on(Caller(clients, outcomes))
+
+        def call_on(caller: Caller) -> None:
             while not ending.is_set():
                 number = next(numbers)
                 task, key = tasks[number % TASKS], f"key-{number}"

@@ -14,6 +14,7 @@ class Proxy:
     def __init__(self, port: int) -> None:
         self.target = port
         self.delay_seconds = 0.0
+        self.chunk_bytes = 65_536
         self.connections = 0
         self._open: set[socket.socket] = set()
         self._listening = socket.create_server(("127.0.0.1", 0))
@@ -52,7 +53,7 @@ class Proxy:
 
     def _forward(self, one: socket.socket, other: socket.socket) -> None:
         with contextlib.suppress(OSError):
-            while content := one.recv(65_536):
+            while content := one.recv(self.chunk_bytes):
                 time.sleep(self.delay_seconds)
                 other.sendall(content)
         for each in (one, other):

@@ -38,7 +38,19 @@ def slow(_redis: RedisServer, proxy: Proxy) -> Callable[[], None]:
     return quick
 
 
-@pytest.mark.parametrize("fault", [gone, frozen, slow])
+def dripping(_redis: RedisServer, proxy: Proxy) -> Callable[[], None]:
+    """Never silent for long, and never done."""
+    proxy.delay_seconds, proxy.chunk_bytes = 0.3, 1
+    proxy.reset()
+
+    def flowing() -> None:
+        proxy.delay_seconds, proxy.chunk_bytes = 0.0, 65_536
+        proxy.reset()
+
+    return flowing
+
+
+@pytest.mark.parametrize("fault", [gone, frozen, slow, dripping])
 def test_a_redis_that_does_not_answer_costs_new_sessions_alone_and_heals(
     redis: RedisServer,
     proxy: Proxy,
