@@ -16,20 +16,17 @@ from typing import Any, NoReturn
 
 from ..errors import BadSetting
 from .faults import NoRoom, StoreAway
+from .redis_client import TOO_SLOW, is_cut, is_full, is_state, options, told
 
-CONNECT_SECONDS = 1.0
-SOCKET_SECONDS = 1.5
-"""How long nothing may come of an answer that is waited for."""
 CALL_SECONDS = 5.0
 """How long a call may take in all, and how long one waits for a connection."""
 CONNECTIONS = 16
 WATCH_SECONDS, LIMIT_SECONDS = 1.0, 0.5
 MOST_BACKOFF_SECONDS = 4.0
-FULL, TOO_SLOW = "Redis has no memory left for more", "Redis does not answer in time"
+FULL = "Redis has no memory left for more"
 LOSS_TOLD_SECONDS = 30.0
 """How long the store counts as away after a loss, so that whoever watches it hears of it."""
 OLDEST_VERSION = (7, 0)
-SCHEMES = ("redis://", "rediss://", "unix://")
 Argument = str | bytes | int | float
 Client = Any
 """A client of the package `redis`, which is imported only where it is used."""
@@ -51,7 +48,7 @@ class RedisLink:
         Raises BadSetting for a URL of another kind, a package that is missing, a password that is
         wrong, and a Redis that is too old or evicts what it holds.
         """
-        self._options = _options(url, password_file)
+        self._options = options(url, password_file)
         self.prefix = f"{{{prefix}}}:"
         self._idle: queue.LifoQueue[Client] = queue.LifoQueue()
         self._spare = threading.Semaphore(CONNECTIONS)
@@ -126,7 +123,7 @@ class RedisLink:
                     return run(client)
             except (RedisError, OSError) as failed:
                 in_time = time.monotonic() - began < CALL_SECONDS
-                if not (again and in_time and _is_cut(failed)):
+                if not (again and in_time and is_cut(failed)):
                     self._refuse(failed, in_time=in_time)
                 # One that was idle may have ended long ago, which says nothing of Redis.
                 again = False
@@ -137,12 +134,12 @@ class RedisLink:
         from redis.exceptions import ResponseError
 
         if isinstance(failed, ResponseError):
-            if _is_full(failed):
+            if is_full(failed):
                 self._full = FULL
                 raise NoRoom(FULL) from None
-            if not _is_state(failed):
+            if not is_state(failed):
                 raise failed
-        self._lose(_told(failed) if in_time else TOO_SLOW)
+        self._lose(told(failed) if in_time else TOO_SLOW)
 
     def _lose(self, why: str) -> NoReturn:
         with self._lock:
@@ -256,14 +253,14 @@ class RedisLink:
         except AuthenticationError:
             raise BadSetting("INKLING_REDIS_URL: Redis refuses the user or password") from None
         except ResponseError as refused:
-            if _is_full(refused):
+            if is_full(refused):
                 self._full = FULL
             elif str(refused).startswith(("NOAUTH", "WRONGPASS", "NOPERM")):
                 raise BadSetting("INKLING_REDIS_URL: Redis refuses the user or password") from None
             else:
-                raise StoreAway(_told(refused)) from None
+                raise StoreAway(told(refused)) from None
         except (RedisError, OSError) as failed:
-            raise StoreAway(_told(failed)) from None
+            raise StoreAway(told(failed)) from None
         if self._away is not None:
             log.info("the session store can be reached")
         self._away = None
@@ -285,84 +282,3 @@ class RedisLink:
                 f"session store: expected a Redis with maxmemory-policy noeviction, got {policy}, "
                 "with which it would drop sessions that have not ended"
             )
-
-
-def _options(url: str, password_file: Path | None) -> dict[str, Any]:
-    """What a client is made with. No refusal shows the URL, which may hold a password."""
-    try:
-        from redis.backoff import NoBackoff
-        from redis.connection import parse_url
-        from redis.retry import Retry
-    except ImportError:
-        raise BadSetting(
-            "INKLING_SESSION_STORE=redis: expected the package redis; install inkling[redis]"
-        ) from None
-    if not url.startswith(SCHEMES):
-        raise BadSetting(f"INKLING_REDIS_URL: expected one that begins with {', '.join(SCHEMES)}")
-    try:
-        options: dict[str, Any] = dict(parse_url(url))  # type: ignore[no-untyped-call]
-    except ValueError:
-        raise BadSetting("INKLING_REDIS_URL: expected a URL such as redis://host:6379/0") from None
-    if password_file is not None:
-        try:
-            options["password"] = password_file.read_text().strip()
-        except OSError as failed:
-            raise BadSetting(
-                f"INKLING_REDIS_PASSWORD_FILE: {password_file}: {failed.strerror}"
-            ) from None
-    connection_class = options.pop("connection_class", None)
-    if connection_class is not None:
-        if "path" in options:
-            options["unix_socket_path"] = options.pop("path")
-        else:
-            options["ssl"] = True
-    return options | {
-        "socket_timeout": SOCKET_SECONDS,
-        "socket_connect_timeout": CONNECT_SECONDS,
-        "socket_keepalive": True,
-        "retry": Retry(NoBackoff(), 0),
-        "protocol": 2,
-        "decode_responses": False,
-        "health_check_interval": 0,
-    }
-
-
-def _is_full(refused: Exception) -> bool:
-    return "OOM" in str(refused) or "maxmemory" in str(refused)
-
-
-def _is_cut(failed: Exception) -> bool:
-    """Whether a connection ended, and Redis has not said why."""
-    from redis.exceptions import AuthenticationError, BusyLoadingError
-    from redis.exceptions import ConnectionError as ConnectionLost
-
-    told = isinstance(failed, AuthenticationError | BusyLoadingError)
-    return isinstance(failed, ConnectionLost) and not told
-
-
-_STATES = {
-    "READONLY": "Redis is a replica now, which takes no writes",
-    "read only replica": "Redis is a replica now, which takes no writes",
-    "MISCONF": "Redis cannot write to its disk",
-    "MASTERDOWN": "Redis is a replica without its primary",
-    "NOREPLICAS": "Redis has too few replicas to take writes",
-    "LOADING": "Redis is loading its data",
-    "loading": "Redis is loading its data",
-    "BUSY": "Redis is busy with a script",
-    "CLUSTERDOWN": "Redis has no working cluster",
-}
-
-
-def _is_state(refused: Exception) -> bool:
-    """Whether an answer tells of Redis, and not of what it was asked."""
-    return any(word in str(refused) for word in _STATES)
-
-
-def _told(failed: Exception) -> str:
-    """A failure in words that show no address."""
-    for word, meaning in _STATES.items():
-        if word in str(failed):
-            return meaning
-    if "imeout" in type(failed).__name__:
-        return TOO_SLOW
-    return "Redis cannot be reached"
