@@ -185,7 +185,12 @@ class RedisLink:
     def _connected(self) -> Client:
         from redis import Redis
 
-        client: Client = Redis(single_connection_client=True, **self._options)
+        try:
+            client: Client = Redis(single_connection_client=True, **self._options)
+        except TypeError:
+            raise BadSetting(
+                "INKLING_REDIS_URL: expected options that the package redis knows"
+            ) from None
         client.connection.connect()
         return client
 

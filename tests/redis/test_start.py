@@ -19,7 +19,15 @@ BOUNDS = Bounds(10**9, 10)
 SECRET = "a-secret-that-nobody-sees"  # noqa: S105
 
 
-@pytest.mark.parametrize("url", [f"http://:{SECRET}@host/0", SECRET, f"redis://:{SECRET}@host:x"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        f"http://:{SECRET}@host/0",
+        SECRET,
+        f"redis://:{SECRET}@host:x",
+        f"redis://:{SECRET}@host?x=1",
+    ],
+)
 def test_an_address_of_another_kind_is_refused_and_not_shown(url: str) -> None:
     with pytest.raises(BadSetting, match="INKLING_REDIS_URL") as refused:
         RedisStore(url, BOUNDS)
