@@ -13,7 +13,7 @@ from ..service.remove_image import remove_image
 from ..service.values import Adapted, Keyed, Replayed
 from . import responses
 from .headers import if_match
-from .openapi import ADAPT_BODY, SUPPORT_BODY, refusals
+from .openapi import ADAPT_BODY, SUPPORT_BODY, or_empty, refusals
 from .positions import PathPosition, position_of
 from .query import StrictRoute
 from .repeated import keyed_call, replayed_answer, session_answer
@@ -89,8 +89,8 @@ async def remove_support(
     position: PathPosition,
     request: Request,
     _tenant: Tenant,
-    steps: Annotated[str | None, WithJsonSchema(STEPS_SCHEMA)] = None,
-    report: Annotated[str | None, WithJsonSchema(TRUTH_SCHEMA)] = None,
+    steps: Annotated[str | None, WithJsonSchema(or_empty(STEPS_SCHEMA))] = None,
+    report: Annotated[str | None, WithJsonSchema(or_empty(TRUTH_SCHEMA))] = None,
 ) -> Response:
     """Adapt again, from the initialization, on the session's support set without one image.
 

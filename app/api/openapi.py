@@ -34,8 +34,8 @@ _IMAGES = {"type": "array", "items": {"type": "string", "format": "binary"}, "mi
 _TRUTH = {"type": "string", "enum": ["true", "false"]}
 
 
-def _or_empty(option: dict[str, Any]) -> dict[str, Any]:
-    """A text field of a form, which a web page sends empty where nothing was entered."""
+def or_empty(option: dict[str, Any]) -> dict[str, Any]:
+    """An option in text, which a web page sends empty where nothing was entered."""
     return {"anyOf": [option, EMPTY_TEXT]}
 
 
@@ -45,7 +45,7 @@ def _labelled_form(**options: dict[str, Any]) -> dict[str, Any]:
         "type": "object",
         "description": "Every file field is an image, and its field's name is the label; a field "
         "may come many times. Text fields are options.",
-        "properties": {name: _or_empty(option) for name, option in options.items()},
+        "properties": {name: or_empty(option) for name, option in options.items()},
         "propertyNames": LABEL_SCHEMA,
         "additionalProperties": {
             **_IMAGES,
@@ -69,7 +69,7 @@ _SUPPORT_FORM = _labelled_form(steps=STEPS_SCHEMA, report=_TRUTH)
 _EVALUATE_FORM = _labelled_form()
 _REPORT_FORM = {
     "type": "object",
-    "properties": {"steps": _or_empty(STEPS_SCHEMA), "embedding": _or_empty(_TRUTH)},
+    "properties": {"steps": or_empty(STEPS_SCHEMA), "embedding": or_empty(_TRUTH)},
     "additionalProperties": False,
 }
 _FILE = {"type": "string", "format": "binary"}
@@ -85,7 +85,7 @@ _PREDICT_FORM = {
     "properties": {
         "session_id": {"type": "string", "pattern": PATTERN},
         "image": _IMAGES,
-        "top_k": _or_empty(FROM_ONE_SCHEMA),
+        "top_k": or_empty(FROM_ONE_SCHEMA),
     },
     "additionalProperties": False,
 }

@@ -14,7 +14,7 @@ from ..service.values import ExportCall, ExportFormat, Replayed, Restored
 from . import responses
 from .content_type import OCTETS
 from .headers import entity_tag
-from .openapi import FILE_ANSWER, RESTORE_BODY, refusals
+from .openapi import FILE_ANSWER, RESTORE_BODY, or_empty, refusals
 from .query import StrictRoute
 from .repeated import keyed_call, replayed_answer, session_answer
 from .requests import read_restore
@@ -39,7 +39,7 @@ async def export_session(
     state: State,
     tenant: Tenant,
     format: Annotated[  # noqa: A002
-        str | None, WithJsonSchema({"type": "string", "enum": list(FORMATS)})
+        str | None, WithJsonSchema(or_empty({"type": "string", "enum": list(FORMATS)}))
     ] = None,
 ) -> Response:
     """Write a session as a file.
@@ -70,7 +70,7 @@ async def export_session(
 )
 async def restore_session(
     request: Request,
-    ttl_seconds: Annotated[str | None, WithJsonSchema(TTL_SCHEMA)] = None,
+    ttl_seconds: Annotated[str | None, WithJsonSchema(or_empty(TTL_SCHEMA))] = None,
 ) -> Response:
     """Make a session of the safetensors file that an export gave, on this or another server.
 
