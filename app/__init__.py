@@ -1,21 +1,75 @@
 """Inkling: few-shot image classification over REST, by MAML's inner loop per request."""
 
-from .client import AdaptedSession, Client, LabelProbability, Prediction, Support
+from .client import (
+    NO_RETRIES,
+    Adaptation,
+    AnswerLost,
+    AsyncClient,
+    AsyncSession,
+    Client,
+    Conflict,
+    Evaluation,
+    InitializationInfo,
+    InputRefused,
+    LabelProbability,
+    LimitReached,
+    Limits,
+    NotFound,
+    Notice,
+    Prediction,
+    Predictions,
+    Report,
+    Retries,
+    ServerBusy,
+    ServerFault,
+    Session,
+    SessionInfo,
+    Support,
+    TimedOut,
+    TookTooLong,
+    Unauthorised,
+)
 from .errors import InklingError, RequestRefused, ServerUnreachable
 from .files.left_out import FilesLeftOut
 from .given_images import Image
 from .support_files import support_of
 
+AdaptedSession = Session
+"""What `adapt` gave in earlier versions."""
+
 __all__ = [
+    "NO_RETRIES",
+    "Adaptation",
     "AdaptedSession",
+    "AnswerLost",
+    "AsyncClient",
+    "AsyncSession",
     "Client",
+    "Conflict",
+    "Evaluation",
     "FilesLeftOut",
     "Image",
+    "InitializationInfo",
     "InklingError",
+    "InputRefused",
     "LabelProbability",
+    "LimitReached",
+    "Limits",
+    "NotFound",
+    "Notice",
     "Prediction",
+    "Predictions",
+    "Report",
     "RequestRefused",
+    "Retries",
+    "ServerBusy",
+    "ServerFault",
     "ServerUnreachable",
+    "Session",
+    "SessionInfo",
     "Support",
+    "TimedOut",
+    "TookTooLong",
+    "Unauthorised",
     "support_of",
 ]

@@ -237,19 +237,32 @@ class BadSetting(InklingError):
 
 
 class RequestRefused(InklingError):
-    """A server's refusal of a client's call, with the problem details it sent."""
+    """A server's refusal of a client's call, with the problem details it sent.
 
-    def __init__(self, status: int, problem: Mapping[str, Any]) -> None:
-        self.status, self.problem = status, problem
-        listed = "".join(
-            f"\n  {item.get('field', '')}"
-            f"{'' if item.get('index') is None else '[' + str(item['index']) + ']'}: "
-            f"{item.get('message', '')}"
-            for item in problem.get("problems", [])
-        )
+    ``retry_after`` is in seconds, None where the server does not tell when to ask again.
+    """
+
+    def __init__(
+        self, status: int, problem: Mapping[str, Any], *, retry_after: float | None = None
+    ) -> None:
+        self.status, self.problem, self.retry_after = status, problem, retry_after
+        listed = "".join(f"\n  {_listed(item)}" for item in problem.get("problems", []))
         detail = "" if listed else f": {problem.get('detail', '')}"
         super().__init__(f"{status} {problem.get('title', 'refused')}{detail}{listed}")
+
+    @property
+    def kind(self) -> str | None:
+        """The name of the problem, as in `session-not-found`; None if the server tells none."""
+        name = str(self.problem.get("type", "")).rpartition("/")[2]
+        return name or None
 
 
 class ServerUnreachable(InklingError):
     """A server that does not answer."""
+
+
+def _listed(item: Mapping[str, Any]) -> str:
+    """One problem of a list, with its place and the name of its file where they are known."""
+    place = "" if item.get("index") is None else f"[{item['index']}]"
+    source = f" ({item['source']})" if item.get("source") else ""
+    return f"{item.get('field', '')}{place}{source}: {item.get('message', '')}"

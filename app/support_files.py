@@ -1,20 +1,19 @@
-"""A folder or zip archive with a folder per class, as a support set for the client."""
+"""A folder or zip archive with a folder per class, as a support set."""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
 from pathlib import Path
 
 from .errors import BadData
 from .files.classes import TOP, folders_in, images_by_class, within
 from .files.images import opened
 from .files.left_out import FilesLeftOut, LeftOut
-from .files.tree import File
+from .files.tree import File, Tree
 
 MAX_FILES = 10_000
 MAX_BYTES = 512 * 2**20
-"""Of all images together, unpacked."""
+"""Of all images together, unpacked, that are read at once."""
 
 
 def support_of(path: str | Path) -> dict[str, list[bytes]]:
@@ -28,44 +27,47 @@ def support_of(path: str | Path) -> dict[str, list[bytes]]:
     images or with names of one label, for an archive that is not sound (see `archive_tree`), and
     for more than the bounds of this module.
     """
-    support, told = read_support(Path(path))
+    root = Path(path)
+    with opened(root) as tree:
+        by_label, told = class_files(tree)
+        files = [file for files in by_label.values() for file in files]
+        total = sum(file.size for file in files)
+        if total > MAX_BYTES:
+            raise BadData(
+                f"{root}: expected images of at most {MAX_BYTES:,} bytes together, got {total:,} "
+                f"in {len(files):,}"
+            )
+        support = {label: [file.content() for file in files] for label, files in by_label.items()}
     if told is not None:
         warnings.warn(told, FilesLeftOut, stacklevel=2)
     return support
 
 
-def read_support(root: Path) -> tuple[dict[str, list[bytes]], str | None]:
-    """The support set of `support_of`, and what is told of files that were left out."""
-    left_out = LeftOut()
-    with opened(root) as tree:
-        base = TOP
-        while (inside := within(tree, base)) != base:
-            base = inside
-        folders = folders_in(tree, base)
-        if not folders:
-            raise BadData(f"{root}: expected images in a folder for each class, got no folder")
-        images = images_by_class(tree, folders, left_out)
-        _check_bounds(root, [file for files in images.values() for file in files])
-        support = {
-            folder.name: [file.content() for file in files] for folder, files in images.items()
-        }
-    return support, left_out.told(root)
+def class_files(tree: Tree) -> tuple[dict[str, list[File]], str | None]:
+    """The files of the images of each class, and what is told of files that were left out.
+
+    Raises as `support_of` does, but does not read the files nor count their bytes.
+    """
+    left_out, base = LeftOut(), TOP
+    while (inside := within(tree, base)) != base:
+        base = inside
+    folders = folders_in(tree, base)
+    if not folders:
+        raise BadData(f"{tree.root}: expected images in a folder for each class, got no folder")
+    by_folder = images_by_class(tree, folders, left_out)
+    _check_number(tree, sum(map(len, by_folder.values())))
+    by_label = {folder.name: files for folder, files in by_folder.items()}
+    return by_label, left_out.told(tree.root)
 
 
-def read_images(folder: Path) -> tuple[list[bytes], str | None]:
+def files_of_class(tree: Tree) -> tuple[list[File], str | None]:
     """The images that lie directly in the folder of one class, and what is told of the others."""
     left_out = LeftOut()
-    with opened(folder) as tree:
-        files = images_by_class(tree, [TOP], left_out)[TOP]
-        _check_bounds(folder, files)
-        images = [file.content() for file in files]
-    return images, left_out.told(folder)
+    files = images_by_class(tree, [TOP], left_out)[TOP]
+    _check_number(tree, len(files))
+    return files, left_out.told(tree.root)
 
 
-def _check_bounds(root: Path, files: Sequence[File]) -> None:
-    total = sum(file.size for file in files)
-    if len(files) > MAX_FILES or total > MAX_BYTES:
-        raise BadData(
-            f"{root}: expected at most {MAX_FILES:,} images of {MAX_BYTES:,} bytes together, "
-            f"got {len(files):,} of {total:,}"
-        )
+def _check_number(tree: Tree, found: int) -> None:
+    if found > MAX_FILES:
+        raise BadData(f"{tree.root}: expected at most {MAX_FILES:,} images, got {found:,}")
