@@ -14,7 +14,7 @@ from urllib.parse import quote
 
 import httpx
 
-from ..errors import InklingError, RequestRefused
+from ..errors import InklingError, InvalidInput, Problem, RequestRefused
 from . import answers
 from .combining import together
 from .exchange import Request, Retries, Steps, exchange
@@ -66,7 +66,7 @@ class Calls:
         self, images: Sequence[Source], options: Options, key: str | None, bar: Bar
     ) -> Steps[Adapted]:
         """A session of labelled images, made from as many as fit, to which the rest is added."""
-        room = yield from self._room(len(images), "max_support_images")
+        room = yield from self._support_room(images)
         keys = _keys(key)
         loader = Loader(one_of_each_first(images), shrink=self.shrink)
         first = sorted((yield from loader.part(room)), key=lambda image: image.position)
@@ -99,7 +99,7 @@ class Calls:
         bar: Bar,
     ) -> Steps[Adapted]:
         """Add labelled images to a session, in as many calls as it takes."""
-        room = yield from self._room(len(images), "max_support_images")
+        room = yield from self._support_room(images)
         loader = Loader(enumerate(images), shrink=self.shrink)
         path = session_path(session_id)
         return (yield from self._adding(path, loader, room, options, _keys(key), bar))
@@ -156,7 +156,7 @@ class Calls:
         self, session_id: str, images: Sequence[Source], options: Options, bar: Bar
     ) -> Steps[Predictions]:
         """Classify images, in as many calls as it takes."""
-        room = yield from self._query_room(len(images))
+        room = yield from self._query_room(images)
         loader = Loader(enumerate(images), shrink=self.shrink)
         predicted, warnings = list[Prediction](), list[Notice]()
         while True:
@@ -177,7 +177,7 @@ class Calls:
 
     def evaluate(self, session_id: str, images: Sequence[Source], bar: Bar) -> Steps[Evaluation]:
         """Measure a session on labelled images, in as many calls as it takes."""
-        room = yield from self._query_room(len(images))
+        room = yield from self._query_room(images)
         loader = Loader(enumerate(images), shrink=self.shrink)
         parts = []
         while True:
@@ -239,14 +239,29 @@ class Calls:
             yield from self.initializations()
         return self.limits or Limits()
 
-    def _room(self, n_images: int, limit: str) -> Steps[Room]:
-        limits = Limits() if n_images <= FEW else (yield from self.known_limits())
-        n_bytes = max(1, limits.max_body_bytes - BESIDE_IMAGES)
-        return Room(getattr(limits, limit), n_bytes)
+    def _support_room(self, images: Sequence[Source]) -> Steps[Room]:
+        """What fits. Raises InvalidInput for more than a session can have: nothing is sent then."""
+        limits = yield from self._limits_for(images)
+        most = {
+            "images": (len(images), limits.max_support_images),
+            "labels": (len({image.label for image in images}), limits.max_classes),
+        }
+        problems = [
+            Problem("too_many", f"expected at most {limit:,} {what} in a session, got {found:,}")
+            for what, (found, limit) in most.items()
+            if found > limit
+        ]
+        if problems:
+            raise InvalidInput(problems)
+        return Room(limits.max_support_images, limits.max_body_bytes - BESIDE_IMAGES)
 
-    def _query_room(self, n_images: int) -> Steps[Room]:
-        room = yield from self._room(n_images, "max_query_images")
-        return Room(min(room.n_images, MOST_QUERIES), room.n_bytes)
+    def _query_room(self, images: Sequence[Source]) -> Steps[Room]:
+        limits = yield from self._limits_for(images)
+        n_images = min(limits.max_query_images, MOST_QUERIES)
+        return Room(n_images, limits.max_body_bytes - BESIDE_IMAGES)
+
+    def _limits_for(self, images: Sequence[Source]) -> Steps[Limits]:
+        return Limits() if len(images) <= FEW else (yield from self.known_limits())
 
     def _json(self, request: Request) -> Steps[Any]:
         response: httpx.Response = yield from exchange(request, self.retries)

@@ -99,7 +99,7 @@ def export_format(target: str | PathLike[str] | None, kind: ExportFormat | None)
     if kind not in FORMATS:
         raise BadData(
             f"expected a format ({' or '.join(FORMATS)}) or a path with such an ending, got "
-            f"{kind or target!r}"
+            f"{kind or str(target)!r}"
         )
     return kind
 
