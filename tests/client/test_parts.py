@@ -92,7 +92,7 @@ def test_a_refusal_of_a_later_part_undoes_the_first_and_names_the_image(
             with pytest.raises(InputRefused, match=r"images\[8\] "):
                 session.predict([*drawings[NAMES[0]][:8], broken])
             with pytest.raises(InputRefused) as raised:
-                session.add({NAMES[0]: [*drawings[NAMES[0]][:12], broken]})
+                session.add({NAMES[0]: [*drawings[NAMES[0]][2:20], broken]})
             added = sum(session.refresh().images.values()) - 6
             assert raised.value.__notes__ == [f"{added} images before these were added"]
             assert added > 0
