@@ -118,7 +118,7 @@ def test_more_than_a_session_can_have_is_refused_before_anything_is_sent(
     with (
         between(small_server, {}) as proxy,
         opened(proxy.url) as inkling,
-        pytest.raises(InvalidInput, match="at most 30 images .* got 32; .* 3 labels .* got 4"),
+        pytest.raises(InvalidInput, match=r"at most 30 images .* got 32; .* 3 labels .* got 4"),
     ):
         inkling.adapt(support)
     assert set(proxy.seen) == {"GET /initializations"}

@@ -42,10 +42,12 @@ class Told:
                     self.pauses.append(step.seconds)
                     self.now += step.seconds
                     step = steps.send(None)
-                elif isinstance(left[0], Exception):
-                    step = steps.throw(left.pop(0))
+                    continue
+                outcome = left.pop(0)
+                if isinstance(outcome, Exception):
+                    step = steps.throw(outcome)
                 else:
-                    step = steps.send(left.pop(0))
+                    step = steps.send(outcome)
         except StopIteration as done:
             response: httpx.Response = done.value
             return response
@@ -76,15 +78,10 @@ def test_a_call_is_given_up_after_its_times_or_its_time() -> None:
         told.of([full(20), full(50), FINE], total=60)
     assert told.pauses == [20.25]
     assert raised.value.retry_after == 50
-    with pytest.raises(AnswerLost):
-        next(_failing(NO_RETRIES))
-
-
-def _failing(retries: Retries) -> object:
-    steps = exchange(GET, retries)
+    steps = exchange(GET, NO_RETRIES)
     next(steps)
-    steps.throw(httpx.ReadError("cut"))
-    return steps
+    with pytest.raises(AnswerLost):
+        steps.throw(httpx.ReadError("cut"))
 
 
 def test_a_first_call_that_still_runs_is_waited_for_as_long_as_there_is_time() -> None:
