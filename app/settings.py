@@ -50,6 +50,8 @@ INJECTED = re.compile(
     r"|PORT(_[0-9]+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?)"
 )
 """Variables that Kubernetes and Docker give to what runs beside a service called `inkling`."""
+OF_CLIENTS = ("INKLING_SERVER", "INKLING_API_KEY", "INKLING_API_KEY_FILE")
+"""Variables that commands read which talk to a server."""
 LINKED = re.compile(r"(tcp|udp|sctp)://.*")
 """A value that they give to `INKLING_PORT`."""
 
@@ -270,7 +272,7 @@ def read_settings(environment: Mapping[str, str] | None = None, **overrides: obj
         name
         for name in variables
         if name.upper().startswith(PREFIX)
-        and name.upper() not in known
+        and name.upper() not in (*known, *OF_CLIENTS)
         and not INJECTED.fullmatch(name.upper())
     )
     if unknown:

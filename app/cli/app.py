@@ -10,6 +10,7 @@ import typer
 
 from ..errors import InklingError
 from ..files.left_out import FilesLeftOut
+from . import sessions
 from .calibrate import calibrate
 from .compile_loops import compile_loops
 from .demo import demo
@@ -18,6 +19,7 @@ from .fit_metric import fit_metric
 from .import_backbone import import_backbone
 from .keys import keys
 from .learned_from import learned_from
+from .predict import predict
 from .serve import serve
 from .train import train
 
@@ -29,6 +31,13 @@ app = typer.Typer(
 )
 app.command()(serve)
 app.command()(demo)
+app.command()(sessions.adapt)
+app.command()(predict)
+app.command()(sessions.report)
+app.command("sessions")(sessions.sessions)
+app.command()(sessions.export)
+app.command()(sessions.restore)
+app.command()(sessions.forget)
 app.command()(train)
 app.command()(evaluate)
 app.command()(calibrate)
@@ -50,6 +59,8 @@ def main() -> None:
             app()
     except InklingError as refusal:
         _end(str(refusal))
+    except FileNotFoundError as missing:
+        _end(f"{missing.filename}: no such file")
     except ModuleNotFoundError as missing:
         if (missing.name or "inkling").partition(".")[0] == "inkling":
             raise
