@@ -84,8 +84,6 @@ def _server_of_its_own() -> Iterator[str]:
 
     if sys.stderr.isatty():
         sys.stderr.write("inkling: no --server, so this process loads the initializations\n")
-    # Nobody else reaches this server: its warnings to operators say nothing to its only user.
-    logging.getLogger("inkling").setLevel(logging.ERROR)
     settings = read_settings().model_copy(
         update={
             "api_keys_file": None,
@@ -97,5 +95,17 @@ def _server_of_its_own() -> Iterator[str]:
             "session_max_lifetime_seconds": KEPT_SECONDS,
         }
     )
-    with local_server(create_app(settings)) as url:
+    with _quietly(), local_server(create_app(settings)) as url:
         yield url
+
+
+@contextlib.contextmanager
+def _quietly() -> Iterator[None]:
+    """Leave out what a server warns its operators of: nobody else reaches this one."""
+    log = logging.getLogger("inkling")
+    before = log.level
+    log.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        log.setLevel(before)
