@@ -18,6 +18,8 @@ from .prepared import Prepared
 BLANK = 12.0
 """Levels of 255 between the darkest and the lightest pixel, below which nothing is shown."""
 WHITE = 255.0
+HALF_WAY = 1e-6
+"""Levels within which a sum counts as half-way between two: more than doubles are off by."""
 ByColour = float | tuple[float, float, float]
 """A number for all colours, or one each for red, green and blue."""
 STATISTICS = ("mean", "deviation", "colour", "roughness", "white")
@@ -31,8 +33,9 @@ class Photograph:
     """A square window in the middle to `(3, size, size)` float32.
 
     Its side is seven eighths of the shorter side. Transparent pixels lie on white. Resampled levels
-    are rounded to whole ones of 0..255, so that a byte keeps each exactly; values are
-    (level - `mean`) / `std`, which the backbone's pre-training decides, for each of the colours
+    are rounded to whole ones of 0..255, so that a byte keeps each exactly, and halves upwards; they
+    are summed in double precision, so that whoever computes them gets the same whole ones. Values
+    are (level - `mean`) / `std`, which the backbone's pre-training decides, for each of the colours
     red, green and blue, or for all alike.
     """
 
@@ -45,7 +48,8 @@ class Photograph:
         images = _on_white(rgba.reshape(-1, *rgba.shape[-3:]))
         down, across = (_resampling(images, axis, self.size) for axis in (2, 3))
         resampled = down @ images @ across.mT
-        return self._scaled(resampled.round()).reshape(*rgba.shape[:-3], 3, self.size, self.size)
+        shape = (*rgba.shape[:-3], 3, self.size, self.size)
+        return self._scaled(_whole(resampled)).reshape(shape)
 
     def prepare(self, images: Sequence[torch.Tensor]) -> Prepared:
         """See `Preprocessing`: the same by torch's own antialiased resampling."""
@@ -110,13 +114,13 @@ class Photograph:
         opaque = bool((window[..., 3] == 255).all())
         levels = _levels(window[..., :3]) if opaque else _on_white(window)
         resampled = functional.interpolate(
-            levels.contiguous(),
+            levels,
             (self.size, self.size),
             mode="bilinear",
             align_corners=False,
             antialias=True,
         )
-        return self._scaled(resampled.round())[0]
+        return self._scaled(_whole(resampled))[0]
 
     def _shares(self, images: torch.Tensor) -> torch.Tensor:
         """Levels in 0..1 of preprocessed images."""
@@ -137,15 +141,22 @@ def _by_colour(value: ByColour, images: torch.Tensor) -> torch.Tensor:
 
 
 def _levels(pixels: torch.Tensor) -> torch.Tensor:
-    """`(image, height, width, channel)` uint8 to `(image, channel, height, width)` float32."""
-    return pixels.permute(0, 3, 1, 2).to(torch.float32)
+    """`(image, height, width, channel)` uint8 to `(image, channel, height, width)` float64."""
+    return pixels.permute(0, 3, 1, 2).contiguous().to(torch.float64)
 
 
 def _on_white(rgba: torch.Tensor) -> torch.Tensor:
-    """`(image, height, width, 4)` uint8 to `(image, 3, height, width)` levels of 0..255."""
-    levels = _levels(rgba)
-    opacity = levels[:, 3:] / 255
-    return levels[:, :3] * opacity + WHITE * (1 - opacity)
+    """`(image, height, width, 4)` uint8 to `(image, 3, height, width)` float64 of 0..255."""
+    channels = rgba.permute(0, 3, 1, 2).to(torch.float32)
+    opacity = channels[:, 3:]
+    # Whole numbers, which half the memory keeps exactly.
+    shown = channels[:, :3] * opacity + WHITE * (WHITE - opacity)
+    return shown.to(torch.float64) / WHITE
+
+
+def _whole(levels: torch.Tensor) -> torch.Tensor:
+    """Float32 of whole levels: what is half-way between two to the rounding becomes the higher."""
+    return (levels + (0.5 + HALF_WAY)).floor().to(torch.float32)
 
 
 def _luminance(images: torch.Tensor) -> torch.Tensor:
@@ -182,7 +193,7 @@ def _resampling(images: torch.Tensor, axis: int, cells: int) -> torch.Tensor:
     pixels = ones.cumsum(0) - 0.5 - start
     step = side / cells
     reach = step.clamp(min=1.0)
-    middle = (torch.arange(cells, device=images.device) + 0.5) * step
+    middle = (torch.arange(cells, device=images.device, dtype=images.dtype) + 0.5) * step
     weights = (1 - (pixels - middle.unsqueeze(1)).abs() / reach).clamp(min=0)
     weights = weights * ((pixels > 0) & (pixels < side))
     return weights / weights.sum(1, keepdim=True)

@@ -62,8 +62,8 @@ def with_views(images: torch.Tensor, views: torch.Tensor) -> torch.Tensor:
 
 def sampling_grid(views: torch.Tensor, images: torch.Tensor) -> torch.Tensor:
     """`(view, height, width, 2)`: where views sample images of this size and type."""
-    shape = [len(views), *images.shape[1:]]
-    if not len(views):
+    shape = [views.shape[0], *images.shape[1:]]
+    if not views.shape[0]:
         return views.new_empty(0, *shape[2:], 2)
     return functional.affine_grid(views.to(images), shape, align_corners=False)
 
@@ -74,7 +74,7 @@ def with_views_at(images: torch.Tensor, grid: torch.Tensor) -> torch.Tensor:
     if not n_views:
         return images.unsqueeze(1)
     changed = functional.grid_sample(
-        images.repeat_interleave(n_views, 0),
+        images.unsqueeze(1).expand(-1, n_views, -1, -1, -1).flatten(0, 1),
         grid.repeat(n_images, 1, 1, 1),
         padding_mode="border",
         align_corners=False,

@@ -79,7 +79,9 @@ class NormalisedConvolution:
             groups = GROUPS if self.norm == "group" else 1
             return functional.group_norm(self._convolve(images, weight), groups, gain, bias)
         # Affine either way: whichever of the maps and the weight has fewer numbers is scaled.
-        if images.shape[0] * images.shape[2] * images.shape[3] < weight[0].numel():
+        # An export is of any number of images, and its runtime scales the weight once.
+        n_pixels = images.shape[0] * images.shape[2] * images.shape[3]
+        if not torch.compiler.is_exporting() and n_pixels < weight[0].numel():
             scale, shift = (tensor.reshape(-1, 1, 1) for tensor in self._affine(params))
             return self._convolve(images, weight) * scale + shift
         return self._convolve(images, *self.folded(params))
