@@ -196,6 +196,16 @@ class InitializationNotLoaded(InklingError):
         super().__init__(f"initialization {wanted!r} is not loaded; loaded: {', '.join(loaded)}")
 
 
+class NotExportable(InklingError):
+    """A session whose network cannot be written as an ONNX file."""
+
+    def __init__(self, initialization: str, reason: str) -> None:
+        self.initialization, self.reason = initialization, reason
+        super().__init__(
+            f"sessions of initialization {initialization!r} cannot be exported to ONNX: {reason}"
+        )
+
+
 class Unavailable(InklingError):
     """Work that this process cannot take on now, and may a little later."""
 

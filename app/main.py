@@ -34,7 +34,8 @@ from .engine.device import choose_device
 from .engine.engine import Engine
 from .engine.handle import Handle
 from .engine.process import prepare_process
-from .errors import BadSetting, Unavailable
+from .errors import BadSetting, NotExportable, Unavailable
+from .export.model import graph_for
 from .kernels.cache import kept_folder
 from .service.admission import Admission
 from .service.registry import AUTO, Registry
@@ -124,7 +125,8 @@ def create_app(settings: Settings | None = None, clock: Clock | None = None) -> 
 def warm_up(settings: Settings) -> str:
     """Do what a server does before its first call, and tell where the machine code is kept.
 
-    Raises what `create_app` does.
+    Traces what exports need too, which a server does when it is first asked. Raises what
+    `create_app` does.
     """
     checkpoints = _load(settings)
     engine = _engine(choose_device(settings.device), settings)
@@ -132,6 +134,10 @@ def warm_up(settings: Settings) -> str:
         _handles(engine, checkpoints)
     finally:
         engine.close()
+    for checkpoint in checkpoints:
+        # The log says why; its sessions are refused when they are to be exported.
+        with contextlib.suppress(NotExportable):
+            graph_for(checkpoint)
     return str(kept_folder() or "memory alone: no folder for it can be written")
 
 

@@ -45,7 +45,8 @@ async def export_session(
     """Write a session as a file.
 
     `safetensors` holds what the session has beside its initialization: `POST /sessions` makes a
-    session of it, on any server that has loaded the same one.
+    session of it, on any server that has loaded the same one. `onnx` holds all that classifies,
+    from uint8 RGBA of any size to probabilities, for ONNX Runtime anywhere.
     """
     wanted = next((known for known in FORMATS if known == (format or DEFAULT_FORMAT)), None)
     if wanted is None:

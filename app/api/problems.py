@@ -77,6 +77,13 @@ KINDS: Mapping[type[Exception], Kind] = {
         "The session was adapted from an initialization that this server does not have now. It "
         "is never predicted with another one.",
     ),
+    errors.NotExportable: Kind(
+        "not-exportable",
+        409,
+        "The session cannot be exported to this format",
+        "ONNX cannot express this initialization's network or did not compute the same. Export "
+        "the session as safetensors, which any session can be.",
+    ),
     errors.SupportNotKept: Kind(
         "support-not-kept",
         409,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from ..engine.engine import Engine
@@ -33,6 +34,8 @@ class Service:
     clock: Clock
     in_flight: InFlightKeys
     locks: SessionLocks
+    exporter: ThreadPoolExecutor
+    """One thread, which writes ONNX files."""
 
     @staticmethod
     def of(
@@ -43,7 +46,7 @@ class Service:
         limits: Limits,
         clock: Clock,
     ) -> Service:
-        """A service with threads of its own for decoding and for the store."""
+        """A service with threads of its own for decoding, for the store and for exports."""
         decoding = DecodingRoom(limits.concurrent_decodes, limits.image_memory_bytes)
         storage = Storage(sessions)
         leases = Leases(storage)
@@ -51,9 +54,11 @@ class Service:
             *(registry, engine, sessions, storage, decoding, admission, limits, clock),
             InFlightKeys(leases),
             SessionLocks(leases),
+            ThreadPoolExecutor(1, "inkling-export"),
         )
 
     def close(self) -> None:
         """Finish what runs beside the engine."""
+        self.exporter.shutdown(cancel_futures=True)
         self.decoding.close()
         self.storage.close()

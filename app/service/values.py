@@ -249,7 +249,7 @@ class RestoreCall:
     keyed: Keyed[Restored] | None = None
 
 
-ExportFormat = Literal["safetensors"]
+ExportFormat = Literal["safetensors", "onnx"]
 
 
 @dataclass(frozen=True)

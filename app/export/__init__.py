@@ -1,0 +1,1 @@
+"""A session as one ONNX file: preprocessing, network and probabilities."""
