@@ -177,7 +177,7 @@ def main() -> int:
     parser.add_argument("session", help="an ONNX file that Inkling exported")
     parser.add_argument("images", nargs="*", help="image files")
     parser.add_argument("--check", action="store_true", help="compare the examples in the file")
-    arguments = parser.parse_args()
+    arguments = parser.parse_intermixed_args()
     classifier = Classifier(arguments.session)
     failed = arguments.check and not check(classifier)
     for path in arguments.images:

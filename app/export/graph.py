@@ -25,8 +25,12 @@ from ..errors import NotExportable
 from ..kernels.cache import kept_folder
 
 log = logging.getLogger("inkling")
-SOURCES = ("export", "images", "kernels", "meta", "networks")
-"""Packages that a graph depends on."""
+SOURCES = (
+    "export/program.py",
+    "export/trace.py",
+    *(f"{package}/*.py" for package in ("images", "kernels", "meta", "networks")),
+)
+"""Sources that a graph depends on."""
 TRACE_SECONDS = 300
 LIBRARIES = f"onnx {onnx.__version__}, onnxscript {onnxscript.__version__}, torch"
 _graphs: dict[str, bytes] = {}
@@ -61,8 +65,8 @@ def described(checkpoint: Checkpoint, *, has_views: bool) -> dict[str, Any]:
 
 def _digest(told: str) -> str:
     digest = hashlib.sha256(f"{told} {LIBRARIES} {torch.__version__}".encode())
-    for package in SOURCES:
-        for source in sorted((Path(__file__).parent.parent / package).glob("*.py")):
+    for pattern in SOURCES:
+        for source in sorted(Path(__file__).parent.parent.glob(pattern)):
             digest.update(source.read_bytes())
     return digest.hexdigest()[:16]
 

@@ -96,7 +96,7 @@ def _run_layer(
 ) -> torch.Tensor:
     """`(batch, time, input)` to `(batch, time, hidden)`; gates: input, forget, cell, output."""
     driven = sequence @ inputs.T + bias
-    output = sequence.new_zeros(len(sequence), recurrent.shape[1])
+    output = sequence.new_zeros(sequence.shape[0], recurrent.shape[1])
     cell = output
     outputs = []
     for step in range(sequence.shape[1]):
