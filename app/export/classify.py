@@ -147,13 +147,13 @@ class Classifier:
     def __init__(self, path: str) -> None:
         self._session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
         told = self._session.get_modelmeta().custom_metadata_map
-        self.labels, self.golden, self._useful_side = (
+        self.labels, self.golden, self.useful_side = (
             json.loads(told[key]) for key in ("labels", "golden", "useful_side")
         )
 
     def __call__(self, content: bytes) -> tuple[list[float], float | None]:
         """Probabilities by the order of `labels`, and the none-of-these score, if there is one."""
-        image = pixels(content, self._useful_side)[None]
+        image = pixels(content, self.useful_side)[None]
         probabilities, *apart = self._session.run(None, {"image": image})
         return probabilities[0].tolist(), float(apart[0][0]) if apart else None
 
