@@ -126,7 +126,7 @@ def test_commands_name_options_that_exist(page: str) -> None:
 
     commands = get_command(app).commands  # type: ignore[attr-defined]
     lines = re.findall(
-        r"inkling (serve|demo|train|evaluate|calibrate|import-backbone|fit-metric)\b([^\n|`]*)",
+        r"inkling (serve|demo|adapt|predict|report|train|evaluate|calibrate|import-backbone|fit-metric)\b([^\n|`]*)",
         (ROOT / page).read_text(),
     )
     assert lines
@@ -144,7 +144,7 @@ def test_the_lines_on_keys_do_what_the_operators_page_says(
     monkeypatch.chdir(tmp_path)
     page = (ROOT / "docker" / "README.md").read_text()
     lines = re.findall(r"^inkling (keys [^#>\n]*)", page, re.MULTILINE)
-    assert [line.split()[1] for line in lines] == ["add", "list", "remove", "add"]
+    assert [line.split()[1] for line in lines] == ["add", "add", "list", "remove", "add"]
     for line in lines:
         done = CliRunner().invoke(app, shlex.split(line))
         assert done.exit_code == 0, done.output
