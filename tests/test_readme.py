@@ -126,7 +126,8 @@ def test_commands_name_options_that_exist(page: str) -> None:
 
     commands = get_command(app).commands  # type: ignore[attr-defined]
     lines = re.findall(
-        r"inkling (serve|demo|adapt|predict|report|train|evaluate|calibrate|import-backbone|fit-metric)\b([^\n|`]*)",
+        r"inkling (serve|demo|adapt|predict|report|train|evaluate|calibrate|import-backbone|"
+        r"fit-metric)\b([^\n|`]*)",
         (ROOT / page).read_text(),
     )
     assert lines
