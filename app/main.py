@@ -23,6 +23,7 @@ from .api.layers import Door, Surroundings, install_layers
 from .api.metrics import RequestMetrics, Watched
 from .api.openapi import install_openapi
 from .api.origins import Names
+from .api.page_routes import install_page
 from .api.problems import install_problems
 from .api.routes import install_routes
 from .api.state import AppState
@@ -116,6 +117,7 @@ def create_app(settings: Settings | None = None, clock: Clock | None = None) -> 
     )
     routes = install_routes(app)
     install_docs_page(app)
+    install_page(app)
     install_problems(app, [*routes, *app.routes])
     install_openapi(app)
     install_layers(app, door, around)

@@ -8,7 +8,7 @@ import re
 
 from fastapi import FastAPI, Request
 from fastapi.openapi.docs import get_swagger_ui_html
-from fastapi.responses import HTMLResponse, RedirectResponse
+from fastapi.responses import HTMLResponse
 from starlette.staticfiles import StaticFiles
 
 from .paths import root_path
@@ -18,7 +18,7 @@ ASSETS_PACKAGE = ("fastapi_swagger", "resources")
 
 
 def install_docs_page(app: FastAPI) -> None:
-    """Add `/docs` and its assets, and lead `/` there."""
+    """Add `/docs` and its assets."""
     app.mount(ASSETS, StaticFiles(packages=[ASSETS_PACKAGE]), name="docs-assets")
 
     @app.get("/docs", include_in_schema=False)
@@ -33,10 +33,6 @@ def install_docs_page(app: FastAPI) -> None:
         )
         page.headers["Content-Security-Policy"] = _policy(bytes(page.body).decode())
         return page
-
-    @app.get("/", include_in_schema=False)
-    async def start_page(request: Request) -> RedirectResponse:
-        return RedirectResponse(f"{root_path(request.scope)}/docs")
 
 
 def _policy(page: str) -> str:

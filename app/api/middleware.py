@@ -1,4 +1,7 @@
-"""What every answer has: a request id, no caching, a place in the metrics, a line in the log."""
+"""What every answer has: a request id, a place in the metrics, a line in the log.
+
+None is cached unless it says so itself.
+"""
 
 from __future__ import annotations
 
@@ -48,7 +51,7 @@ class RequestContext:
                 status = message["status"]
                 headers = MutableHeaders(scope=message)
                 headers["X-Request-Id"] = request_id
-                headers["Cache-Control"] = "no-store"
+                headers.setdefault("Cache-Control", "no-store")
                 headers["X-Content-Type-Options"] = "nosniff"
             await send(message)
 

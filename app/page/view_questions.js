@@ -1,0 +1,160 @@
+// Questions: pictures whose class is asked for, dropped, drawn or seen by the camera.
+
+import { predictLive } from "./asking.js";
+import { Bars } from "./bars.js";
+import { frame, NoCamera, watch } from "./camera.js";
+import { askNow, noticeLoss } from "./doing.js";
+import { arrange, h } from "./dom.js";
+import { picker } from "./drops.js";
+import { newestOnly } from "./newest.js";
+import { tell } from "./notices.js";
+import { Pad } from "./pad.js";
+import { Picture } from "./project.js";
+
+/** The panel of questions and their answers. */
+export class QuestionsView {
+  constructor(project, server, take) {
+    this.project = project;
+    this.server = server;
+    this.rows = new Map();
+    this.hint = h("p", { class: "hint" });
+    this.list = h("ul", { class: "questions" });
+    this.live = new Bars({ isLive: true });
+    this.liveBox = h("div", { class: "live" });
+    this.placeOf = (label) => project.placeOf(label);
+    const again = h("button", { type: "button", hidden: true, onclick: () => askNow(project, project.questions, server.limits) }, "Ask again");
+    this.again = again;
+    const make = project.mode === "draw" ? this.#drawing() : this.#camera();
+    this.element = h(
+      "div",
+      { class: "card asking" },
+      this.hint,
+      this.liveBox,
+      h("div", { class: "row" }, picker("Add files", take, { label: "Add files to ask about" }), make, again),
+      this.list,
+    );
+  }
+
+  update() {
+    const { project } = this;
+    const { questions, session, lost } = project;
+    const canAsk = session !== null && lost === null;
+    this.hint.textContent = canAsk ? "Drop or paste new pictures here." : "Adapt first. Pictures that are dropped here before are asked then.";
+    this.again.hidden = !canAsk || !questions.some(({ prediction, problem }) => prediction === null && problem === null);
+    this.again.disabled = project.busy !== null;
+    this.liveBox.classList.toggle("off", !canAsk);
+    if (!canAsk) this.live.clear();
+    for (const id of this.rows.keys()) if (!questions.some((question) => question.id === id)) this.rows.delete(id);
+    arrange(this.list, questions.map((question) => this.#row(question)));
+    if (canAsk && this.sessionShown !== session) this.refresh?.();
+    this.sessionShown = session;
+  }
+
+  /** Turn off the camera, as nobody looks. */
+  leave() {
+    this.stop?.();
+  }
+
+  #row(question) {
+    let row = this.rows.get(question.id);
+    if (!row) {
+      const image = h("img", { src: question.picture.url, alt: `Asked: ${question.picture.name}`, decoding: "async" });
+      const remove = h("button", { type: "button", class: "quiet", "aria-label": `Remove ${question.picture.name}`, onclick: () => this.#remove(question) }, "×");
+      const bars = new Bars();
+      const why = h("p", { class: "why", role: "status" });
+      row = { element: h("li", { class: "question" }, h("span", { class: "thumb" }, image, remove), h("div", { class: "told" }, bars.element, why)), bars, why };
+      this.rows.set(question.id, row);
+    }
+    row.element.classList.toggle("broken", question.problem !== null);
+    row.why.textContent = question.problem ? `${question.picture.name}: ${question.problem}` : question.prediction ? "" : "not asked yet";
+    if (question.prediction !== row.shown) {
+      row.shown = question.prediction;
+      if (question.prediction) row.bars.show(question.prediction, this.placeOf);
+      else row.bars.clear();
+    }
+    return row.element;
+  }
+
+  #remove(question) {
+    this.project.removeQuestion(question);
+    this.update();
+    (this.list.querySelector("button") ?? this.element.querySelector("button")).focus();
+  }
+
+  /** Ask for what is live now, and show the answer; errors end it in words. */
+  async #askLive(blob) {
+    const { project } = this;
+    if (project.session === null || project.lost !== null) return;
+    try {
+      this.live.show(await predictLive(project, blob), this.placeOf);
+    } catch (error) {
+      if (!noticeLoss(project, error)) this.live.verdict.textContent = "No answer at the moment.";
+      delete this.live.verdict.dataset.said;
+    }
+  }
+
+  #drawing() {
+    const pad = new Pad("A sheet to draw a question on; the answer follows the pen");
+    const clear = h("button", { type: "button", disabled: true, onclick: () => pad.clear() }, "Clear");
+    const offer = newestOnly(async () => this.#askLive(await pad.blob()));
+    this.refresh = () => pad.isEmpty || offer();
+    pad.addEventListener("ink", () => {
+      clear.disabled = false;
+      offer();
+    });
+    pad.addEventListener("empty", () => {
+      clear.disabled = true;
+      this.live.clear();
+    });
+    this.liveBox.append(pad.canvas, this.live.element);
+    return clear;
+  }
+
+  #camera() {
+    const toggle = h("button", { type: "button", "aria-pressed": "false", onclick: () => (this.stop ? this.stop() : this.#open(toggle)) }, "Camera");
+    const keep = h("button", { type: "button", hidden: true, onclick: () => this.#keep() }, "Keep this frame");
+    this.keep = keep;
+    return [toggle, keep];
+  }
+
+  async #open(toggle) {
+    const video = h("video", { muted: true, playsinline: true, "aria-label": "What the camera sees" });
+    this.video = video;
+    this.liveBox.append(video, this.live.element);
+    toggle.setAttribute("aria-pressed", "true");
+    this.keep.hidden = false;
+    let end = () => {};
+    let open = true;
+    this.stop = () => {
+      open = false;
+      end();
+      this.liveBox.replaceChildren();
+      this.live.clear();
+      toggle.setAttribute("aria-pressed", "false");
+      this.keep.hidden = true;
+      this.stop = null;
+    };
+    try {
+      const ended = await watch(video);
+      if (open) end = ended;
+      else ended();
+    } catch (error) {
+      this.stop?.();
+      if (!(error instanceof NoCamera)) throw error;
+      tell(error.message);
+    }
+    const offer = newestOnly(async () => this.#askLive(await frame(video)));
+    const onFrame = () => {
+      if (!open) return;
+      offer();
+      video.requestVideoFrameCallback(onFrame);
+    };
+    video.requestVideoFrameCallback(onFrame);
+  }
+
+  async #keep() {
+    const blob = await frame(this.video);
+    const added = this.project.ask([new Picture(blob, `camera ${this.project.questions.length + 1}.jpg`)]);
+    if (this.project.session !== null && this.project.lost === null) askNow(this.project, added, this.server.limits);
+  }
+}
