@@ -10,8 +10,9 @@ const server = { limits: {}, initializations: [] };
 const modes = new Map(["photos", "draw"].map((name) => [name, new Mode(new Project(name), server)]));
 
 function show(name) {
+  byId("main").replaceChildren(modes.get(name).element);
   for (const [one, mode] of modes) {
-    mode.show(one === name);
+    if (one !== name) mode.leave();
     byId(`mode-${one}`).setAttribute("aria-pressed", String(one === name));
   }
 }
@@ -50,7 +51,6 @@ async function learnOfServer() {
 function start() {
   byId("docs").href = address("docs");
   for (const [name, mode] of modes) {
-    byId("main").append(mode.element);
     byId(`mode-${name}`).addEventListener("click", () => {
       history.replaceState(null, "", name === "draw" ? "#draw" : location.pathname + location.search);
       show(name);

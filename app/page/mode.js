@@ -37,10 +37,8 @@ export class Mode {
     this.clear.hidden = this.project.isEmpty && this.project.session === null;
   }
 
-  /** Bring it onto the page, or take it off; cameras end with that. */
-  show(isShown) {
-    this.element.hidden = !isShown;
-    if (isShown) return;
+  /** Turn off cameras, as nobody looks. */
+  leave() {
     this.classes.leave();
     this.questions.leave();
   }

@@ -83,9 +83,9 @@ class Card {
       "li",
       { class: "card class-card" },
       h("div", { class: "card-head" }, this.mark, this.name, this.count, this.remove),
+      this.box,
       this.pictures,
       this.hint,
-      this.box,
       h("div", { class: "row" }, this.files, this.make),
     );
     takesDrops(this.element, take);
@@ -206,12 +206,13 @@ function whileHeld(button, work) {
     if (timer !== null) return;
     event.preventDefault();
     button.focus();
+    if (event.pointerId !== undefined) button.setPointerCapture(event.pointerId);
     work();
     timer = setInterval(work, FRAME_MILLISECONDS);
   };
   const isPress = ({ key }) => key === " " || key === "Enter";
   button.addEventListener("pointerdown", (event) => event.button === 0 && start(event));
   button.addEventListener("keydown", (event) => isPress(event) && start(event));
-  for (const end of ["pointerup", "pointercancel", "pointerleave", "keyup", "blur"]) button.addEventListener(end, stop);
+  for (const end of ["pointerup", "pointercancel", "keyup", "blur"]) button.addEventListener(end, stop);
   return stop;
 }

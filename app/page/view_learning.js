@@ -121,7 +121,7 @@ export class LearningView {
       ),
       h(
         "details",
-        { class: "take" },
+        { class: "take", open: this.isTaking === true, ontoggle: ({ target }) => (this.isTaking = target.open) },
         h("summary", {}, "Take it along, or delete it"),
         h(
           "div",

@@ -21,6 +21,7 @@ export class QuestionsView {
     this.list = h("ul", { class: "questions" });
     this.live = new Bars({ isLive: true });
     this.liveBox = h("div", { class: "live" });
+    this.view = 0; // what is looked at live; an answer to an earlier one is not shown
     this.placeOf = (label) => project.placeOf(label);
     const again = h("button", { type: "button", hidden: true, onclick: () => askNow(project, project.questions, server.limits) }, "Ask again");
     this.again = again;
@@ -43,7 +44,7 @@ export class QuestionsView {
     this.again.hidden = !canAsk || !questions.some(({ prediction, problem }) => prediction === null && problem === null);
     this.again.disabled = project.busy !== null;
     this.liveBox.classList.toggle("off", !canAsk);
-    if (!canAsk) this.live.clear();
+    if (!canAsk) this.#clearLive();
     for (const id of this.rows.keys()) if (!questions.some((question) => question.id === id)) this.rows.delete(id);
     arrange(this.list, questions.map((question) => this.#row(question)));
     if (canAsk && this.sessionShown !== session) this.refresh?.();
@@ -85,12 +86,19 @@ export class QuestionsView {
   async #askLive(blob) {
     const { project } = this;
     if (project.session === null || project.lost !== null) return;
+    const { view } = this;
     try {
-      this.live.show(await predictLive(project, blob), this.placeOf);
+      const prediction = await predictLive(project, blob);
+      if (this.view === view) this.live.show(prediction, this.placeOf);
     } catch (error) {
       if (!noticeLoss(project, error)) this.live.verdict.textContent = "No answer at the moment.";
       delete this.live.verdict.dataset.said;
     }
+  }
+
+  #clearLive() {
+    this.view += 1;
+    this.live.clear();
   }
 
   #drawing() {
@@ -104,7 +112,7 @@ export class QuestionsView {
     });
     pad.addEventListener("empty", () => {
       clear.disabled = true;
-      this.live.clear();
+      this.#clearLive();
     });
     this.liveBox.append(pad.canvas, this.live.element);
     return clear;
@@ -129,7 +137,7 @@ export class QuestionsView {
       open = false;
       end();
       this.liveBox.replaceChildren();
-      this.live.clear();
+      this.#clearLive();
       toggle.setAttribute("aria-pressed", "false");
       this.keep.hidden = true;
       this.stop = null;
