@@ -16,12 +16,13 @@ export function takesDrops(element, take) {
   const holdsFiles = (event) => Array.from(event.dataTransfer.types).includes("Files");
   element.addEventListener("dragenter", (event) => holdsFiles(event) && over(1));
   element.addEventListener("dragleave", (event) => holdsFiles(event) && over(-1));
+  // A drop on something inside, or beside, ends it here as well.
+  document.addEventListener("drop", () => over(-depth), { capture: true });
   element.addEventListener("dragover", (event) => holdsFiles(event) && event.preventDefault());
   element.addEventListener("drop", (event) => {
     if (!holdsFiles(event)) return;
     event.preventDefault();
     event.stopPropagation();
-    over(-depth);
     takeFiles(filesOfTransfer(event.dataTransfer), take);
   });
 }

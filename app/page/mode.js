@@ -58,7 +58,7 @@ export class Mode {
     takesDrops(teach, (found) => toClasses(found));
     takesDrops(ask, toQuestions);
     takesPastes(ask, toQuestions);
-    return h("div", { class: `mode ${mode}` }, teach, h("div", { class: "middle" }, learn, look), ask);
+    return h("div", { class: `mode ${mode}` }, teach, learn, ask, look);
   }
 
   async #fill() {

@@ -82,7 +82,7 @@ class Card {
     this.element = h(
       "li",
       { class: "card class-card" },
-      h("div", { class: "card-head" }, this.mark, this.name, this.count, this.remove),
+      h("div", { class: "card-head" }, this.mark, this.name, this.remove, this.count),
       this.box,
       this.pictures,
       this.hint,
@@ -117,7 +117,7 @@ class Card {
   #thumb(picture, called, index) {
     let thumb = this.thumbs.get(picture.id);
     if (!thumb) {
-      const image = h("img", { src: picture.url, loading: "lazy", decoding: "async" });
+      const image = h("img", { src: picture.url, decoding: "async" });
       const remove = h("button", { type: "button", class: "quiet", onclick: () => this.#take(picture) }, "×");
       const why = h("span", { class: "why" });
       thumb = { element: h("li", { class: "thumb" }, image, remove, why), image, remove, why };

@@ -36,8 +36,12 @@ export class ReportView {
       h("p", { role: "status" }, right + found),
       suspects.length > 0 ? h("ul", { class: "suspects" }, suspects.map((suspect) => this.#suspect(suspect, learned[suspect.position].id))) : null,
       notChecked.length > 0 ? h("p", { class: "hint" }, `Not checked, as there is one picture alone: ${notChecked.join(", ")}.`) : null,
-      confusion ? heatMap(confusion, placeOf) : null,
-      embedding ? map(embedding.points, placeOf, ({ position }) => suspicious.has(position)) : null,
+      h(
+        "div",
+        { class: "pictured" },
+        heatMap(confusion, placeOf),
+        embedding ? map(embedding.points, placeOf, ({ position }) => suspicious.has(position)) : null,
+      ),
     ].filter(Boolean);
   }
 

@@ -100,6 +100,8 @@ def test_two_clicks_lead_from_opening_to_predictions(
     expect(page.locator(".took")).to_contain_text("Learned in")
     expect(page.locator(".loss circle")).to_have_count(6)
     expect(page.locator(".countdown")).to_contain_text("Forgotten in")
+    SHOTS.mkdir(parents=True, exist_ok=True)
+    page.screenshot(path=SHOTS / f"start{mode.replace('#', '-')}.png")
 
 
 def test_the_report_outlines_an_image_in_the_wrong_class(opened: Opened) -> None:
