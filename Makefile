@@ -49,6 +49,20 @@ $(VENV)/dev: pyproject.toml $(VENV)/torch
 	$(BIN)/inkling compile
 	touch $@ $(VENV)/server
 
+# The page in Chromium (Debian: apt install chromium); pictures of it go to build/screenshots. An
+# exported file is run there too where build/web has onnxruntime-web, see tests/browser/browser_onnx.py.
+.PHONY: test-browser page-speed
+
+test-browser: $(VENV)/browser
+	$(BIN)/python -m pytest tests/browser -o python_files='browser_*.py'
+
+page-speed: $(VENV)/browser
+	$(BIN)/python -m pytest -s tests/browser -o python_files='speed_*.py'
+
+$(VENV)/browser: pyproject.toml $(VENV)/dev
+	$(BIN)/python -m pip install --quiet --editable '.[browser]'
+	touch $@
+
 # Load runs, some minutes each: kills, thousands of sessions, many clients. See tests/load.
 .PHONY: load
 

@@ -1,4 +1,4 @@
-"""What the README tells a newcomer to do works as written."""
+"""What the README and the pages it leads to tell people to do works as written."""
 
 from __future__ import annotations
 
@@ -14,11 +14,25 @@ from inkling.settings import PREFIX, Settings
 
 BODIES = ("AdaptBody", "PredictBody", "EvaluateBody")
 ROOT = Path(__file__).resolve().parent.parent
-README = (ROOT / "README.md").read_text()
+README, API = ROOT / "README.md", ROOT / "app/api/README.md"
+SETTINGS = ROOT / "app/SETTINGS.md"
+PAGES = [
+    README,
+    API,
+    SETTINGS,
+    ROOT / "app/TASKS.md",
+    ROOT / "app/README.md",
+    ROOT / "app/cli/README.md",
+    ROOT / "app/client/README.md",
+    ROOT / "app/training/README.md",
+    ROOT / "docker/README.md",
+    ROOT / "models/README.md",
+    ROOT / "tests/benchmarks/README.md",
+]
 
 
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+def blocks(language: str, page: Path = README) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", page.read_text(), re.DOTALL)
 
 
 def curl(
@@ -57,7 +71,7 @@ def curl(
 def test_the_curl_lines_do_what_the_readme_says(http: httpx.Client) -> None:
     lines = [
         part
-        for block in blocks("sh")
+        for block in [*blocks("sh"), *blocks("sh", API)]
         for part in re.findall(r"^curl .*?(?<!\\)$", block, re.DOTALL | re.MULTILINE)
     ]
     adapting, predicting, *others, refusing = lines
@@ -92,7 +106,7 @@ def test_the_python_lines_run(
 
 def test_the_json_lines_are_bodies_that_the_api_knows(http: httpx.Client) -> None:
     schemas = http.get("/openapi.json").json()["components"]["schemas"]
-    (block,) = blocks("json")
+    (block,) = blocks("json", API)
     for line, model in zip(block.strip().splitlines(), BODIES, strict=True):
         assert json.loads(line).keys() <= schemas[model]["properties"].keys()
 
@@ -100,7 +114,9 @@ def test_the_json_lines_are_bodies_that_the_api_knows(http: httpx.Client) -> Non
 def test_every_setting_is_in_the_table_with_its_default() -> None:
     for name, field in Settings.model_fields.items():
         variable = f"`{PREFIX}{name.upper()}`"
-        row = next(row for row in README.splitlines() if row.startswith(f"| {variable}"))
+        row = next(
+            row for row in SETTINGS.read_text().splitlines() if row.startswith(f"| {variable}")
+        )
         assert str(field.description) in row
         if field.default_factory is None and field.default not in (None, (), ""):
             default = field.default
@@ -109,28 +125,35 @@ def test_every_setting_is_in_the_table_with_its_default() -> None:
 
 
 def test_every_route_in_the_table_exists_and_the_reverse(http: httpx.Client) -> None:
-    told = set(re.findall(r"`(?:GET|POST|DELETE) (/[^`]*)`", README)) - {"/adapt`"}
+    told = set(re.findall(r"`(?:GET|POST|DELETE) (/[^`]*)`", API.read_text())) - {"/adapt`"}
     told = {re.sub(r"\{id\}", "{session_id}", path) for path in told}
     assert told == set(http.get("/openapi.json").json()["paths"])
 
 
-def test_every_file_that_is_linked_exists() -> None:
-    for target in re.findall(r"\]\(([^)#:]+)\)", README):
-        assert (ROOT / target).exists(), target
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_file_and_heading_that_is_linked_exists(page: Path) -> None:
+    for target in re.findall(r"\]\(([^):]+)\)", page.read_text()):
+        path, _, heading = target.partition("#")
+        linked = page.parent / path if path else page
+        assert linked.exists(), target
+        if heading:
+            headings = re.findall(r"^#+ (.*)$", linked.read_text(), re.MULTILINE)
+            assert heading in {
+                re.sub(r"[^a-z0-9 -]", "", one.lower()).replace(" ", "-") for one in headings
+            }
 
 
-@pytest.mark.parametrize("page", ["README.md", "models/README.md"])
-def test_commands_name_options_that_exist(page: str) -> None:
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_commands_name_options_that_exist(page: Path) -> None:
     from inkling.cli.app import app
     from typer.main import get_command
 
     commands = get_command(app).commands  # type: ignore[attr-defined]
     lines = re.findall(
-        r"inkling (serve|demo|adapt|predict|report|train|evaluate|calibrate|import-backbone|"
-        r"fit-metric)\b([^\n|`]*)",
-        (ROOT / page).read_text(),
+        r"inkling (serve|demo|adapt|predict|report|export|restore|train|evaluate|calibrate|"
+        r"import-backbone|fit-metric)\b([^\n|`]*)",
+        page.read_text(),
     )
-    assert lines
     for command, rest in lines:
         known = {option for param in commands[command].params for option in param.opts}
         assert set(re.findall(r"--[a-z0-9-]+", rest)) <= known, (command, rest)
