@@ -10,6 +10,7 @@ import base64
 import http.client
 import json
 import os
+import re
 import struct
 import sys
 import time
@@ -59,6 +60,7 @@ class Answer:
 def main(url: str) -> None:
     """Run all checks against the server at ``url``."""
     wait_until_ready(url)
+    has_its_page(url)
     photographs, questions = samples("groceries", "*.jpg")
     predict(url, adapt(url, photographs), questions)
     support, queries = samples("omniglot", "*.png")
@@ -140,6 +142,18 @@ def predict(url: str, session_id: str, queries: Sequence[tuple[str, bytes]]) -> 
     if right < LEAST_SHARE_RIGHT * len(queries):
         fail(f"at least {LEAST_SHARE_RIGHT:.0%} right", share)
     report("POST /predict", f"200, {share}")
+
+
+def has_its_page(url: str) -> None:
+    """The page is there, with what it loads, which has to be in the package."""
+    page = call("GET", url, "/")
+    expect(200, page)
+    loaded = re.findall(r'(?:href|src)="[^"]*(page/[^"]+)"', page.body.decode())
+    if not loaded:
+        fail("a page that loads its modules", page)
+    for path in (*loaded, "page/samples.json"):
+        expect(200, call("GET", url, f"/{path}"))
+    report("GET /", f"200, with {len(loaded)} files")
 
 
 def refuses_what_is_no_image(url: str) -> None:
