@@ -5,8 +5,14 @@ ARG BASE_IMAGE=python:3.11-slim-bookworm
 # The server's requirements as pyproject.toml states them, torch apart. A change of
 # pyproject.toml that leaves them as they are leaves the layers made from them cached.
 FROM ${BASE_IMAGE} AS requirements
-COPY pyproject.toml /source/
-RUN mkdir /requirements && cd /requirements && python3 -c '\
+# Empty: the newest versions that pyproject.toml allows; `cuda` or `cpu`: those of docker/pins, by
+# their hashes.
+ARG PINS=
+COPY pyproject.toml docker/pins/*.txt /source/
+RUN mkdir /requirements && cd /requirements \
+    && if [ -n "$PINS" ]; then \
+        cp "/source/torch-$PINS.txt" torch.txt && cp /source/others.txt others.txt && exit; fi \
+    && python3 -c '\
 import pathlib, re, tomllib; \
 project = tomllib.loads(pathlib.Path("/source/pyproject.toml").read_text())["project"]; \
 extras = project["optional-dependencies"]; \
@@ -26,7 +32,7 @@ COPY models /source/models
 RUN python3 -m pip wheel --no-cache-dir --no-deps --wheel-dir /wheel /source
 
 
-FROM ${BASE_IMAGE}
+FROM ${BASE_IMAGE} AS environment
 LABEL org.opencontainers.image.title="Inkling" \
       org.opencontainers.image.description="Few-shot image classification over REST" \
       org.opencontainers.image.licenses="Apache-2.0"
@@ -41,16 +47,22 @@ RUN groupadd --gid 10001 inkling \
 
 # The largest layer comes before everything that changes more often. Empty: the default package
 # index, whose wheels carry the CUDA libraries; else the URL of an index of CPU-only wheels.
+# Headers and tests of libraries go from each layer: they are large, and nothing here reads them.
 ARG TORCH_INDEX_URL=
 COPY --from=requirements /requirements/torch.txt /requirements/
 RUN python3 -m pip --python /opt/inkling/bin/python3 install --no-cache-dir \
         ${TORCH_INDEX_URL:+--index-url "$TORCH_INDEX_URL"} \
-        --requirement /requirements/torch.txt
+        --requirement /requirements/torch.txt \
+    && cd /opt/inkling/lib/python3.*/site-packages \
+    && rm -r torch/include torch/test torch/bin/*test* \
+    && find networkx sympy -type d -name tests -prune -exec rm -r {} +
 
 COPY --from=requirements /requirements/others.txt /requirements/
 RUN python3 -m pip --python /opt/inkling/bin/python3 install --no-cache-dir \
         --requirement /requirements/others.txt \
-        --requirement /requirements/torch.txt
+        --requirement /requirements/torch.txt \
+    && cd /opt/inkling/lib/python3.*/site-packages \
+    && find llvmlite numba scipy -type d -name tests -prune -exec rm -r {} +
 
 # With its requirements installed, the package itself: nothing but its wheel.
 COPY --from=wheel /wheel /wheel
@@ -68,6 +80,18 @@ ENV PATH=/opt/inkling/bin:$PATH \
     INKLING_SESSION_FOLDER=/var/lib/inkling
 
 RUN inkling compile
+
+
+# What the image holds of Python packages, as CycloneDX.
+FROM environment AS contents
+RUN python3 -m venv /opt/cyclonedx \
+    && /opt/cyclonedx/bin/pip install --no-cache-dir "cyclonedx-bom>=7" \
+    && /opt/cyclonedx/bin/cyclonedx-py environment --output-reproducible \
+        --output-file /contents.cdx.json /opt/inkling/bin/python3
+
+
+FROM environment
+COPY --from=contents /contents.cdx.json /opt/inkling/share/contents.cdx.json
 
 # Sessions: a writable place of their own where the root is read-only, named or not.
 VOLUME /var/lib/inkling
