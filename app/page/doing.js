@@ -26,6 +26,7 @@ export function whyNotYet(project) {
 /** Adapt, and ask all questions that are there. */
 export function adaptNow(project, limits) {
   return during(project, "Adapting…", async () => {
+    project.waiting = [];
     clearNotices();
     const aside = await adapt(project, limits);
     if (aside > 0) {
@@ -35,9 +36,20 @@ export function adaptNow(project, limits) {
   });
 }
 
-/** Ask questions. */
-export function askNow(project, questions, limits) {
-  return during(project, "Asking…", () => predict(project, questions, limits));
+/** Ask questions, or have them wait until what is being done is over. */
+export async function askNow(project, questions, limits) {
+  project.waiting.push(...questions);
+  if (project.busy !== null) return;
+  const next = project.waiting.splice(0).filter((question) => project.questions.includes(question));
+  if (next.length > 0) await during(project, "Asking…", () => predict(project, next, limits));
+}
+
+/** Begin anew; the server is told to forget what it learned, and does so in time by itself. */
+export function beginAnew(project) {
+  if (project.canAsk) {
+    call("DELETE", `sessions/${project.session.id}`, { patient: false }).catch(() => {});
+  }
+  project.clear();
 }
 
 /** Check the support images against each other. */

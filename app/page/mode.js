@@ -1,6 +1,6 @@
 // One mode of the page, photographs or drawings: its four panels over one project.
 
-import { askNow } from "./doing.js";
+import { askNow, beginAnew } from "./doing.js";
 import { h } from "./dom.js";
 import { picker, takesDrops, takesPastes } from "./drops.js";
 import { clearNotices, tell } from "./notices.js";
@@ -33,7 +33,8 @@ export class Mode {
   update() {
     for (const view of [this.classes, this.learning, this.questions, this.report]) view.update();
     this.fill.classList.toggle("main-button", this.project.isEmpty);
-    this.fill.disabled = this.project.busy !== null;
+    for (const button of [this.fill, this.clear]) button.disabled = this.project.busy !== null;
+    if (this.project.busy === null && this.project.canAsk) askNow(this.project, [], this.server.limits);
     this.clear.hidden = this.project.isEmpty && this.project.session === null;
   }
 
@@ -74,7 +75,7 @@ export class Mode {
 
   #clear() {
     clearNotices();
-    this.project.clear();
+    beginAnew(this.project);
     this.fill.focus();
   }
 
@@ -90,6 +91,6 @@ export class Mode {
   #toQuestions({ loose, classes }) {
     const { project } = this;
     const added = project.ask([...loose, ...classes.flatMap(({ pictures }) => pictures)]);
-    if (project.session !== null && project.lost === null) askNow(project, added, this.server.limits);
+    if (project.canAsk) askNow(project, added, this.server.limits);
   }
 }

@@ -55,6 +55,7 @@ export class Project extends EventTarget {
     this.questions = [];
     this.settings = { initialization: "", shrink: true };
     this.busy = null; // what is being done, in words
+    this.waiting = []; // questions that are asked once that is over
     this.clear();
   }
 
@@ -65,6 +66,11 @@ export class Project extends EventTarget {
     this.columns = [new Column("Class 1"), new Column("Class 2")];
     this.questions = [];
     this.forgetSession();
+  }
+
+  /** Whether there is a session that can be asked. */
+  get canAsk() {
+    return this.session !== null && this.lost === null;
   }
 
   /** The session is gone, or another one follows. */

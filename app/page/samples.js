@@ -1,6 +1,7 @@
 // Sample pictures, which the server has with it.
 
 import { address } from "./api.js";
+import { beginAnew } from "./doing.js";
 import { Picture } from "./project.js";
 
 const MODES = { photos: "photographs", draw: "drawings" };
@@ -12,7 +13,7 @@ export async function fillWithSamples(project) {
   const { classes, queries } = sets[MODES[project.mode]];
   const filled = await Promise.all(classes.map(async ({ label, images }) => ({ label, pictures: await Promise.all(images.map(pictureOf)) })));
   const asked = await Promise.all(queries.map(pictureOf));
-  project.clear();
+  beginAnew(project);
   project.columns = [];
   for (const { label, pictures } of filled) project.addToClass(label, pictures);
   project.ask(asked);

@@ -80,7 +80,7 @@ export class LearningView {
 
   #changes() {
     const { project } = this;
-    if (project.session === null || project.lost !== null) return "";
+    if (!project.canAsk) return "";
     const { added, removed, moved } = project.difference;
     const parts = [
       added.length > 0 ? `${counted(added.length, "picture")} added` : "",
@@ -138,7 +138,7 @@ export class LearningView {
 
   #tick() {
     const { project } = this;
-    if (project.session === null || project.lost !== null) return;
+    if (!project.canAsk) return;
     const left = Math.ceil((project.session.endsAt - Date.now()) / 1000);
     if (left <= 0) expire(project);
     else this.countdown.textContent = `Forgotten in ${clock(left)} unless it is used`;

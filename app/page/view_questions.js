@@ -38,8 +38,7 @@ export class QuestionsView {
 
   update() {
     const { project } = this;
-    const { questions, session, lost } = project;
-    const canAsk = session !== null && lost === null;
+    const { questions, session, canAsk } = project;
     this.hint.textContent = canAsk ? "Drop or paste new pictures here." : "Adapt first. Pictures that are dropped here before are asked then.";
     this.again.hidden = !canAsk || !questions.some(({ prediction, problem }) => prediction === null && problem === null);
     this.again.disabled = project.busy !== null;
@@ -85,7 +84,7 @@ export class QuestionsView {
   /** Ask for what is live now, and show the answer; errors end it in words. */
   async #askLive(blob) {
     const { project } = this;
-    if (project.session === null || project.lost !== null) return;
+    if (!project.canAsk) return;
     const { view } = this;
     try {
       const prediction = await predictLive(project, blob);
@@ -163,6 +162,6 @@ export class QuestionsView {
   async #keep() {
     const blob = await frame(this.video);
     const added = this.project.ask([new Picture(blob, `camera ${this.project.questions.length + 1}.jpg`)]);
-    if (this.project.session !== null && this.project.lost === null) askNow(this.project, added, this.server.limits);
+    if (this.project.canAsk) askNow(this.project, added, this.server.limits);
   }
 }

@@ -16,8 +16,8 @@ export class ReportView {
 
   update() {
     const { project } = this;
-    const { report, session, lost, busy } = project;
-    this.button.disabled = session === null || lost !== null || busy !== null || !session.answer.keeps_support;
+    const { report, session, canAsk, busy } = project;
+    this.button.disabled = !canAsk || busy !== null || !session.answer.keeps_support;
     // Pictures that were moved or taken out change what is said of suspects.
     const state = report === null ? null : [report.session_id, report.version, ...report.learned.map(({ id }) => this.#labelOf(id))].join();
     if (this.shown === state) return;

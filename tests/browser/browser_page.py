@@ -321,6 +321,28 @@ def test_curl_and_python_do_what_was_done(opened: Opened, tmp_path: Path) -> Non
     assert versions[-1]["predictions"][0]["label"] == "garlic"
 
 
+def test_questions_that_come_while_it_is_busy_are_asked_afterwards(opened: Opened) -> None:
+    page = opened()
+    taught(page)
+    do.button(page, "Check the examples").click()
+    for number in (6, 7, 8):
+        do.drop(page.locator(".ask"), groceries("lemon", number))
+    do.asked(page, 3)
+    assert do.answers(page) == ["lemon"] * 3
+
+
+def test_beginning_anew_deletes_what_the_server_has(opened: Opened, server: str) -> None:
+    page = opened()
+    with page.expect_response("**/adapt") as adapted:
+        taught(page)
+    with page.expect_response("**/sessions/*"):
+        do.button(page, "Start anew").click()
+    made = adapted.value.json()["session_id"]
+    assert httpx.get(f"{server}/sessions/{made}").status_code == 404
+    expect(page.locator(".thumb")).to_have_count(0)
+    expect(do.cards(page)).to_have_count(2)
+
+
 def test_a_session_that_is_gone_is_told_and_made_anew(opened: Opened, server: str) -> None:
     page = opened(tolerated=REFUSED)
     with page.expect_response("**/adapt") as adapted:

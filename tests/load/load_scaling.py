@@ -1,6 +1,6 @@
 """What a second replica on a second core adds: adaptations and predictions a second, in turn.
 
-Adaptations of `photos`, 5-way 5-shot, and predictions; sessions and their bytes in Redis.
+Adaptations of `photos`, 5-way 5-shot, and predictions; and what they cost Redis.
 """
 
 from __future__ import annotations
@@ -19,20 +19,22 @@ import pytest
 from inkling.cli.demo import SAMPLES
 
 from ..redis_server import MISSING, PROGRAM, RedisServer
-from .server import ServerProcess
+from .server import ServerProcess, serving
 
 ROUNDS, SECONDS, CLIENTS = 5, 12.0, 2
 WAY, SHOT = 5, 5
 LEAST_GAIN = 1.8
+CALLS = 400
 Work = Literal["adapt", "predict"]
+Kind = Literal["photographs", "drawings"]
 
 
-def support() -> list[tuple[str, tuple[str, bytes]]]:
-    kinds = sorted(path for path in SAMPLES["photographs"].iterdir() if path.is_dir())[:WAY]
+def support(kind: Kind = "photographs") -> list[tuple[str, tuple[str, bytes]]]:
+    kinds = sorted(path for path in SAMPLES[kind].iterdir() if path.is_dir())[:WAY]
     return [
-        (kind.name, (path.name, path.read_bytes()))
-        for kind in kinds
-        for path in sorted(kind.iterdir())[:SHOT]
+        (folder.name, (path.name, path.read_bytes()))
+        for folder in kinds
+        for path in sorted(folder.iterdir())[:SHOT]
     ]
 
 
@@ -108,14 +110,51 @@ def test_a_second_replica_adds_its_core(tmp_path: Path) -> None:
         for work in works:
             one, two = medians[work, 1], medians[work, 2]
             print(f"\n{work}: {one:.2f} a second by one, {two:.2f} by two: {two / one:.2f} times")
-        before = memory(redis)
-        with httpx.Client(base_url=servers[0].url, timeout=60, trust_env=False) as http:
-            for _ in range(20):
-                http.post("/adapt", files=support()).raise_for_status()
-        print(f"bytes a session in Redis: {(memory(redis) - before) / 20:,.0f}")
     assert medians["adapt", 2] / medians["adapt", 1] >= LEAST_GAIN
 
 
 def memory(redis: RedisServer) -> int:
     told = redis.ask("INFO", "memory").decode()
     return int(told.split("used_memory:")[1].split()[0])
+
+
+@pytest.mark.parametrize("initialization", ["photos", "omniglot"])
+def test_what_redis_spends(tmp_path: Path, initialization: str) -> None:
+    """Processor time and bytes of Redis by kind of call, of which its capacity follows."""
+    if PROGRAM is None:
+        pytest.skip(MISSING)
+    redis = RedisServer(tmp_path)
+    redis.start()
+    chosen = {"SESSION_STORE": "redis", "REDIS_URL": redis.url, "INITIALIZATIONS": initialization}
+    shown = support("photographs" if initialization == "photos" else "drawings")
+    query = [("image", shown[0][1])]
+    spent: dict[str, float] = {}
+    for name, cache in {"a hit": 2**28, "a miss": 0}.items():
+        with (
+            serving(tmp_path, WORKERS=1, SESSION_CACHE_BYTES=cache, **chosen) as server,
+            httpx.Client(base_url=server.url, timeout=60, trust_env=False) as http,
+        ):
+            session_id = http.post("/adapt", files=shown).json()["session_id"]
+            before = processor(redis)
+            for _ in range(CALLS):
+                http.post("/predict", data={"session_id": session_id}, files=query)
+            spent[f"a prediction at {name}"] = (processor(redis) - before) / CALLS
+            if name == "a hit":
+                before, bytes_before = processor(redis), memory(redis)
+                for _ in range(CALLS // 10):
+                    http.post("/adapt", files=shown).raise_for_status()
+                spent["an adaptation"] = (processor(redis) - before) / (CALLS // 10)
+                print(
+                    f"\n{initialization}: {(memory(redis) - bytes_before) / (CALLS // 10):,.0f} bytes a session"
+                )
+    redis.kill()
+    for what, seconds in spent.items():
+        print(f"{initialization}: Redis spends {1000 * seconds:.3f} ms of a core on {what}")
+
+
+def processor(redis: RedisServer) -> float:
+    """Seconds of a core that Redis has used."""
+    told = redis.ask("INFO", "cpu").decode()
+    return sum(
+        float(told.split(f"{name}:")[1].split()[0]) for name in ("used_cpu_sys", "used_cpu_user")
+    )
