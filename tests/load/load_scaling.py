@@ -144,9 +144,8 @@ def test_what_redis_spends(tmp_path: Path, initialization: str) -> None:
                 for _ in range(CALLS // 10):
                     http.post("/adapt", files=shown).raise_for_status()
                 spent["an adaptation"] = (processor(redis) - before) / (CALLS // 10)
-                print(
-                    f"\n{initialization}: {(memory(redis) - bytes_before) / (CALLS // 10):,.0f} bytes a session"
-                )
+                each = (memory(redis) - bytes_before) / (CALLS // 10)
+                print(f"\n{initialization}: {each:,.0f} bytes a session")
     redis.kill()
     for what, seconds in spent.items():
         print(f"{initialization}: Redis spends {1000 * seconds:.3f} ms of a core on {what}")
