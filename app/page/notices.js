@@ -43,6 +43,6 @@ export function words(error) {
   const listed = (problem.problems ?? []).slice(0, PROBLEMS).map(({ message }) => message);
   const more = (problem.problems ?? []).length - listed.length;
   const said = [problem.title, problem.detail].filter(Boolean).join(": ");
-  const all = [said, ...listed, more > 0 ? `and ${more} more` : ""].filter(Boolean).map((one) => one.replace(/[.]$/, ""));
+  const all = [said, ...listed.filter((one) => !said.includes(one)), more > 0 ? `and ${more} more` : ""].filter(Boolean).map((one) => one.replace(/[.]$/, ""));
   return `${all.join("; ")}. ${ADVICE.get(status) ?? ""}`.trim();
 }

@@ -111,7 +111,7 @@ export class LearningView {
       h("p", { class: "hint" }, `${facts}.`),
       lossCurve(answer.loss),
       h("p", { class: "hint" }, "Loss, step by step"),
-      ...answer.warnings.map((warning) => h("p", { class: "notice warning" }, warning)),
+      ...answer.warnings.map(({ message }) => h("p", { class: "notice warning" }, message)),
       h("p", {}, this.countdown),
       h(
         "div",

@@ -343,6 +343,36 @@ def test_beginning_anew_deletes_what_the_server_has(opened: Opened, server: str)
     expect(do.cards(page)).to_have_count(2)
 
 
+def test_odd_names_are_names_alone_and_warnings_are_told(opened: Opened) -> None:
+    page = opened(viewport={"width": 320, "height": 640}, tolerated=REFUSED)
+    names = ["<img src=x onerror=alert(1)>\"'$HOME`id`\\", "x" * 100]
+    for place, name in enumerate(names):
+        do.cards(page).nth(place).get_by_role("textbox").fill(name)
+        do.drop(do.cards(page).nth(place), groceries(("lemon", "garlic")[place], 1))
+    do.adapt(page)
+    expect(page.locator(".result .warning").first).to_contain_text("one image")
+    do.drop(page.locator(".ask"), groceries("lemon", 6))
+    do.asked(page, 1)
+    assert do.answers(page) == names[:1]
+    do.drop(do.cards(page).nth(1), groceries("garlic", 2))
+    expect(page.locator(".class-card .thumb")).to_have_count(3)
+    do.adapt(page, again=True)
+    do.button(page, "Check the examples").click()
+    page.locator(".heat").wait_for()
+    assert page.evaluate("() => document.documentElement.scrollWidth") == 320
+
+
+def test_more_classes_than_the_server_takes_are_told(opened: Opened) -> None:
+    page = opened(tolerated=REFUSED)
+    (lemon,) = groceries("lemon", 1).values()
+    do.drop(
+        page.locator(".teach"), {"many.zip": archive({f"c{n}/1.jpg": lemon for n in range(101)})}
+    )
+    expect(do.cards(page)).to_have_count(101)
+    do.adapt(page)
+    expect(page.locator(".notice.error")).to_contain_text("2 to 100 different labels, got 101.")
+
+
 def test_a_session_that_is_gone_is_told_and_made_anew(opened: Opened, server: str) -> None:
     page = opened(tolerated=REFUSED)
     with page.expect_response("**/adapt") as adapted:
