@@ -28,6 +28,7 @@ TASKS = {part.partition("\n")[0]: part for part in re.split(r"^## ", PAGE, flags
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     return tmp_path
 
 

@@ -40,6 +40,9 @@ def check_name(name: str) -> None:
         )
 
 
+_ID = re.compile(r"[A-Za-z0-9_-]{32}")
+
+
 def names() -> dict[str, Named]:
     """All names. Raises BadData for a file that is none of ours."""
     return _read(_file())
@@ -62,10 +65,15 @@ def named(session: str, server: str | None) -> Named:
     """What a name stands for; anything else is an id, at the server that was chosen."""
     known = names().get(session)
     if known is None:
+        if not _ID.fullmatch(session):
+            raise BadData(
+                f"expected the name of a session, or an id, got {session!r}: `inkling sessions` "
+                "lists them, `inkling adapt FOLDER --name NAME` makes one"
+            )
         return Named(session, server)
     if server is not None and server != known.server:
-        where = known.server or "no server"
-        raise BadData(f"{session!r} is the name of a session at {where}, not at {server}")
+        where = f"made at {known.server}" if known.server else "kept without a server"
+        raise BadData(f"the session {session!r} is {where}, not at {server}")
     return known
 
 

@@ -98,3 +98,9 @@ def test_a_missing_image_ends_with_one_line(
     with pytest.raises(SystemExit):
         main()
     assert capsys.readouterr().err == "inkling: nowhere.jpg: no such file\n"
+
+
+def test_a_name_that_is_none_is_told_with_where_names_are_listed(folder: Path) -> None:
+    done = CliRunner().invoke(app, ["predict", "friut", str(folder / "new")])
+    assert done.exit_code == 1
+    assert "got 'friut': `inkling sessions` lists them" in str(done.exception)
