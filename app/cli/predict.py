@@ -36,17 +36,21 @@ def predict(
     api_key_file: KeyFile = None,
     no_shrink: NoShrink = False,
 ) -> None:
-    """Classify images with a session."""
+    """Classify images with a session; ends with status 1 where some could not be used."""
     named = session_names.named(session, server)
     with Place(named.server, api_key_file, not no_shrink).client() as client:
-        predicted = client.predict(named.session_id, images)
+        predicted = client.predict(named.session_id, images, leave_out=True)
     {"table": _print_table, "json": _print_json, "csv": _print_csv}[format](predicted)
     for notice in predicted.warnings:
         typer.echo(f"inkling: {notice.message}", err=True)
+    for image in predicted.left_out:
+        typer.echo(f"inkling: left out {image.source}: {image.message}", err=True)
     if copy_to is not None:
         n_copied, n_there = copy_by_label(images, predicted, copy_to)
         there = f", {n_there} there already" if n_there else ""
         typer.echo(f"inkling: {n_copied} images copied into {copy_to}{there}", err=True)
+    if predicted.left_out:
+        raise typer.Exit(1)
 
 
 def _print_table(predicted: Predictions) -> None:

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePath
 
-from ..client import Prediction
+from ..client import Predictions
 from ..client.sources import unlabelled
 from ..errors import BadData
 
@@ -16,9 +16,7 @@ NONE_OF_THESE = "none of these"
 _NOT_IN_NAMES = re.compile(r'[\x00-\x1f\x7f<>:"/\\|?*]')
 
 
-def copy_by_label(
-    images: Sequence[Path], predicted: Sequence[Prediction], target: Path
-) -> tuple[int, int]:
+def copy_by_label(images: Sequence[Path], predicted: Predictions, target: Path) -> tuple[int, int]:
     """Copy images into folders of ``target`` by label, those that are none of these into their own.
 
     Gives how many were copied, and how many lay there already, byte for byte. A name that another
@@ -29,7 +27,9 @@ def copy_by_label(
     copied = there = 0
     try:
         with unlabelled(list(images)) as sources:
-            for source, each in zip(sources.images, predicted, strict=True):
+            left_out = {each.position for each in predicted.left_out}
+            used = [one for place, one in enumerate(sources.images) if place not in left_out]
+            for source, each in zip(used, predicted, strict=True):
                 name = NONE_OF_THESE if each.none_of_these else folders[each.label]
                 folder = target / name
                 folder.mkdir(parents=True, exist_ok=True)

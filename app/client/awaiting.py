@@ -117,14 +117,21 @@ class AsyncClient:
         return AsyncSession(self, made)
 
     async def predict(
-        self, session_id: str, images: Image | Iterable[Image], top_k: int | None = None
+        self,
+        session_id: str,
+        images: Image | Iterable[Image],
+        top_k: int | None = None,
+        *,
+        leave_out: bool = False,
     ) -> Predictions:
         """See `Client.predict`."""
         with await _in_thread(partial(unlabelled, images)) as given:
             given.warn()
             with self._bar("predicting", given) as bar:
                 options = {"top_k": top_k}
-                steps = self._calls.predict(session_id, given.images, options, bar)
+                steps = self._calls.predict(
+                    session_id, given.images, options, bar, leave_out=leave_out
+                )
                 return await self._run(steps)
 
     async def evaluate(self, session_id: str, queries: Support) -> Evaluation:
@@ -256,10 +263,14 @@ class AsyncSession(KnownSession):
             await self.delete()
 
     async def predict(
-        self, images: Image | Iterable[Image], top_k: int | None = None
+        self,
+        images: Image | Iterable[Image],
+        top_k: int | None = None,
+        *,
+        leave_out: bool = False,
     ) -> Predictions:
         """See `Client.predict`."""
-        return await self._client.predict(self.session_id, images, top_k)
+        return await self._client.predict(self.session_id, images, top_k, leave_out=leave_out)
 
     async def add(
         self, support: Support, *, idempotency_key: str | None = None, **options: Option

@@ -20,10 +20,12 @@ from .combining import together
 from .exchange import Request, Retries, Steps, exchange
 from .loading import BESIDE_IMAGES, Loaded, Loader, Room, one_of_each_first
 from .progress import Bar
+from .refusals import InputRefused
 from .results import (
     Adaptation,
     Evaluation,
     InitializationInfo,
+    LeftOut,
     Limits,
     Notice,
     Prediction,
@@ -153,27 +155,45 @@ class Calls:
         return answers.adaptation((yield from self._json(request)))
 
     def predict(
-        self, session_id: str, images: Sequence[Source], options: Options, bar: Bar
+        self,
+        session_id: str,
+        images: Sequence[Source],
+        options: Options,
+        bar: Bar,
+        *,
+        leave_out: bool = False,
     ) -> Steps[Predictions]:
-        """Classify images, in as many calls as it takes."""
+        """Classify images, in as many calls as it takes; broken ones may be left out."""
         room = yield from self._query_room(images)
         loader = Loader(enumerate(images), shrink=self.shrink)
-        predicted, warnings = list[Prediction](), list[Notice]()
+        predicted, warnings, broken = list[Prediction](), list[Notice](), list[LeftOut]()
         while True:
-            part = yield from loader.part(room)
-            body = {
-                "session_id": session_id,
-                "images": [each.text for each in part],
-                **_given(options),
-            }
-            with _placed("images", part):
-                answer = yield from self._json(_posting("/predict", body))
-            answer = _renumbered(answer, "images", part)
-            predicted += answers.predictions(answer, _names(part))
-            warnings += answers.notices(answer["warnings"])
-            bar.advance(len(part))
+            loaded = part = yield from loader.part(room)
+            while part:
+                body = {
+                    "session_id": session_id,
+                    "images": [each.text for each in part],
+                    **_given(options),
+                }
+                try:
+                    with _placed("images", part):
+                        answer = yield from self._json(_posting("/predict", body))
+                except InputRefused as refused:
+                    found = _broken(refused) if leave_out else []
+                    if not found:
+                        raise
+                    broken += found
+                    places = {each.position for each in found}
+                    part = [each for each in part if each.position not in places]
+                    continue
+                answer = _renumbered(answer, "images", part)
+                predicted += answers.predictions(answer, _names(part))
+                warnings += answers.notices(answer["warnings"])
+                break
+            bar.advance(len(loaded))
             if not loader:
-                return Predictions(tuple(predicted), tuple(dict.fromkeys(warnings)))
+                told = tuple(dict.fromkeys(warnings))
+                return Predictions(tuple(predicted), told, tuple(broken))
 
     def evaluate(self, session_id: str, images: Sequence[Source], bar: Bar) -> Steps[Evaluation]:
         """Measure a session on labelled images, in as many calls as it takes."""
@@ -315,6 +335,14 @@ def _placed(field_name: str, part: Sequence[Loaded]) -> Iterator[None]:
         raise type(refused)(
             refused.status, refused.problem, retry_after=refused.retry_after
         ) from refused.__cause__
+
+
+def _broken(refused: InputRefused) -> list[LeftOut]:
+    """The images that a refusal is about; none where it is about something else, too."""
+    listed = refused.problem.get("problems", ())
+    if any(item.get("field") != "images" or item.get("index") is None for item in listed):
+        return []
+    return [LeftOut(item["index"], item["message"], item.get("source")) for item in listed]
 
 
 def _renumbered(answer: Any, field_name: str, part: Sequence[Loaded]) -> Any:

@@ -52,11 +52,24 @@ class Prediction:
 
 
 @dataclass(frozen=True)
+class LeftOut:
+    """An image that the server cannot use: its ``position`` among those given, and why."""
+
+    position: int
+    message: str
+    source: str | None = None
+
+
+@dataclass(frozen=True)
 class Predictions(Sequence[Prediction]):
-    """Predictions in the order of the images, and the ``warnings`` on them."""
+    """Predictions in the order of the images, and the ``warnings`` on them.
+
+    ``left_out`` has the images without a prediction, where these were to be left out.
+    """
 
     predictions: tuple[Prediction, ...]
     warnings: tuple[Notice, ...] = ()
+    left_out: tuple[LeftOut, ...] = ()
 
     def __len__(self) -> int:
         return len(self.predictions)

@@ -140,18 +140,27 @@ class Client:
         return Session(self, made)
 
     def predict(
-        self, session_id: str, images: Image | Iterable[Image], top_k: int | None = None
+        self,
+        session_id: str,
+        images: Image | Iterable[Image],
+        top_k: int | None = None,
+        *,
+        leave_out: bool = False,
     ) -> Predictions:
         """Classify images with a session's adapted model, in their order.
 
         The path of a folder or zip archive stands for all images in it, however deep, by their
-        names. Raises as `adapt` does.
+        names. With ``leave_out`` images that the server cannot use are told in `left_out` of the
+        answer, and the others are classified. Raises as `adapt` does.
         """
         with unlabelled(images) as given:
             given.warn()
             with self._bar("predicting", given) as bar:
                 options = {"top_k": top_k}
-                return self._run(self._calls.predict(session_id, given.images, options, bar))
+                steps = self._calls.predict(
+                    session_id, given.images, options, bar, leave_out=leave_out
+                )
+                return self._run(steps)
 
     def evaluate(self, session_id: str, queries: Support) -> Evaluation:
         """Measure a session on images whose labels are known. Raises as `adapt` does."""
@@ -281,9 +290,15 @@ class Session(KnownSession):
         with contextlib.suppress(NotFound if error is None else InklingError):
             self.delete()
 
-    def predict(self, images: Image | Iterable[Image], top_k: int | None = None) -> Predictions:
+    def predict(
+        self,
+        images: Image | Iterable[Image],
+        top_k: int | None = None,
+        *,
+        leave_out: bool = False,
+    ) -> Predictions:
         """See `Client.predict`."""
-        return self._client.predict(self.session_id, images, top_k)
+        return self._client.predict(self.session_id, images, top_k, leave_out=leave_out)
 
     def add(
         self, support: Support, *, idempotency_key: str | None = None, **options: Option

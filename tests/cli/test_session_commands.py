@@ -104,3 +104,28 @@ def test_a_name_that_is_none_is_told_with_where_names_are_listed(folder: Path) -
     done = CliRunner().invoke(app, ["predict", "friut", str(folder / "new")])
     assert done.exit_code == 1
     assert "got 'friut': `inkling sessions` lists them" in str(done.exception)
+
+
+def test_a_broken_image_is_left_out_and_the_others_are_told(folder: Path) -> None:
+    told("adapt", folder / "support", "--name", "fruit")
+    broken = folder / "new" / "cut off.jpg"
+    broken.write_bytes(next((folder / "new").rglob("*.jpg")).read_bytes()[:900])
+    (folder / "names.txt").write_text("no image")
+    done = CliRunner().invoke(
+        app,
+        [
+            "predict",
+            "fruit",
+            str(folder / "new"),
+            str(folder / "names.txt"),
+            "--format",
+            "csv",
+            "--copy-to",
+            str(folder / "sorted"),
+        ],
+    )
+    assert done.exit_code == 1, done.exception
+    assert len(list(csv.DictReader(io.StringIO(done.stdout)))) == 6
+    for name in (broken, folder / "names.txt"):
+        assert f"left out {name}" in done.stderr
+    assert len([path for path in (folder / "sorted").rglob("*") if path.is_file()]) == 6

@@ -111,6 +111,24 @@ def test_warnings_on_a_later_part_name_the_place_in_the_whole(
         assert messages == ["'images'[9] shows nothing"]
 
 
+def test_broken_images_are_left_out_of_every_part(
+    small_server: str, drawings: Drawings, opened: Opened
+) -> None:
+    broken = drawings[NAMES[0]][0][:60]
+    queries = [broken, *drawings[NAMES[0]][:9], b"none", *drawings[NAMES[1]][:9], broken]
+    with (
+        opened(small_server) as inkling,
+        inkling.adapt({name: drawings[name][:2] for name in NAMES}) as session,
+    ):
+        found = session.predict(queries, leave_out=True)
+        assert sorted(each.position for each in found.left_out) == [0, 10, 20]
+        assert len(found) == 18
+        with pytest.raises(InputRefused):
+            session.predict(queries)
+        nothing = session.predict([broken, b"none"], leave_out=True)
+        assert (len(nothing), len(nothing.left_out)) == (0, 2)
+
+
 def test_more_than_a_session_can_have_is_refused_before_anything_is_sent(
     small_server: str, drawings: Drawings, opened: Opened
 ) -> None:
