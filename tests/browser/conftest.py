@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     Opened = Callable[..., Page]
 
 PROGRAM = "chromium"
+PATIENCE = 30_000
+"""Milliseconds that a busy machine may take to show what is expected."""
 DESKTOP = {"width": 1360, "height": 900}
 FLAGS = (
     "--no-sandbox",
@@ -28,8 +30,9 @@ FLAGS = (
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
     """A headless Chromium whose webcam is a moving test picture."""
-    from playwright.sync_api import sync_playwright
+    from playwright.sync_api import expect, sync_playwright
 
+    expect.set_options(timeout=PATIENCE)
     path = shutil.which(PROGRAM)
     assert path, f"expected the program {PROGRAM!r}: apt install {PROGRAM}"
     with sync_playwright() as playwright:
@@ -59,7 +62,7 @@ def opened(browser: Browser, server: str) -> Iterator[Opened]:
     def open_page(path: str = "/", url: str = server, tolerated: str = "", **options: Any) -> Page:
         context = browser.new_context(**{"viewport": DESKTOP, **options})
         contexts.append(context)
-        context.set_default_timeout(20_000)
+        context.set_default_timeout(PATIENCE)
         if tolerated:
             expected.append(tolerated)
         page = context.new_page()
