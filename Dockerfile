@@ -50,7 +50,7 @@ RUN groupadd --gid 10001 inkling \
 # Headers and tests of libraries go from each layer: they are large, and nothing here reads them.
 ARG TORCH_INDEX_URL=
 COPY --from=requirements /requirements/torch.txt /requirements/
-RUN python3 -m pip --python /opt/inkling/bin/python3 install --no-cache-dir \
+RUN python3 -m pip --python /opt/inkling/bin/python3 install --no-cache-dir --no-compile \
         ${TORCH_INDEX_URL:+--index-url "$TORCH_INDEX_URL"} \
         --requirement /requirements/torch.txt \
     && cd /opt/inkling/lib/python3.*/site-packages \
@@ -58,7 +58,7 @@ RUN python3 -m pip --python /opt/inkling/bin/python3 install --no-cache-dir \
     && find networkx sympy -type d -name tests -prune -exec rm -r {} +
 
 COPY --from=requirements /requirements/others.txt /requirements/
-RUN python3 -m pip --python /opt/inkling/bin/python3 install --no-cache-dir \
+RUN python3 -m pip --python /opt/inkling/bin/python3 install --no-cache-dir --no-compile \
         --requirement /requirements/others.txt \
         --requirement /requirements/torch.txt \
     && cd /opt/inkling/lib/python3.*/site-packages \
@@ -69,8 +69,9 @@ COPY --from=wheel /wheel /wheel
 RUN python3 -m pip --python /opt/inkling/bin/python3 install --no-cache-dir --no-index --no-deps \
         /wheel/*.whl
 
-# pip has compiled all bytecode; the server could not write any to its read-only file system. Loops
-# are compiled for the processor that builds; on another kind the server does it when it starts.
+# The server cannot write to its read-only file system. What it imports is hence compiled here, by
+# doing all that it does: its bytecode, which for all modules of all libraries would be twice as
+# large, and its loops, for the processor that builds; on another kind it does that when it starts.
 ENV PATH=/opt/inkling/bin:$PATH \
     NUMBA_CACHE_DIR=/opt/inkling/compiled \
     PYTHONDONTWRITEBYTECODE=1 \
@@ -79,7 +80,9 @@ ENV PATH=/opt/inkling/bin:$PATH \
     INKLING_SERVE_ANYBODY=true \
     INKLING_SESSION_FOLDER=/var/lib/inkling
 
-RUN inkling compile
+RUN unset PYTHONDONTWRITEBYTECODE && inkling compile \
+    && INKLING_SESSION_STORE=memory inkling demo >/dev/null \
+    && python3 -c "import opentelemetry.exporter.otlp.proto.http.trace_exporter, redis"
 
 
 # What the image holds of Python packages, as CycloneDX.
