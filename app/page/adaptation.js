@@ -1,6 +1,6 @@
 // Adapting: a session from all pictures, or the changes sent to the session that is there.
 
-import { ask, call, freshKey, Refused } from "./api.js";
+import { ask, call, endOf, freshKey, Refused } from "./api.js";
 import { dataUrl, divided, outgoing } from "./sending.js";
 
 const MOST_REMOVALS = 3; // each adapts again, so that more of them are dearer than a new session
@@ -99,20 +99,20 @@ async function sent(items, path, options) {
   }
 }
 
-function told({ told: answer, tag, server }, items, learned = []) {
+function told(came, items, learned = []) {
   return {
-    id: answer.session_id,
-    tag,
-    answer,
-    endsAt: Date.now() + Date.parse(answer.expires_at) - server,
+    id: came.told.session_id,
+    tag: came.tag,
+    answer: came.told,
+    endsAt: endOf(came),
     learned: [...learned, ...items.map(({ picture, label }) => ({ id: picture.id, label }))],
   };
 }
 
 /** The pictures that a refusal is about, each with what is wrong. */
 function brokenPictures(error) {
-  if (!(error instanceof Refused) || error.status !== 422 || !error.items) return [];
-  const about = (error.problem.problems ?? []).filter(({ field, index }) => field === "support" && index !== undefined);
+  if (!(error instanceof Refused) || !error.items) return [];
+  const about = error.about("support");
   if (about.some(({ code }) => code === "bad_label")) return [];
   return about.map(({ index, message }) => ({ picture: error.items[index].picture, message }));
 }

@@ -15,6 +15,12 @@ export class Refused extends Error {
     this.retryAfter = retryAfter;
     this.kind = (problem.type ?? "").split("/").pop();
   }
+
+  /** The problems with single items of a field: `index` and `message` of each. */
+  about(field) {
+    if (this.status !== 422) return [];
+    return (this.problem.problems ?? []).filter((one) => one.field === field && one.index !== undefined);
+  }
 }
 
 /** No answer came. */
@@ -74,6 +80,11 @@ export async function ask(method, path, options) {
   const answer = await call(method, path, options);
   const told = await answer.json();
   return { told, tag: answer.headers.get("ETag"), server: serverTime(answer) };
+}
+
+/** When a session that an answer tells of ends, by this computer's clock. */
+export function endOf({ told, server }) {
+  return Date.now() + Date.parse(told.expires_at) - server;
 }
 
 async function send(method, path, { json, body, once, match, signal }) {

@@ -1,6 +1,6 @@
 // Predictions: of questions that stay, and of what is live and gone the next moment.
 
-import { ask, Refused } from "./api.js";
+import { ask, endOf, Refused } from "./api.js";
 import { dataUrl, divided, outgoing } from "./sending.js";
 
 /** Predict questions; each gets its prediction or its problem. Throws Refused and Unreachable. */
@@ -46,12 +46,11 @@ export async function predictLive(project, blob) {
   return answer.told.predictions[0];
 }
 
-function moveEnd(project, { told, server }) {
-  if (project.session?.id === told.session_id) project.session.endsAt = Date.now() + Date.parse(told.expires_at) - server;
+function moveEnd(project, answer) {
+  if (project.session?.id === answer.told.session_id) project.session.endsAt = endOf(answer);
 }
 
 function brokenPlaces(error) {
-  if (!(error instanceof Refused) || error.status !== 422) return new Map();
-  const about = (error.problem.problems ?? []).filter(({ field, index }) => field === "images" && index !== undefined);
-  return new Map(about.map(({ index, message }) => [index, message]));
+  if (!(error instanceof Refused)) return new Map();
+  return new Map(error.about("images").map(({ index, message }) => [index, message]));
 }

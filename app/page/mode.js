@@ -10,10 +10,7 @@ import { LearningView } from "./view_learning.js";
 import { QuestionsView } from "./view_questions.js";
 import { ReportView } from "./view_report.js";
 
-const WORDS = {
-  photos: { samples: "Try it with photographs of groceries", folder: "Open a folder" },
-  draw: { samples: "Try it with drawn characters", folder: "Open a folder" },
-};
+const SAMPLES = { photos: "Try it with photographs of groceries", draw: "Try it with drawn characters" };
 
 /** The view of a project. */
 export class Mode {
@@ -46,12 +43,11 @@ export class Mode {
 
   #assembled(toClasses, toQuestions) {
     const { mode } = this.project;
-    const { samples, folder } = WORDS[mode];
-    this.fill = h("button", { type: "button", onclick: () => this.#fill() }, samples);
+    this.fill = h("button", { type: "button", onclick: () => this.#fill() }, SAMPLES[mode]);
     this.clear = h("button", { type: "button", hidden: true, onclick: () => this.#clear() }, "Start anew");
     const panel = (name, title, ...parts) =>
       h("section", { class: name, "aria-labelledby": `${name}-${mode}` }, h("h2", { id: `${name}-${mode}` }, title), ...parts);
-    const tools = h("div", { class: "row tools" }, this.fill, picker(folder, (found) => toClasses(found), { folder: true, label: "Open a folder with a folder for each class" }), this.clear);
+    const tools = h("div", { class: "row tools" }, this.fill, picker("Open a folder", (found) => toClasses(found), { folder: true, label: "Open a folder with a folder for each class" }), this.clear);
     const teach = panel("teach", "1. Show", tools, this.classes.element);
     const learn = panel("learn", "2. Adapt", this.learning.element);
     const ask = panel("ask", "3. Ask", this.questions.element);

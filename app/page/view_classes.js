@@ -1,10 +1,10 @@
 // The classes: a card each, with its name, its pictures, and ways to add some.
 
-import { frame, NoCamera, watch } from "./camera.js";
+import { frame } from "./camera.js";
+import { CameraSwitch } from "./camera_switch.js";
 import { arrange, counted, h } from "./dom.js";
 import { picker, takesDrops, takesPastes } from "./drops.js";
 import { mark } from "./marks.js";
-import { tell } from "./notices.js";
 import { Pad } from "./pad.js";
 import { Picture } from "./project.js";
 
@@ -105,16 +105,17 @@ class Card {
     this.remove.hidden = project.columns.length === 1;
     this.files.firstElementChild.setAttribute("aria-label", `Add files to ${called}`);
     const twin = column.label !== "" && project.columns.find((one) => one !== column && one.label === column.label);
-    const empty = project.mode === "draw" ? "Draw below, or drop or paste pictures here." : "Drop or paste pictures here.";
+    const empty = project.mode === "draw" ? "Draw above, or drop or paste pictures here." : "Drop or paste pictures here.";
     this.hint.textContent = twin ? "Another class has this name: they are one." : column.pictures.length === 0 ? empty : "";
-    arrange(this.pictures, column.pictures.map((picture, index) => this.#thumb(picture, called, index)));
+    const { suspects } = project;
+    arrange(this.pictures, column.pictures.map((picture, index) => this.#thumb(picture, called, index, suspects.get(picture.id))));
   }
 
   leave() {
-    this.stop?.();
+    this.camera?.close();
   }
 
-  #thumb(picture, called, index) {
+  #thumb(picture, called, index, suspect) {
     let thumb = this.thumbs.get(picture.id);
     if (!thumb) {
       const image = h("img", { src: picture.url, decoding: "async" });
@@ -123,7 +124,6 @@ class Card {
       thumb = { element: h("li", { class: "thumb" }, image, remove, why), image, remove, why };
       this.thumbs.set(picture.id, thumb);
     }
-    const suspect = this.project.suspects.get(picture.id);
     thumb.image.alt = `${called}, picture ${index + 1}: ${picture.name}`;
     thumb.remove.setAttribute("aria-label", `Remove picture ${index + 1} of ${called}`);
     thumb.element.classList.toggle("broken", picture.problem !== null);
@@ -160,38 +160,25 @@ class Card {
   }
 
   #camera() {
-    const toggle = h("button", { type: "button", "aria-pressed": "false", onclick: () => (this.stop ? this.stop() : this.#open(toggle)) }, "Camera");
-    return toggle;
+    let shown = null;
+    this.camera = new CameraSwitch(
+      (video) => {
+        const hold = h("button", { type: "button", class: "main-button hold" }, "Hold to capture");
+        const release = whileHeld(hold, () => this.#capture(video));
+        shown = { box: h("div", { class: "camera" }, video, hold), release };
+        this.box.append(shown.box);
+      },
+      () => {
+        shown.release();
+        shown.box.remove();
+      },
+    );
+    return this.camera.button;
   }
 
-  async #open(toggle) {
-    const video = h("video", { muted: true, playsinline: true, "aria-label": "What the camera sees" });
-    const hold = h("button", { type: "button", class: "main-button hold" }, "Hold to capture");
-    const capture = async () => {
-      const blob = await frame(video);
-      this.project.addTo(this.column, [new Picture(blob, `camera ${this.column.pictures.length + 1}.jpg`)]);
-    };
-    const release = whileHeld(hold, capture);
-    const box = h("div", { class: "camera" }, video, hold);
-    this.box.append(box);
-    toggle.setAttribute("aria-pressed", "true");
-    let end = () => {};
-    this.stop = () => {
-      release();
-      end();
-      box.remove();
-      toggle.setAttribute("aria-pressed", "false");
-      this.stop = null;
-    };
-    try {
-      const ended = await watch(video);
-      if (this.stop === null) ended();
-      else end = ended;
-    } catch (error) {
-      this.stop?.();
-      if (!(error instanceof NoCamera)) throw error;
-      tell(error.message);
-    }
+  async #capture(video) {
+    const blob = await frame(video);
+    this.project.addTo(this.column, [new Picture(blob, `camera ${this.column.pictures.length + 1}.jpg`)]);
   }
 }
 

@@ -2,12 +2,12 @@
 
 import { predictLive } from "./asking.js";
 import { Bars } from "./bars.js";
-import { frame, NoCamera, watch } from "./camera.js";
+import { frame } from "./camera.js";
+import { CameraSwitch } from "./camera_switch.js";
 import { askNow, noticeLoss } from "./doing.js";
 import { arrange, h } from "./dom.js";
 import { picker } from "./drops.js";
 import { newestOnly } from "./newest.js";
-import { tell } from "./notices.js";
 import { Pad } from "./pad.js";
 import { Picture } from "./project.js";
 
@@ -42,7 +42,6 @@ export class QuestionsView {
     this.hint.textContent = canAsk ? "Drop or paste new pictures here." : "Adapt first. Pictures that are dropped here before are asked then.";
     this.again.hidden = !canAsk || !questions.some(({ prediction, problem }) => prediction === null && problem === null);
     this.again.disabled = project.busy !== null;
-    this.liveBox.classList.toggle("off", !canAsk);
     if (!canAsk) this.#clearLive();
     for (const id of this.rows.keys()) if (!questions.some((question) => question.id === id)) this.rows.delete(id);
     arrange(this.list, questions.map((question) => this.#row(question)));
@@ -52,7 +51,7 @@ export class QuestionsView {
 
   /** Turn off the camera, as nobody looks. */
   leave() {
-    this.stop?.();
+    this.camera?.close();
   }
 
   #row(question) {
@@ -118,41 +117,28 @@ export class QuestionsView {
   }
 
   #camera() {
-    const toggle = h("button", { type: "button", "aria-pressed": "false", onclick: () => (this.stop ? this.stop() : this.#open(toggle)) }, "Camera");
     const keep = h("button", { type: "button", hidden: true, onclick: () => this.#keep() }, "Keep this frame");
-    this.keep = keep;
-    return [toggle, keep];
+    this.camera = new CameraSwitch(
+      (video) => {
+        this.video = video;
+        this.liveBox.append(video, this.live.element);
+        keep.hidden = false;
+        this.#follow(video);
+      },
+      () => {
+        this.liveBox.replaceChildren();
+        this.#clearLive();
+        keep.hidden = true;
+      },
+    );
+    return [this.camera.button, keep];
   }
 
-  async #open(toggle) {
-    const video = h("video", { muted: true, playsinline: true, "aria-label": "What the camera sees" });
-    this.video = video;
-    this.liveBox.append(video, this.live.element);
-    toggle.setAttribute("aria-pressed", "true");
-    this.keep.hidden = false;
-    let end = () => {};
-    let open = true;
-    this.stop = () => {
-      open = false;
-      end();
-      this.liveBox.replaceChildren();
-      this.#clearLive();
-      toggle.setAttribute("aria-pressed", "false");
-      this.keep.hidden = true;
-      this.stop = null;
-    };
-    try {
-      const ended = await watch(video);
-      if (open) end = ended;
-      else ended();
-    } catch (error) {
-      this.stop?.();
-      if (!(error instanceof NoCamera)) throw error;
-      tell(error.message);
-    }
+  /** Ask for each frame as it comes, as long as this video is the one that is shown. */
+  #follow(video) {
     const offer = newestOnly(async () => this.#askLive(await frame(video)));
     const onFrame = () => {
-      if (!open) return;
+      if (!video.isConnected) return;
       offer();
       video.requestVideoFrameCallback(onFrame);
     };
