@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import functools
 import re
 import shlex
 import shutil
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator, Sequence
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
 
 import pytest
 from inkling.cli.app import app
 from inkling.cli.demo import SAMPLES
 from PIL import Image, ImageDraw
 from typer.testing import CliRunner
+
+from .folder_server import serving_folder
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = (ROOT / "app/TASKS.md").read_text()
@@ -116,18 +114,8 @@ def test_a_form_is_read(here: Path, server: str) -> None:
 def camera(here: Path) -> Iterator[str]:
     """The address of a camera that sees one thing."""
     shutil.copy(SAMPLES["photographs"] / "garlic/06.jpg", here / "snapshot.jpg")
-    handler = functools.partial(Quiet, directory=str(here))
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as served:
-        threading.Thread(target=served.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{served.server_port}/snapshot.jpg"
-        served.shutdown()
-
-
-class Quiet(SimpleHTTPRequestHandler):
-    """Files of a folder, without a line for each."""
-
-    def log_message(self, *_: Any) -> None:
-        pass
+    with serving_folder(here) as url:
+        yield f"{url}snapshot.jpg"
 
 
 def test_a_camera_is_watched(here: Path, server: str, camera: str) -> None:

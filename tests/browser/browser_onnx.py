@@ -6,15 +6,12 @@
 
 from __future__ import annotations
 
-import functools
 import io
 import os
 import shutil
-import threading
 from collections.abc import Iterator
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import httpx
 import numpy as np
@@ -25,6 +22,7 @@ from PIL import Image
 from playwright.sync_api import sync_playwright
 
 from ..answers import probabilities
+from ..folder_server import serving_folder
 from ..odd_pictures import SAVED
 
 DIST = Path(os.environ.get("ONNXRUNTIME_WEB") or "build/web/node_modules/onnxruntime-web/dist")
@@ -52,13 +50,6 @@ window.classify = async (sizes) => {
 </script>"""
 
 
-class Quiet(SimpleHTTPRequestHandler):
-    """Files of a folder, without a line for each."""
-
-    def log_message(self, *_: Any) -> None:
-        pass
-
-
 @pytest.fixture
 def site(tmp_path: Path) -> Iterator[tuple[Path, str]]:
     """A folder whose files are served, onnxruntime-web among them, and where."""
@@ -68,11 +59,8 @@ def site(tmp_path: Path) -> Iterator[tuple[Path, str]]:
         )
     (tmp_path / "ort").symlink_to(DIST.resolve())
     (tmp_path / "index.html").write_text(PAGE)
-    handler = functools.partial(Quiet, directory=str(tmp_path))
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield tmp_path, f"http://127.0.0.1:{server.server_port}/"
-        server.shutdown()
+    with serving_folder(tmp_path) as url:
+        yield tmp_path, url
 
 
 @pytest.mark.parametrize("kind", CLASSES)

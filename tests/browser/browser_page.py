@@ -5,10 +5,7 @@ from __future__ import annotations
 import io
 import json
 import math
-import os
 import re
-import signal
-import socket
 import subprocess
 import sys
 import zipfile
@@ -25,6 +22,7 @@ from inkling.settings import Settings
 from PIL import Image
 from playwright.sync_api import expect
 
+from ..load.server import ServerProcess
 from . import on_the_page as do
 from .conftest import DESKTOP
 
@@ -415,37 +413,8 @@ def test_a_key_is_asked_for_and_kept_in_the_tab_alone(opened: Opened, asking_for
     expect(other.get_by_role("dialog")).to_be_visible()
 
 
-class Program:
-    """`inkling serve` as a program that can be stopped and started again at its address."""
-
-    def __init__(self, home: Path) -> None:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
-        self.url = f"http://127.0.0.1:{self.port}"
-        self._environment = {**os.environ, "INKLING_SESSION_FOLDER": str(home)}
-        self._process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        inkling = Path(sys.executable).parent / "inkling"
-        self._process = subprocess.Popen(
-            [inkling, "serve", "--port", str(self.port)],
-            env=self._environment,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        transport = httpx.HTTPTransport(retries=20)
-        with httpx.Client(transport=transport, timeout=60) as http:
-            assert http.get(f"{self.url}/readyz").status_code == 200
-
-    def stop(self) -> None:
-        assert self._process is not None
-        self._process.send_signal(signal.SIGTERM)
-        self._process.wait(60)
-
-
 def test_a_server_that_goes_and_comes_back_loses_nothing(opened: Opened, tmp_path: Path) -> None:
-    program = Program(tmp_path)
+    program = ServerProcess(tmp_path)
     program.start()
     page = opened(url=program.url, tolerated=REFUSED)
     taught(page)
